@@ -1,5 +1,6 @@
 /*
- * CRC-32 as in zlib and IEEE 802.3: reflected, polynomial 0xEDB88320, starts and ends inverted.
+ * CRC-32 as in zlib and IEEE 802.3: reflected, polynomial 0xEDB88320, starts and ends
+ * inverted.
  */
 #ifndef CORE_CRC32_H
 #define CORE_CRC32_H

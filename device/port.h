@@ -1,0 +1,36 @@
+/*
+ * What a product supplies so that the device library runs on it. device/PORTING.md explains each
+ * function; port/template is a start; test/unit/port_conformance checks one.
+ *
+ * Rules: one caller at a time (the library takes no locks); functions return 0 or negative and
+ * block until done; `ctx` of the flash and of the port are passed back untouched.
+ */
+#ifndef DEVICE_PORT_H
+#define DEVICE_PORT_H
+
+#include <stdint.h>
+
+#include "core/flash.h"
+
+struct stamp_port {
+    struct stamp_flash flash;
+
+    /* The 32-byte key under which secrets rest in flash: from fuse, PUF or HUK; the same at every
+     * boot, unknown outside the chip. NULL = flash is plaintext or encrypted by the chip itself. */
+    int (*root_key)(void *ctx, uint8_t key[32]);
+
+    /* Make the birth region unwritable (and, where the chip has it, flash encryption on, debug
+     * off). Idempotent: called again at each boot once the stamp is locked. NULL = nothing to do. */
+    int (*lock)(void *ctx);
+
+    /* Milliseconds since boot; wraps. Slows down wrong proofs of possession. Required. */
+    uint32_t (*now_ms)(void *ctx);
+
+    /* SHA-256 of the owner's 65-byte public point, pinned in the firmware; NULL = take the one in
+     * the birth stamp. */
+    const uint8_t *owner_key_hash;
+
+    void *ctx;
+};
+
+#endif

@@ -1,0 +1,42 @@
+#include "device/port/qemu_riscv32/power.h"
+
+#include <stdint.h>
+
+#include "device/port/qemu_riscv32/mmio.h"
+#include "device/port/qemu_riscv32/uart.h"
+
+#define FINISHER 0x00100000u
+#define FINISHER_PASS 0x5555u
+#define FINISHER_FAIL 0x3333u
+
+__attribute__((noreturn)) void power_off(unsigned status)
+{
+    mmio_write32(FINISHER, status == 0 ? FINISHER_PASS
+                                       : FINISHER_FAIL | ((uint32_t)status & 0xFFu) << 16);
+    for (;;) {
+        __asm__ volatile("wfi");
+    }
+}
+
+__attribute__((noreturn)) void power_fail(const char *why)
+{
+    uart_puts("devstamp: ");
+    uart_puts(why);
+    uart_puts("\n");
+    power_off(1);
+}
+
+__attribute__((noreturn)) void trap_report(uint32_t cause, uint32_t pc, uint32_t value);
+
+/* Called by start.S on any trap. */
+__attribute__((noreturn)) void trap_report(uint32_t cause, uint32_t pc, uint32_t value)
+{
+    uart_puts("\ndevstamp: fault, mcause ");
+    uart_put_hex(cause);
+    uart_puts(" at ");
+    uart_put_hex(pc);
+    uart_puts(", mtval ");
+    uart_put_hex(value);
+    uart_puts("\n");
+    power_off(2);
+}
