@@ -1,9 +1,10 @@
 /*
- * What went wrong, for a person: filled by the deepest function that knows, shown by the command.
+ * What went wrong, for a person: filled by the deepest function that knows, shown by the
+ * command.
  *
  * Rules: untouched on success; the first (deepest) error wins, so a caller may call
- * stamp_error_set() again without hiding the cause. Texts begin in lower case, have no full
- * stop, put the subject in 'quotes', and never hold a secret.
+ * stamp_error_set() again without hiding the cause. Texts begin in lower case, have no
+ * full stop, put the subject in 'quotes', and never hold a secret.
  */
 #ifndef HOST_ERROR_H
 #define HOST_ERROR_H
@@ -23,9 +24,11 @@ struct stamp_error {
         STAMP_OK, 0, "", "", ""                                                          \
     }
 
-/** Fill `err` unless it already holds an error or is NULL. @return `code`, so that callers can `return stamp_error_set(...)`. */
+/** Fill `err` unless it already holds an error or is NULL. @return `code`, so that
+ * callers can `return stamp_error_set(...)`. */
 enum stamp_err stamp_error_set(struct stamp_error *err, enum stamp_err code, long native,
-                               const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+                               const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
 
 /** Say what changed; only the first statement is kept. */
 void stamp_error_state(struct stamp_error *err, const char *fmt, ...)

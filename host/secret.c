@@ -86,7 +86,8 @@ void stamp_secret_free(struct stamp_secret **p)
     *p = NULL;
 }
 
-/* One line from `fd`, byte by byte: what follows the line stays there for the next reader. */
+/* One line from `fd`, byte by byte: what follows the line stays there for the next
+ * reader. */
 static enum stamp_err read_line(int fd, char *buf, size_t size, size_t *len,
                                 struct stamp_error *err)
 {
@@ -99,8 +100,8 @@ static enum stamp_err read_line(int fd, char *buf, size_t size, size_t *len,
             continue;
         }
         if (n < 0) {
-            return stamp_error_set(err, STAMP_E_IO, errno, "cannot read the passphrase: %s",
-                                   strerror(errno));
+            return stamp_error_set(err, STAMP_E_IO, errno,
+                                   "cannot read the passphrase: %s", strerror(errno));
         }
         if (n == 0 || c == '\n') {
             return STAMP_OK;
@@ -113,8 +114,8 @@ static enum stamp_err read_line(int fd, char *buf, size_t size, size_t *len,
     }
 }
 
-static enum stamp_err read_terminal(const char *prompt, char *buf, size_t size, size_t *len,
-                                    struct stamp_error *err)
+static enum stamp_err read_terminal(const char *prompt, char *buf, size_t size,
+                                    size_t *len, struct stamp_error *err)
 {
     struct termios old;
     struct termios quiet;
@@ -125,8 +126,9 @@ static enum stamp_err read_terminal(const char *prompt, char *buf, size_t size, 
         if (fd >= 0) {
             (void)close(fd);
         }
-        (void)stamp_error_set(err, STAMP_E_IO, errno,
-                              "a passphrase is needed, and there is no terminal to ask on");
+        (void)stamp_error_set(
+            err, STAMP_E_IO, errno,
+            "a passphrase is needed, and there is no terminal to ask on");
         stamp_error_hint(err, "give it on a file descriptor with --passphrase-fd N");
         return STAMP_E_IO;
     }

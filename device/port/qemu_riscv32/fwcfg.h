@@ -1,6 +1,7 @@
 /*
- * QEMU's fw_cfg device stands for the board's fuses: values that are given to the machine from
- * outside and that no flash image holds. `-fw_cfg name=opt/devstamp/root_key,file=KEY`.
+ * QEMU's fw_cfg device stands for the board's fuses: values that are given to the machine
+ * from outside and that no flash image holds. `-fw_cfg
+ * name=opt/devstamp/root_key,file=KEY`.
  */
 #ifndef DEVICE_PORT_QEMU_RISCV32_FWCFG_H
 #define DEVICE_PORT_QEMU_RISCV32_FWCFG_H

@@ -1,6 +1,7 @@
 /*
- * `wfi` ends when an interrupt is pending and enabled in mie, even with mstatus.MIE clear: the
- * hart wakes and goes on behind the wfi, no handler runs. So nothing here is asynchronous.
+ * `wfi` ends when an interrupt is pending and enabled in mie, even with mstatus.MIE
+ * clear: the hart wakes and goes on behind the wfi, no handler runs. So nothing here is
+ * asynchronous.
  */
 #include "device/port/qemu_riscv32/idle.h"
 
@@ -31,7 +32,8 @@ void idle_wait(uint32_t ms)
     uint64_t wake = clock_ticks() + (uint64_t)ms * CLOCK_TICKS_PER_MS;
     uint32_t irq;
 
-    /* Upper word first to the far future, so that no half-written value lies in the past. */
+    /* Upper word first to the far future, so that no half-written value lies in the past.
+     */
     mmio_write32(CLINT_MTIMECMP + 4, UINT32_MAX);
     mmio_write32(CLINT_MTIMECMP, (uint32_t)wake);
     mmio_write32(CLINT_MTIMECMP + 4, (uint32_t)(wake >> 32));

@@ -1,5 +1,6 @@
 /*
- * Waiting without burning the host's CPU: the hart sleeps until a byte arrives or a while passed.
+ * Waiting without burning the host's CPU: the hart sleeps until a byte arrives or a while
+ * passed.
  */
 #ifndef DEVICE_PORT_QEMU_RISCV32_IDLE_H
 #define DEVICE_PORT_QEMU_RISCV32_IDLE_H
@@ -9,7 +10,8 @@
 /** Routes the UART's interrupt to this hart. Call after uart_init(). */
 void idle_init(void);
 
-/** Sleep until the UART holds a byte, at most `ms`. May return early. Drain the UART before. */
+/** Sleep until the UART holds a byte, at most `ms`. May return early. Drain the UART
+ * before. */
 void idle_wait(uint32_t ms);
 
 #endif

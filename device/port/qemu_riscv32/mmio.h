@@ -31,7 +31,8 @@ static inline void mmio_write8(uintptr_t addr, uint8_t value)
     *(volatile uint8_t *)addr = value;
 }
 
-/** Orders memory against device accesses: a queue in RAM before the device is told of it. */
+/** Orders memory against device accesses: a queue in RAM before the device is told of it.
+ */
 static inline void mmio_fence(void)
 {
     __asm__ volatile("fence iorw, iorw" ::: "memory");

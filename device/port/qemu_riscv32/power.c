@@ -11,8 +11,9 @@
 
 __attribute__((noreturn)) void power_off(unsigned status)
 {
-    mmio_write32(FINISHER, status == 0 ? FINISHER_PASS
-                                       : FINISHER_FAIL | ((uint32_t)status & 0xFFu) << 16);
+    mmio_write32(FINISHER, status == 0
+                               ? FINISHER_PASS
+                               : FINISHER_FAIL | ((uint32_t)status & 0xFFu) << 16);
     for (;;) {
         __asm__ volatile("wfi");
     }

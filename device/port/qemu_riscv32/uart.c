@@ -17,7 +17,8 @@
 
 void uart_init(void)
 {
-    /* QEMU's UART has no line rate worth setting: bytes go as fast as the peer takes them. */
+    /* QEMU's UART has no line rate worth setting: bytes go as fast as the peer takes
+     * them. */
     mmio_write8(UART_LCR, LCR_8N1);
     mmio_write8(UART_FCR, FCR_ENABLE_AND_CLEAR);
     mmio_write8(UART_IER, IER_RECEIVED);

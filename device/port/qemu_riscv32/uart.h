@@ -1,5 +1,6 @@
 /*
- * The console: the machine's 16550 UART at 0x10000000, polled. One user, no interrupts handled.
+ * The console: the machine's 16550 UART at 0x10000000, polled. One user, no interrupts
+ * handled.
  */
 #ifndef DEVICE_PORT_QEMU_RISCV32_UART_H
 #define DEVICE_PORT_QEMU_RISCV32_UART_H
@@ -7,7 +8,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/** 8N1, FIFOs on and empty, receive interrupt raised to the PLIC (for idle.c to wake up on). */
+/** 8N1, FIFOs on and empty, receive interrupt raised to the PLIC (for idle.c to wake up
+ * on). */
 void uart_init(void);
 
 /** The next received byte 0..255, or -1 where none waits. Does not block. */
