@@ -18,7 +18,7 @@
 #include "core/err.h"
 
 #define STAMP_CBOR_HEAD_MAX 5u
-#define STAMP_CBOR_DEPTH 6 /* levels of arrays and maps inside each other */
+#define STAMP_CBOR_DEPTH 5 /* levels of arrays and maps inside one item, SPEC 4-4 */
 
 enum stamp_cbor_type {
     STAMP_CBOR_UINT = 0,

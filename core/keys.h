@@ -1,7 +1,7 @@
 /*
- * The numbers of the stamp: map keys and small codes. SPEC 4-10 (keys) and SPEC 5 (values).
- * Append-only. A key's range says how it enters the claims digest, also for readers that do not
- * know the key (SPEC 7-2).
+ * The numbers of the stamp: map keys and small codes. SPEC 4-10 (keys) and SPEC 5
+ * (values). Append-only. A key's range says how it enters the claims digest, also for
+ * readers that do not know the key (SPEC 7-2).
  */
 #ifndef CORE_KEYS_H
 #define CORE_KEYS_H
@@ -10,20 +10,21 @@
 
 enum stamp_key {
     /* 1..31: public claims; enter the digest as they are */
-    STAMP_SERIAL = 1,             /* text 1..64 */
-    STAMP_COMPANY = 2,            /* text 1..64 */
-    STAMP_PRODUCT = 3,            /* text 1..64 */
-    STAMP_MODEL = 4,              /* text 1..64, optional */
-    STAMP_HARDWARE_REVISION = 5,  /* text 1..32, optional */
-    STAMP_MADE_AT = 6,            /* seconds since 1970-01-01T00:00:00Z */
-    STAMP_PURPOSE = 7,            /* enum stamp_purpose */
-    STAMP_OWNER_KEY_HASH = 8,     /* 32 bytes: SHA-256 of the owner's 65-byte public point */
-    STAMP_TRUST_BUNDLE = 9,       /* COSE_Sign1 by the owner key, SPEC 8 */
-    STAMP_PROVISIONING_KEY = 10,  /* [kind, curve, point] */
-    STAMP_BARCODES = 11,          /* [[symbology, name, payload], ...] public ones */
-    STAMP_FIELDS = 12,            /* {text: text / int / bool} */
+    STAMP_SERIAL = 1,            /* text 1..64 */
+    STAMP_COMPANY = 2,           /* text 1..64 */
+    STAMP_PRODUCT = 3,           /* text 1..64 */
+    STAMP_MODEL = 4,             /* text 1..64, optional */
+    STAMP_HARDWARE_REVISION = 5, /* text 1..32, optional */
+    STAMP_MADE_AT = 6,           /* seconds since 1970-01-01T00:00:00Z */
+    STAMP_PURPOSE = 7,           /* enum stamp_purpose */
+    STAMP_OWNER_KEY_HASH = 8, /* 32 bytes: SHA-256 of the owner's 65-byte public point */
+    STAMP_TRUST_BUNDLE = 9,   /* COSE_Sign1 by the owner key, SPEC 8 */
+    STAMP_PROVISIONING_KEY = 10, /* [kind, curve, point] */
+    STAMP_BARCODES = 11,         /* [[symbology, name, payload], ...] public ones */
+    STAMP_FIELDS = 12,           /* {text: text / int / bool} */
 
-    /* 32..47: secrets, each [salt, value]; enter the digest as SHA-256 of their encoding */
+    /* 32..47: secrets, each [salt, value]; enter the digest as SHA-256 of their encoding
+     */
     STAMP_POP = 32,                  /* [salt, text 4..64] */
     STAMP_PROVISIONING_PRIVATE = 33, /* [salt, 32 bytes] */
     STAMP_SECRET_BARCODES = 34,      /* [salt, [[symbology, name, payload], ...]] */
@@ -58,7 +59,8 @@ enum stamp_provisioning_kind {
 
 enum stamp_symbology { STAMP_QR = 1, STAMP_DATA_MATRIX = 2, STAMP_CODE128 = 3 };
 
-/* Domain labels of signatures (COSE external_aad) and derivations. SPEC 6-3, 8-3, 9-4, 10. */
+/* Domain labels of signatures (COSE external_aad) and derivations. SPEC 6-3, 8-3,
+ * 9-4, 10. */
 #define STAMP_LABEL_BANK "devstamp bank 1"
 #define STAMP_LABEL_BUNDLE "devstamp bundle 1"
 #define STAMP_LABEL_PROVE "devstamp prove 1"

@@ -111,6 +111,7 @@ struct stamp_smp_rx {
     uint8_t buf[STAMP_SMP_BUFFER];
     uint16_t len;  /* bytes decoded so far */
     uint8_t state; /* where in a line */
+    bool more;     /* the frame goes on in the next line */
     uint8_t pads;  /* '=' seen in this line */
     uint8_t chars; /* base64 characters of the current group of four */
     uint32_t bits; /* and their bits */

@@ -1,6 +1,6 @@
 /*
- * The stamp as a struct, and the two ways between it and its bytes. One codec for the desk, the
- * factory, the device and the service. SPEC 4 and 5.
+ * The stamp as a struct, and the two ways between it and its bytes. One codec for the
+ * desk, the factory, the device and the service. SPEC 4 and 5.
  */
 #ifndef CORE_STAMP_H
 #define CORE_STAMP_H
@@ -66,7 +66,8 @@ struct stamp {
     struct stamp_barcode secret_barcodes[STAMP_MAX_BARCODES]; /* secret */
     uint8_t n_secret_barcodes;
 
-    struct stamp_field fields[STAMP_MAX_FIELDS]; /* names in bytewise order of their encodings */
+    struct stamp_field
+        fields[STAMP_MAX_FIELDS]; /* names in bytewise order of their encodings */
     uint8_t n_fields;
 
     struct stamp_slice pop_salt;
@@ -86,19 +87,20 @@ struct stamp {
 };
 
 /**
- * Decode one stamp and check all of it: deterministic CBOR, known keys, types, limits (SPEC 4, 5).
- * Keys this code does not know are accepted and ignored.
+ * Decode one stamp and check all of it: deterministic CBOR, known keys, types, limits
+ * (SPEC 4, 5). Keys this code does not know are accepted and ignored.
  *
  * @param s    filled; slices point into `in`; zeroed on failure
  * @retval STAMP_OK
  * @retval STAMP_E_FORMAT  not a stamp
  * Does not check what must be there: see stamp_check_birth().
  */
-STAMP_MUST_USE enum stamp_err stamp_decode(struct stamp *s, const void *in, size_t in_len);
+STAMP_MUST_USE enum stamp_err stamp_decode(struct stamp *s, const void *in,
+                                           size_t in_len);
 
 /**
- * Encode. `*len` is the length needed, also when it does not fit. Fields are written in the order
- * that determinism asks for, whatever order they are in.
+ * Encode. `*len` is the length needed, also when it does not fit. Fields are written in
+ * the order that determinism asks for, whatever order they are in.
  *
  * @retval STAMP_OK        `out[0..*len)` is the stamp
  * @retval STAMP_E_SPACE   `size` is too small; `*len` says what it takes
@@ -109,6 +111,9 @@ STAMP_MUST_USE enum stamp_err stamp_encode(const struct stamp *s, void *out, siz
 
 /** What a birth stamp must hold (SPEC 5-20): STAMP_OK or STAMP_E_MISSING. */
 STAMP_MUST_USE enum stamp_err stamp_check_birth(const struct stamp *s);
+
+/** UTF-8 (RFC 3629) and, unless `controls`, free of control characters. SPEC 4-2, 4-8. */
+bool stamp_text_ok(const uint8_t *p, size_t len, bool controls);
 
 /** How a key enters the claims digest (SPEC 7-2). */
 enum stamp_key_class stamp_key_class(uint32_t key);
@@ -130,8 +135,8 @@ STAMP_MUST_USE enum stamp_err stamp_bundle_decode(struct stamp_bundle *b, const 
                                                   size_t in_len);
 
 /** Encode payload from version, purpose, anchors and owner. As stamp_encode(). */
-STAMP_MUST_USE enum stamp_err stamp_bundle_payload(const struct stamp_bundle *b, void *out,
-                                                   size_t size, size_t *len);
+STAMP_MUST_USE enum stamp_err stamp_bundle_payload(const struct stamp_bundle *b,
+                                                   void *out, size_t size, size_t *len);
 
 /** Wrap payload and signature as COSE_Sign1. As stamp_encode(). */
 STAMP_MUST_USE enum stamp_err stamp_bundle_encode(struct stamp_slice payload,
@@ -139,8 +144,8 @@ STAMP_MUST_USE enum stamp_err stamp_bundle_encode(struct stamp_slice payload,
                                                   size_t size, size_t *len);
 
 /**
- * What comes before the payload in a COSE Sig_structure (RFC 9052 4.4): ["Signature1", h'a10126',
- * label, payload]. The signed bytes are this prefix, then `payload_len` bytes.
+ * What comes before the payload in a COSE Sig_structure (RFC 9052 4.4): ["Signature1",
+ * h'a10126', label, payload]. The signed bytes are this prefix, then `payload_len` bytes.
  *
  * @param out  at least STAMP_SIG_PREFIX_MAX bytes
  * @return length of the prefix
