@@ -51,7 +51,7 @@ void stamp_cbor_put_head(struct stamp_cbor_out *o, enum stamp_cbor_type type,
 void stamp_cbor_put_string(struct stamp_cbor_out *o, enum stamp_cbor_type type,
                            const void *p, size_t len)
 {
-    stamp_cbor_put_head(o, type, len);
+    stamp_cbor_put_head(o, type, (uint32_t)len);
     stamp_cbor_put_raw(o, p, len);
 }
 
