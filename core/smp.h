@@ -83,13 +83,14 @@ STAMP_MUST_USE enum stamp_err stamp_smp_header_get(const uint8_t *in, size_t len
 /**
  * Look up `key` in a message's body: one CBOR map with text keys, nothing behind it.
  *
- * @param value  positioned at the value; an empty reader with an error when not found
+ * @param value  positioned at the value; where it is not found an empty reader with the
+ *               error, so that a caller may read on and check once
  * @retval STAMP_OK         found
  * @retval STAMP_E_MISSING  the map is fine and has no such key
  * @retval STAMP_E_FORMAT   not such a map
  */
-STAMP_MUST_USE enum stamp_err stamp_smp_field(const uint8_t *body, size_t len,
-                                              const char *key, struct stamp_cbor *value);
+enum stamp_err stamp_smp_field(const uint8_t *body, size_t len, const char *key,
+                               struct stamp_cbor *value);
 
 /** CRC-16/XMODEM: polynomial 0x1021, from 0, not reflected. */
 uint16_t stamp_crc16(const void *data, size_t len);
