@@ -10,7 +10,8 @@ endif()
 # Core and device: C99, as in firmware.
 add_library(stamp_flags_device INTERFACE)
 target_link_libraries(stamp_flags_device INTERFACE stamp_flags)
-target_compile_options(stamp_flags_device INTERFACE -std=c99 -Wstack-usage=1024)
+target_compile_options(stamp_flags_device INTERFACE -std=c99
+  $<$<C_COMPILER_ID:GNU>:-Wstack-usage=1024>)
 
 # Host: POSIX and hardening.
 add_library(stamp_flags_host INTERFACE)
@@ -23,7 +24,16 @@ if(NOT STAMP_SANITIZE)
     $<$<NOT:$<CONFIG:Debug>>:-U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2>)
 endif()
 
+# Instrumentation is for everything that is built, Mbed TLS too.
 if(STAMP_SANITIZE)
   add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
   add_link_options(-fsanitize=address,undefined)
+endif()
+if(STAMP_FUZZ)
+  if(NOT CMAKE_C_COMPILER_ID STREQUAL "Clang")
+    message(FATAL_ERROR "STAMP_FUZZ needs clang, not ${CMAKE_C_COMPILER_ID}\n"
+      "  try: cmake --preset asan")
+  endif()
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_link_options(-fsanitize=fuzzer-no-link)
 endif()
