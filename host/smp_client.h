@@ -1,0 +1,106 @@
+/*
+ * Requests to a live device and their answers (SPEC 10): framing, sequence numbers,
+ * timeouts, and asking again when a frame got lost or damaged. What comes back is not
+ * trusted.
+ */
+#ifndef HOST_SMP_CLIENT_H
+#define HOST_SMP_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "core/cbor.h"
+#include "core/part.h"
+#include "core/smp.h"
+#include "host/error.h"
+#include "host/tty.h"
+
+struct stamp_smp_client {
+    struct stamp_tty *tty; /* borrowed */
+    int read_ms;           /* to wait for the answer to a read */
+    int write_ms;          /* to a write: the device may have to compute signatures */
+    int tries;             /* how often a request is sent at most */
+    uint8_t seq;
+    struct stamp_smp_rx rx;
+};
+
+struct stamp_smp_reply {
+    uint8_t body[STAMP_SMP_MAX];
+    size_t len;
+};
+
+/** A request's body is built into this. */
+struct stamp_smp_body {
+    uint8_t bytes[STAMP_SMP_MAX - STAMP_SMP_HEADER];
+    struct stamp_cbor_out out;
+};
+
+/** Begin with the usual times: 1 s, 10 s, three tries. */
+void stamp_smp_client_init(struct stamp_smp_client *c, struct stamp_tty *tty);
+
+/** A body that is a map of `n` entries to come. */
+void stamp_smp_body_init(struct stamp_smp_body *b, uint32_t n);
+void stamp_smp_body_uint(struct stamp_smp_body *b, const char *key, uint32_t v);
+void stamp_smp_body_bytes(struct stamp_smp_body *b, const char *key, const void *p,
+                          size_t len);
+
+/**
+ * Ask, and wait for the answer that belongs to it.
+ *
+ * @param op    STAMP_SMP_READ, or STAMP_SMP_WRITE: a second try then has a new sequence
+ *              number, so that a late answer to the first is not taken for its own
+ * @param once  do not ask a second time
+ * @retval STAMP_OK             `r->body[0..r->len)` is a CBOR map without an error
+ * @retval STAMP_E_TIMEOUT      no answer; the error names the port
+ * @retval STAMP_E_BUSY         the device slows down; native = milliseconds to wait
+ * @retval STAMP_E_AUTH         the device says "not authentic"
+ * @retval STAMP_E_MISSING      the device has no stamp, or not this item
+ * @retval STAMP_E_UNSUPPORTED  the device does not do this
+ * @retval STAMP_E_DEVICE       another error of the device; native = its code
+ * @retval STAMP_E_FORMAT       the answer is not what SPEC says
+ * @retval STAMP_E_IO           the port failed
+ */
+STAMP_MUST_USE enum stamp_err
+stamp_smp_request(struct stamp_smp_client *c, enum stamp_smp_op op, uint16_t group,
+                  uint8_t id, const struct stamp_smp_body *body, bool once,
+                  struct stamp_smp_reply *r, struct stamp_error *err);
+
+/**
+ * A byte string of exactly `len` bytes from an answer.
+ * @retval STAMP_E_FORMAT  not there, or of another length; the error names it
+ */
+STAMP_MUST_USE enum stamp_err stamp_smp_reply_bytes(const struct stamp_smp_reply *r,
+                                                    const char *key, void *out,
+                                                    size_t len, struct stamp_error *err);
+
+/** What info tells (SPEC 10, id 0). Texts are NUL-terminated printable ASCII or UTF-8. */
+struct stamp_info {
+    char state[16]; /* "blank", "ready", "locked", "damaged" */
+    char serial[65];
+    char product[65];
+    char firmware[25];
+    uint32_t purpose;
+    uint32_t seq;
+    bool claimed;
+    bool encrypted;
+};
+
+STAMP_MUST_USE enum stamp_err stamp_smp_info(struct stamp_smp_client *c,
+                                             struct stamp_info *info,
+                                             struct stamp_error *err);
+
+/**
+ * Read a whole item in chunks (SPEC 10-6).
+ *
+ * @param key    0 the claims, STAMP_TRUST_BUNDLE or STAMP_CERTIFICATES
+ * @param which  STAMP_BIRTH or STAMP_NEWEST
+ * @param max    most bytes taken
+ * @param out    the caller frees it; NULL on failure
+ */
+STAMP_MUST_USE enum stamp_err stamp_smp_item(struct stamp_smp_client *c, uint32_t key,
+                                             enum stamp_which which, size_t max,
+                                             uint8_t **out, size_t *len,
+                                             struct stamp_error *err);
+
+#endif
