@@ -5,6 +5,7 @@
 #ifndef HOST_DPP_H
 #define HOST_DPP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
