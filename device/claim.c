@@ -53,7 +53,7 @@ static enum stamp_err write_state(struct stamp_agent *a,
     stamp_cbor_put_head(&o, STAMP_CBOR_UINT, state->tries);
     stamp_cbor_put_head(&o, STAMP_CBOR_SIMPLE, state->claimed ? 21 : 20);
     change.value.len = o.len;
-    return stamp_bank_update(a->cfg.dev, &change, 1, a->cfg.work, a->cfg.work_size);
+    return stamp_bank_update(a->cfg.dev, &change, 1);
 }
 
 static uint32_t now_ms(const struct stamp_agent *a)

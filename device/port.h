@@ -1,13 +1,16 @@
 /*
- * What a product supplies so that the device library runs on it. device/PORTING.md explains each
- * function; port/template is a start; test/unit/port_conformance checks one.
+ * What a product supplies so that the device library runs on it. device/PORTING.md
+ * explains each function; port/template is a start; test/unit/port_conformance checks
+ * one.
  *
- * Rules: one caller at a time (the library takes no locks); functions return 0 or negative and
- * block until done; `ctx` of the flash and of the port are passed back untouched.
+ * Rules: one caller at a time (the library takes no locks); functions return 0 or
+ * negative and block until done; `ctx` of the flash and of the port are passed back
+ * untouched.
  */
 #ifndef DEVICE_PORT_H
 #define DEVICE_PORT_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "core/flash.h"
@@ -15,22 +18,38 @@
 struct stamp_port {
     struct stamp_flash flash;
 
-    /* The 32-byte key under which secrets rest in flash: from fuse, PUF or HUK; the same at every
-     * boot, unknown outside the chip. NULL = flash is plaintext or encrypted by the chip itself. */
+    /* Scratch for one item at a time; wiped after use. Needed where root_key is set, and
+     * for stamp_rotate(). As large as the largest item's encoding and STAMP_WORK_EXTRA
+     * bytes: 2 KiB holds a chain of two or three certificates, 4,120 bytes any trust
+     * bundle. Too small: STAMP_E_SPACE before anything is changed. */
+    void *work;
+    size_t work_size;
+
+    /* The 32-byte key under which items rest in flash: from fuse, PUF or HUK; the same at
+     * every boot, unknown outside the chip. NULL = flash is plaintext or encrypted by the
+     * chip itself. */
     int (*root_key)(void *ctx, uint8_t key[32]);
 
-    /* Make the birth region unwritable (and, where the chip has it, flash encryption on, debug
-     * off). Idempotent: called again at each boot once the stamp is locked. NULL = nothing to do. */
+    /* Make the birth region unwritable (and, where the chip has it, flash encryption on,
+     * debug off). Idempotent: called again at each boot once the stamp is locked. NULL =
+     * nothing to do. */
     int (*lock)(void *ctx);
 
     /* Milliseconds since boot; wraps. Slows down wrong proofs of possession. Required. */
     uint32_t (*now_ms)(void *ctx);
 
-    /* SHA-256 of the owner's 65-byte public point, pinned in the firmware; NULL = take the one in
-     * the birth stamp. */
+    /* Give the PSA key that stands for slot `slot` of a secure element (key where = 2).
+     * NULL = no secure element. */
+    int (*element_key)(void *ctx, uint32_t slot, uint32_t *psa_id);
+
+    /* SHA-256 of the owner's 65-byte public point, pinned in the firmware; NULL = take
+     * the one in the birth stamp. */
     const uint8_t *owner_key_hash;
 
     void *ctx;
 };
+
+/* Bytes of `work` beyond the item itself: the tag, and room to open it in place. */
+#define STAMP_WORK_EXTRA 24u
 
 #endif
