@@ -15,6 +15,9 @@
 #define MBEDTLS_PLATFORM_C
 #define MBEDTLS_PLATFORM_MEMORY
 #define MBEDTLS_MEMORY_BUFFER_ALLOC_C
+/* Until mbedtls_memory_buffer_alloc_init() there is no memory: a call ends in a fault. */
+#define MBEDTLS_PLATFORM_STD_CALLOC NULL
+#define MBEDTLS_PLATFORM_STD_FREE NULL
 #define MBEDTLS_NO_PLATFORM_ENTROPY
 #define MBEDTLS_ENTROPY_HARDWARE_ALT
 #define MBEDTLS_ENTROPY_C

@@ -27,6 +27,15 @@ __attribute__((noreturn)) void power_fail(const char *why)
     power_off(1);
 }
 
+__attribute__((noreturn)) void _exit(int status);
+
+/* Where exit() of the C library ends; Mbed TLS calls that when its heap is damaged. */
+__attribute__((noreturn)) void _exit(int status)
+{
+    (void)status;
+    power_fail("the crypto library stopped");
+}
+
 __attribute__((noreturn)) void trap_report(uint32_t cause, uint32_t pc, uint32_t value);
 
 /* Called by start.S on any trap. */

@@ -1,6 +1,6 @@
 /*
  * Reset: QEMU's reset vector jumps here (0x80000000) in machine mode, every hart, with RAM loaded
- * from the ELF. Hart 0 sets up gp, tp, stack and .bss and calls main(); others sleep for ever.
+ * from the ELF. Hart 0 sets up gp, stack and .bss and calls main(); others sleep for ever.
  */
     .section .text.start, "ax"
     .globl _start
@@ -16,7 +16,6 @@ _start:
     .option pop
 
     la      sp, __stack_top
-    la      tp, __tls_base
     la      t0, trap_entry
     csrw    mtvec, t0
     csrw    mie, zero

@@ -1,0 +1,29 @@
+/*
+ * The board as the device library sees it: the stamp partition in the first three sectors
+ * of the second flash (pflash 1), the root key in a fuse, the lock in the flash driver.
+ */
+#ifndef DEVICE_PORT_QEMU_RISCV32_PORT_H
+#define DEVICE_PORT_QEMU_RISCV32_PORT_H
+
+#include "core/err.h"
+#include "device/port.h"
+#include "device/port/qemu_riscv32/cfi.h"
+
+#define BOARD_FLASH_BASE 0x22000000u
+#define BOARD_SECTOR_SIZE 0x40000u
+
+struct board {
+    struct cfi cfi;
+    struct stamp_port port;
+};
+
+/**
+ * Fill in `board->port`; it borrows `board` as long as it lives. Without a
+ * root key in the fuses, secrets rest in flash as they are.
+ *
+ * @retval STAMP_OK
+ * @retval STAMP_E_FLASH  the flash is not the one of this machine
+ */
+STAMP_MUST_USE enum stamp_err board_init(struct board *board);
+
+#endif
