@@ -97,7 +97,7 @@ static enum stamp_err check_info(struct stamp_smp_client *c,
                                  const struct stamp_scan *label, struct stamp_info *info,
                                  struct stamp_error *err)
 {
-    const char *path = stamp_tty_path(c->tty);
+    const char *path = c->line.name;
     enum stamp_err code = stamp_smp_info(c, info, err);
 
     if (code != STAMP_OK) {
@@ -192,7 +192,7 @@ static enum stamp_err open_exchange(struct stamp_smp_client *c,
     }
     memcpy(x->shared + 2 * STAMP_POINT_SIZE, serial, serial_len);
     x->shared_len = 2 * STAMP_POINT_SIZE + serial_len;
-    return check_device(label, x, point, signature, stamp_tty_path(c->tty), err);
+    return check_device(label, x, point, signature, c->line.name, err);
 }
 
 /* SPEC 10-14: the proof, under the app's key. From here on it counts as sent. */
@@ -234,7 +234,7 @@ static enum stamp_err send_pop(struct stamp_smp_client *c, const struct stamp_sc
         stamp_error_hint(err, "see that the proof is read from this device's label");
         return stamp_error_set(err, code, STAMP_RC_NOT_AUTHENTIC,
                                "the device on '%s' refused the proof of possession",
-                               stamp_tty_path(c->tty));
+                               c->line.name);
     }
     if (code != STAMP_OK && code != STAMP_E_BUSY) {
         stamp_error_state(err, "the proof was sent; the device may have been claimed");

@@ -9,12 +9,31 @@
 
 enum { SEND_MS = 2000 };
 
-void stamp_smp_client_init(struct stamp_smp_client *c, struct stamp_tty *tty)
+static enum stamp_err tty_send(void *ctx, const void *p, size_t len,
+                               struct stamp_error *err)
+{
+    return stamp_tty_write(ctx, p, len, SEND_MS, err);
+}
+
+static enum stamp_err tty_receive(void *ctx, void *buf, size_t size, int timeout_ms,
+                                  size_t *len, struct stamp_error *err)
+{
+    return stamp_tty_read(ctx, buf, size, timeout_ms, len, err);
+}
+
+struct stamp_smp_line stamp_smp_tty_line(struct stamp_tty *tty)
+{
+    struct stamp_smp_line line = {tty_send, tty_receive, tty, stamp_tty_path(tty)};
+
+    return line;
+}
+
+void stamp_smp_client_init(struct stamp_smp_client *c, const struct stamp_smp_line *line)
 {
     struct timespec now;
 
     memset(c, 0, sizeof *c);
-    c->tty = tty;
+    c->line = *line;
     c->read_ms = 1000;
     c->write_ms = 10000;
     c->tries = 3;
@@ -53,7 +72,7 @@ static int64_t now_ms(void)
 
 /* The frame being sent, line by line. */
 struct sender {
-    struct stamp_tty *tty;
+    const struct stamp_smp_line *line;
     struct stamp_error *err;
     enum stamp_err code;
 };
@@ -63,7 +82,7 @@ static void send_line(void *ctx, const uint8_t *line, size_t len)
     struct sender *s = ctx;
 
     if (s->code == STAMP_OK) {
-        s->code = stamp_tty_write(s->tty, line, len, SEND_MS, s->err);
+        s->code = s->line->send(s->line->ctx, line, len, s->err);
     }
 }
 
@@ -73,7 +92,7 @@ static enum stamp_err send_request(struct stamp_smp_client *c,
                                    struct stamp_error *err)
 {
     uint8_t buf[STAMP_SMP_BUFFER];
-    struct sender s = {c->tty, err, STAMP_OK};
+    struct sender s = {&c->line, err, STAMP_OK};
 
     stamp_smp_header_put(buf + STAMP_SMP_ROOM, h);
     memcpy(buf + STAMP_SMP_ROOM + STAMP_SMP_HEADER, body->bytes, body->out.len);
@@ -106,9 +125,12 @@ static enum stamp_err await(struct stamp_smp_client *c,
         if (left <= 0) {
             return STAMP_E_TIMEOUT;
         }
-        code = stamp_tty_read(c->tty, buf, sizeof buf, (int)left, &n, err);
+        code = c->line.receive(c->line.ctx, buf, sizeof buf, (int)left, &n, err);
         if (code != STAMP_OK) {
             return code;
+        }
+        if (n == 0) {
+            return STAMP_E_TIMEOUT;
         }
         for (size_t i = 0; i < n; i++) {
             size_t len = stamp_smp_rx_byte(&c->rx, buf[i]);
@@ -164,7 +186,7 @@ static enum stamp_err check_reply(struct stamp_smp_client *c,
                                   const struct stamp_smp_reply *r,
                                   struct stamp_error *err)
 {
-    const char *path = stamp_tty_path(c->tty);
+    const char *path = c->line.name;
     struct stamp_cbor v;
     enum stamp_err code = stamp_smp_field(r->body, r->len, "rc", &v);
     uint32_t rc;
@@ -210,8 +232,7 @@ enum stamp_err stamp_smp_request(struct stamp_smp_client *c, enum stamp_smp_op o
         return stamp_error_set(err, code, 0,
                                "no answer from a device on port '%s' (asked %d times in "
                                "%d s)",
-                               stamp_tty_path(c->tty), tries,
-                               (tries * timeout_ms + 999) / 1000);
+                               c->line.name, tries, (tries * timeout_ms + 999) / 1000);
     }
     return code != STAMP_OK ? code : check_reply(c, r, err);
 }
@@ -287,7 +308,7 @@ enum stamp_err stamp_smp_info(struct stamp_smp_client *c, struct stamp_info *inf
     }
     if (!reply_text(&r, "state", info->state, sizeof info->state) ||
         !reply_text(&r, "fw", info->firmware, sizeof info->firmware)) {
-        return bad_answer(stamp_tty_path(c->tty), "no state", err);
+        return bad_answer(c->line.name, "no state", err);
     }
     all = reply_text(&r, "serial", info->serial, sizeof info->serial) &&
           reply_text(&r, "product", info->product, sizeof info->product) &&
@@ -297,7 +318,7 @@ enum stamp_err stamp_smp_info(struct stamp_smp_client *c, struct stamp_info *inf
           reply_bool(&r, "crypt", &info->encrypted);
     if (!all && strcmp(info->state, "blank") != 0 &&
         strcmp(info->state, "damaged") != 0) {
-        return bad_answer(stamp_tty_path(c->tty), "info is not whole", err);
+        return bad_answer(c->line.name, "info is not whole", err);
     }
     return STAMP_OK;
 }
@@ -307,7 +328,7 @@ static enum stamp_err item_chunk(struct stamp_smp_client *c, uint32_t key,
                                  enum stamp_which which, uint8_t *buf, size_t *have,
                                  size_t *total, size_t max, struct stamp_error *err)
 {
-    const char *path = stamp_tty_path(c->tty);
+    const char *path = c->line.name;
     struct stamp_smp_body body;
     struct stamp_smp_reply r;
     struct stamp_cbor v;

@@ -16,11 +16,22 @@
 #include "host/error.h"
 #include "host/tty.h"
 
+/** A way to a device: a serial port, or in a test the device itself. */
+struct stamp_smp_line {
+    /* Send all, or fail. */
+    enum stamp_err (*send)(void *ctx, const void *p, size_t len, struct stamp_error *err);
+    /* Wait at most `timeout_ms` for bytes; `*len` 0 = the time is over. */
+    enum stamp_err (*receive)(void *ctx, void *buf, size_t size, int timeout_ms,
+                              size_t *len, struct stamp_error *err);
+    void *ctx;
+    const char *name; /* for messages */
+};
+
 struct stamp_smp_client {
-    struct stamp_tty *tty; /* borrowed */
-    int read_ms;           /* to wait for the answer to a read */
-    int write_ms;          /* to a write: the device may have to compute signatures */
-    int tries;             /* how often a request is sent at most */
+    struct stamp_smp_line line; /* its ctx and name are borrowed */
+    int read_ms;                /* to wait for the answer to a read */
+    int write_ms;               /* to a write: the device may compute signatures */
+    int tries;                  /* how often a request is sent at most */
     uint8_t seq;
     struct stamp_smp_rx rx;
 };
@@ -36,8 +47,11 @@ struct stamp_smp_body {
     struct stamp_cbor_out out;
 };
 
+/** The line over a serial port that the caller keeps open. */
+struct stamp_smp_line stamp_smp_tty_line(struct stamp_tty *tty);
+
 /** Begin with the usual times: 1 s, 10 s, three tries. */
-void stamp_smp_client_init(struct stamp_smp_client *c, struct stamp_tty *tty);
+void stamp_smp_client_init(struct stamp_smp_client *c, const struct stamp_smp_line *line);
 
 /** A body that is a map of `n` entries to come. */
 void stamp_smp_body_init(struct stamp_smp_body *b, uint32_t n);

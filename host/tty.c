@@ -129,25 +129,26 @@ enum stamp_err stamp_tty_write(struct stamp_tty *tty, const void *p, size_t len,
 enum stamp_err stamp_tty_read(struct stamp_tty *tty, void *buf, size_t size,
                               int timeout_ms, size_t *len, struct stamp_error *err)
 {
-    int ready = wait_for(tty, POLLIN, timeout_ms);
-    ssize_t n;
-
     *len = 0;
-    if (ready < 0) {
-        return gone(tty, errno, err);
+    for (;;) {
+        int ready = wait_for(tty, POLLIN, timeout_ms);
+        ssize_t n;
+
+        if (ready < 0) {
+            return gone(tty, errno, err);
+        }
+        if (ready == 0) {
+            return STAMP_OK;
+        }
+        n = read(tty->fd, buf, size);
+        if (n > 0) {
+            *len = (size_t)n;
+            return STAMP_OK;
+        }
+        if (n == 0 || (errno != EAGAIN && errno != EINTR)) {
+            return gone(tty, n < 0 ? errno : 0, err);
+        }
     }
-    if (ready == 0) {
-        return STAMP_OK;
-    }
-    n = read(tty->fd, buf, size);
-    if (n > 0) {
-        *len = (size_t)n;
-        return STAMP_OK;
-    }
-    if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
-        return STAMP_OK;
-    }
-    return gone(tty, n < 0 ? errno : 0, err);
 }
 
 void stamp_tty_free(struct stamp_tty **p)
