@@ -206,6 +206,10 @@ def write_banks(factory, out):
         own = dev.operational()
         out.add("operational-identity" + tail, dev.write(crypt=crypt, banks=[None, (3, own)]), 0,
                 crypt=crypt, shown=dev.json(own))
+        dev.bank_kind = 3  # never the current bank (3-9)
+        out.add("pending-bank" + tail, dev.write(crypt=crypt, banks=[(1, {50: [1, False]})]), 0,
+                crypt=crypt, shown=dev.json())
+        dev.bank_kind = 2
 
 
 def write_others(path):
