@@ -211,7 +211,7 @@ static enum stamp_smp_rc answer_prove(const struct stamp_agent *a,
     err = stamp_key_load(a->cfg.dev, which, STAMP_DEVICE_KEY, &id);
     if (err == STAMP_OK) {
         err = stamp_sign(id, STAMP_LABEL_PROVE, nonce.p, nonce.len, signature);
-        (void)psa_destroy_key(id);
+        stamp_key_unload(id);
     }
     if (err != STAMP_OK) {
         return stampi_rc(err);

@@ -36,10 +36,10 @@ struct stamp_agent_config {
     stamp_smp_tx tx;
     void *tx_ctx;
 
-    /* Scratch for one item: certificates and trust bundle where items rest encrypted, and
-     * what a bank keeps when the claim state changes. An item that does not fit is
-     * answered with "message too large". 2 KiB is enough for a chain of two; 4,100 for
-     * every bundle. */
+    /* Room for one item that is sent in chunks: certificates and trust bundle; not the
+     * port's work buffer. At least 256 bytes; an item that does not fit is answered with
+     * "message too large". 2 KiB is enough for a chain of two or three, 4,096 for every
+     * bundle. */
     void *work;
     size_t work_size;
 };

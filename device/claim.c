@@ -183,7 +183,7 @@ static enum stamp_err sign_shared(const struct stamp_device *dev, const uint8_t 
     err = stamp_key_load(dev, STAMP_BIRTH, STAMP_PROVISIONING_PRIVATE, &id);
     if (err == STAMP_OK) {
         err = stamp_sign(id, STAMP_LABEL_CLAIM, shared, len, signature);
-        (void)psa_destroy_key(id);
+        stamp_key_unload(id);
     }
     return err;
 }
