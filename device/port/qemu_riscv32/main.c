@@ -21,12 +21,11 @@
 #endif
 
 #define HEAP_SIZE 65536u
-#define WORK_SIZE 4608u /* the largest item, a trust bundle, and its AES-GCM tag */
 #define SERIAL_SIZE 65u
 #define IDLE_MS 1000u
 
 static unsigned char heap[HEAP_SIZE];
-static uint8_t work[WORK_SIZE];
+static uint8_t work[BOARD_WORK_SIZE];
 static struct board board;
 static struct stamp_device device;
 static struct stamp_agent agent;

@@ -68,6 +68,8 @@ enum stamp_err board_init(struct board *board)
     port->flash.erase_size = BOARD_SECTOR_SIZE;
     port->flash.program_size = CFI_PROGRAM_SIZE;
     port->flash.erased = 0xFF;
+    port->work = board->work;
+    port->work_size = sizeof(board->work);
     port->root_key = has_root_key() ? root_key : NULL;
     port->lock = lock;
     port->now_ms = now_ms;

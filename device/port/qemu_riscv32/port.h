@@ -6,14 +6,20 @@
 #define DEVICE_PORT_QEMU_RISCV32_PORT_H
 
 #include "core/err.h"
+#include "core/stamp.h"
 #include "device/port.h"
 #include "device/port/qemu_riscv32/cfi.h"
 
 #define BOARD_FLASH_BASE 0x22000000u
 #define BOARD_SECTOR_SIZE 0x40000u
 
+/* Room for the largest item there is, a chain of certificates, and its CBOR heads. */
+#define BOARD_WORK_SIZE                                                                  \
+    (STAMP_MAX_CERTIFICATES * STAMP_MAX_CERTIFICATE + 64u + STAMP_WORK_EXTRA)
+
 struct board {
     struct cfi cfi;
+    uint8_t work[BOARD_WORK_SIZE];
     struct stamp_port port;
 };
 
