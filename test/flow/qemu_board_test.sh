@@ -34,6 +34,9 @@ check "and the same bytes come out" same_partition "$flash" "$scratch/before"
 check_status "a fault of the firmware ends the board with an error" 1 \
     board -f "$firmware/qemu_selftest.elf" --test-word 4 "$flash"
 check "and says where" grep -q 'fault, mcause 0x00000002 at 0x8' "$scratch/out"
+check_status "so does a stack that overflows" 1 \
+    board -f "$firmware/qemu_selftest.elf" --test-word 5 "$flash"
+check "before it reaches other data" grep -q 'fault, mcause 0x00000007 at 0x8' "$scratch/out"
 
 rm "$flash"
 check_status "a board without entropy does not start" 1 board --no-entropy -b \

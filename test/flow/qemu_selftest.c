@@ -21,6 +21,7 @@
 #define PART_AGAIN 2u    /* after it, on the same flash */
 #define PART_READONLY 3u /* after it, on a flash that refuses changes */
 #define PART_FAULT 4u    /* a trap is reported and ends the run */
+#define PART_STACK 5u    /* so is a stack that overflows */
 
 #define BIRTH 0u
 #define BANK_A BOARD_SECTOR_SIZE
@@ -229,6 +230,15 @@ static void test_readonly(void)
     check("they are readable after it", flash_is(BIRTH, pattern, sizeof(pattern)));
 }
 
+/* Runs out of stack; what it computes keeps the compiler from seeing through it. */
+static uint32_t overflow(uint32_t depth)
+{
+    volatile uint32_t used[64];
+
+    used[depth % 64] = depth;
+    return depth == 0 ? 0 : overflow(depth + 1) + used[depth % 64];
+}
+
 int main(void)
 {
     uart_init();
@@ -249,6 +259,9 @@ int main(void)
         break;
     case PART_READONLY:
         test_readonly();
+        break;
+    case PART_STACK:
+        uart_put_hex(overflow(1));
         break;
     case PART_FAULT:
         __asm__ volatile("unimp");

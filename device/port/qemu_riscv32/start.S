@@ -20,6 +20,14 @@ _start:
     csrw    mtvec, t0
     csrw    mie, zero
 
+    /* The 4 KiB below the stack: no access, locked, so that it binds machine mode too. */
+    la      t0, __stack_guard
+    srli    t0, t0, 2
+    ori     t0, t0, 0x1FF
+    csrw    pmpaddr0, t0
+    li      t0, 0x98
+    csrw    pmpcfg0, t0
+
     la      t0, __bss_start
     la      t1, __bss_end
 1:  bgeu    t0, t1, 2f
