@@ -39,16 +39,16 @@ check_status "so does a stack that overflows" 1 \
 check "before it reaches other data" grep -q 'fault, mcause 0x00000007 at 0x8' "$scratch/out"
 
 rm "$flash"
-check_status "a board without entropy does not start" 1 board --no-entropy -b \
+check_status "a board without entropy does not start" 1 board_refused --no-entropy \
     -f "$firmware/qemu_riscv32.elf" "$flash"
 check "and says why" grep -q 'no entropy device (virtio-rng): no crypto and no keys' \
     "$scratch/out"
 check "and has left its flash alone" cmp "$flash" "$scratch/erased"
 
 check_status "a root key that is not 32 bytes is refused" 1 \
-    board -b -k /dev/null -f "$firmware/qemu_riscv32.elf" "$flash"
+    board_refused -k /dev/null -f "$firmware/qemu_riscv32.elf" "$flash"
 check_status "a flash file of another size is refused" 1 \
-    board -b -f "$firmware/qemu_riscv32.elf" "$scratch/key"
+    board_refused -f "$firmware/qemu_riscv32.elf" "$scratch/key"
 check_status "no flash file is a usage error" 2 board
 check_status "an unknown option is a usage error" 2 board --no-such-option "$flash"
 
@@ -57,7 +57,8 @@ check "says so and waits" grep -q '^devstamp: qemu-riscv32 .*, no stamp; waiting
     "$scratch/one.log"
 check "its console is a terminal" test -c "$scratch/one.tty"
 check_status "a second board on the same flash file is refused" 1 \
-    board -b -f "$firmware/qemu_riscv32.elf" "$flash"
+    board_refused -f "$firmware/qemu_riscv32.elf" "$flash"
+check "by name" grep -q "another board runs on '$flash'" "$scratch/out"
 board_stop one
 check "it has changed nothing in flash" cmp "$flash" "$scratch/erased"
 

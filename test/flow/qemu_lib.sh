@@ -55,6 +55,11 @@ board_start() {
         --log "$scratch/$name.log" "$@"
 }
 
+# As board_start, where it must not come up: a board that does all the same ends with the test.
+board_refused() {
+    board --background --pid-file "$scratch/refused.pid" "$@"
+}
+
 board_stop() {
     local pid
     pid=$(cat "$scratch/$1.pid")
