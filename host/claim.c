@@ -9,6 +9,7 @@
 #include "host/claim_own.h"
 #include "host/dpp.h"
 #include "host/key.h"
+#include "host/prove.h"
 #include "host/sig.h"
 
 enum { PLAIN_MAX = 128, POP_MAX = 64 };
@@ -103,14 +104,9 @@ static enum stamp_err check_info(struct stamp_smp_client *c,
     if (code != STAMP_OK) {
         return code;
     }
-    if (strcmp(info->state, "blank") == 0) {
-        stamp_error_hint(err, "put one on it: stamp make, then stamp flash");
-        return stamp_error_set(err, STAMP_E_BLANK, 0, "the device on '%s' has no stamp",
-                               path);
-    }
-    if (info->serial[0] == '\0') {
-        return stamp_error_set(err, STAMP_E_CORRUPT, 0,
-                               "the stamp of the device on '%s' is damaged", path);
+    code = stamp_prove_state(info, path, err);
+    if (code != STAMP_OK) {
+        return code;
     }
     if (label->serial[0] != '\0' && strcmp(label->serial, info->serial) != 0) {
         stamp_error_hint(err, "scan the label of this device");
