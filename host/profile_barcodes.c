@@ -24,6 +24,10 @@ static enum stamp_err fail_in(struct stamp_profile *p, size_t i, const char *key
     char path[64];
 
     (void)snprintf(path, sizeof path, "barcodes[%zu].%s", i, key);
+    if (stampi_doc_find(&p->own->doc, "barcodes") == NULL) {
+        /* The default ones: only the alphabet can be at odds with them. */
+        (void)snprintf(path, sizeof path, "proof_of_possession.alphabet");
+    }
     return stampi_doc_fail_at(&p->own->doc, path, err, "%s", text);
 }
 
