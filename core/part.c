@@ -151,12 +151,3 @@ enum stamp_err stamp_part_open(struct stamp_part *part, const struct stamp_flash
     }
     return (enum stamp_err)result[part->region[STAMP_BIRTH].state];
 }
-
-bool stamp_part_locked(const struct stamp_part *part)
-{
-    uint8_t mark[4];
-
-    return stamp_flash_read(part->flash, STAMP_LOCK_OFFSET, mark, sizeof mark) !=
-               STAMP_OK ||
-           !is_erased(part->flash, mark, sizeof mark);
-}

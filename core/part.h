@@ -19,6 +19,7 @@
 
 #define STAMP_HEADER_SIZE 64u /* region header, SPEC 3-1 */
 #define STAMP_LOCK_OFFSET 64u /* lock mark, SPEC 3-10 */
+#define STAMP_LOCK_MARK "LOCK"
 #define STAMP_BODY_OFFSET 128u
 #define STAMP_SIGNED_SIZE 32u /* header bytes under a bank's signature, SPEC 6-2 */
 #define STAMP_SIGNATURE_SIZE 64u
@@ -126,7 +127,8 @@ STAMP_MUST_USE enum stamp_err stamp_item_content(const struct stamp_part *part,
 STAMP_MUST_USE enum stamp_err stamp_flash_read(const struct stamp_flash *flash,
                                                uint32_t off, void *buf, size_t len);
 
-/** True where any byte of the lock mark is programmed. Fails safe: an unreadable mark
+/** Is the stamp locked? In a whole birth region any trace of the lock mark counts, elsewhere
+ * the whole mark only, since a cut erase leaves anything there. Fails safe: an unreadable mark
  * counts as locked. SPEC 3-10. */
 bool stamp_part_locked(const struct stamp_part *part);
 

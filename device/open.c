@@ -1,0 +1,111 @@
+/*
+ * Opening: which regions count. Whole is not enough for a bank, it must also be signed by
+ * the birth key; and a stamp that is locked gets the port's lock again at each boot.
+ */
+#include "device/device_i.h"
+
+void stampi_pick_newest(struct stamp_part *part)
+{
+    uint32_t best = 0;
+
+    part->newest = STAMP_BIRTH;
+    for (unsigned i = STAMP_BANK_A; i <= STAMP_BANK_B; i++) {
+        const struct stamp_region *r = &part->region[i];
+
+        if (r->state == STAMP_REGION_WHOLE && r->kind == STAMP_KIND_OPERATIONAL &&
+            r->seq > best) {
+            best = r->seq;
+            part->newest = (uint8_t)i;
+        }
+    }
+}
+
+static bool geometry_ok(const struct stamp_flash *f)
+{
+    uint32_t unit = f->program_size;
+
+    return unit >= 1 && unit <= STAMP_HEADER_SIZE && (unit & (unit - 1)) == 0 &&
+           f->erase_size >= unit && f->erase_size % unit == 0 &&
+           f->birth_size % f->erase_size == 0 && f->bank_size % f->erase_size == 0 &&
+           f->birth_size >= STAMP_REGION_MIN && f->bank_size >= STAMP_REGION_MIN &&
+           f->birth_size <= INT32_MAX && f->bank_size <= INT32_MAX / 2;
+}
+
+/* SPEC 6-2. STAMP_E_AUTH: not this device's. */
+static enum stamp_err check_bank(const struct stamp_part *part,
+                                 const struct stamp_region *r, psa_key_id_t birth)
+{
+    uint8_t buf[STAMP_SIGNATURE_SIZE];
+    psa_hash_operation_t op;
+    uint32_t off = r->off;
+    uint32_t end = off + STAMP_BODY_OFFSET + r->body_len;
+    uint32_t n = STAMP_SIGNED_SIZE;
+
+    (void)stampi_sig_begin(&op, STAMP_LABEL_BANK, STAMP_SIGNED_SIZE + r->body_len);
+    for (;;) {
+        if (stamp_flash_read(part->flash, off, buf, n) != STAMP_OK) {
+            (void)psa_hash_abort(&op);
+            return STAMP_E_FLASH;
+        }
+        stampi_hash(&op, buf, n);
+        off = off == r->off ? off + STAMP_BODY_OFFSET : off + n;
+        if (off == end) {
+            break;
+        }
+        n = end - off < sizeof buf ? end - off : sizeof buf;
+    }
+    if (stamp_flash_read(part->flash, end, buf, STAMP_SIGNATURE_SIZE) != STAMP_OK) {
+        (void)psa_hash_abort(&op);
+        return STAMP_E_FLASH;
+    }
+    return stampi_sig_verify(&op, birth, buf);
+}
+
+static enum stamp_err check_banks(struct stamp_device *dev)
+{
+    psa_key_id_t birth = PSA_KEY_ID_NULL;
+    enum stamp_err rc = STAMP_OK;
+
+    for (unsigned i = STAMP_BANK_A; i <= STAMP_BANK_B && rc == STAMP_OK; i++) {
+        struct stamp_region *r = &dev->part.region[i];
+
+        if (r->state != STAMP_REGION_WHOLE) {
+            continue;
+        }
+        if (birth == PSA_KEY_ID_NULL) {
+            rc = stamp_key_load(dev, STAMP_BIRTH, STAMP_DEVICE_KEY, &birth);
+        }
+        if (rc == STAMP_OK) {
+            rc = check_bank(&dev->part, r, birth);
+        }
+        if (rc == STAMP_E_AUTH) {
+            r->state = STAMP_REGION_TORN;
+            rc = STAMP_OK;
+        }
+    }
+    stamp_key_unload(birth);
+    stampi_pick_newest(&dev->part);
+    if (rc == STAMP_OK || rc == STAMP_E_FLASH) {
+        return rc;
+    }
+    return STAMP_E_CRYPTO;
+}
+
+enum stamp_err stamp_device_open(struct stamp_device *dev, const struct stamp_port *port)
+{
+    enum stamp_err rc;
+
+    *dev = (struct stamp_device){.port = port, .part = {.flash = &port->flash}};
+    if (!geometry_ok(&port->flash)) {
+        return STAMP_E_RANGE;
+    }
+    rc = stamp_part_open(&dev->part, &port->flash);
+    if (rc == STAMP_E_FLASH) {
+        return rc;
+    }
+    dev->locked = stamp_part_locked(&dev->part);
+    if (dev->locked && port->lock != NULL && port->lock(port->ctx) != 0) {
+        return STAMP_E_FLASH;
+    }
+    return rc == STAMP_OK ? check_banks(dev) : rc;
+}

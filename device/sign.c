@@ -1,0 +1,98 @@
+/* Signatures over a COSE Sig_structure, hashed as it streams by. SPEC 6-3. */
+#include "device/device_i.h"
+
+#define ES256 PSA_ALG_ECDSA(PSA_ALG_SHA_256)
+
+/* An error of a hash operation sticks: psa_hash_finish() tells. */
+void stampi_hash(psa_hash_operation_t *op, const void *p, size_t len)
+{
+    (void)psa_hash_update(op, p, len);
+}
+
+enum stamp_err stampi_sig_begin(psa_hash_operation_t *op, const char *label,
+                                size_t payload_len)
+{
+    uint8_t prefix[STAMP_SIG_PREFIX_MAX];
+    size_t len = stamp_sig_prefix(label, payload_len, prefix);
+
+    *op = psa_hash_operation_init();
+    if (len > sizeof prefix) {
+        return STAMP_E_RANGE;
+    }
+    (void)psa_hash_setup(op, PSA_ALG_SHA_256);
+    stampi_hash(op, prefix, len);
+    return STAMP_OK;
+}
+
+enum stamp_err stampi_sig_sign(psa_hash_operation_t *op, psa_key_id_t id,
+                               uint8_t sig[STAMP_SIGNATURE_SIZE])
+{
+    uint8_t hash[STAMPI_HASH_SIZE];
+    size_t len;
+
+    if (psa_hash_finish(op, hash, sizeof hash, &len) != PSA_SUCCESS ||
+        psa_sign_hash(id, ES256, hash, sizeof hash, sig, STAMP_SIGNATURE_SIZE, &len) !=
+            PSA_SUCCESS) {
+        return STAMP_E_CRYPTO;
+    }
+    return STAMP_OK;
+}
+
+enum stamp_err stampi_sig_verify(psa_hash_operation_t *op, psa_key_id_t id,
+                                 const uint8_t sig[STAMP_SIGNATURE_SIZE])
+{
+    uint8_t hash[STAMPI_HASH_SIZE];
+    psa_status_t status;
+    size_t len;
+
+    if (psa_hash_finish(op, hash, sizeof hash, &len) != PSA_SUCCESS) {
+        return STAMP_E_CRYPTO;
+    }
+    status = psa_verify_hash(id, ES256, hash, sizeof hash, sig, STAMP_SIGNATURE_SIZE);
+    if (status == PSA_ERROR_INVALID_SIGNATURE) {
+        return STAMP_E_AUTH;
+    }
+    return status == PSA_SUCCESS ? STAMP_OK : STAMP_E_CRYPTO;
+}
+
+enum stamp_err stamp_sign(psa_key_id_t id, const char *label, const void *payload,
+                          size_t payload_len, uint8_t sig[64])
+{
+    psa_hash_operation_t op;
+    enum stamp_err rc = stampi_sig_begin(&op, label, payload_len);
+
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    stampi_hash(&op, payload, payload_len);
+    return stampi_sig_sign(&op, id, sig);
+}
+
+enum stamp_err stamp_verify(psa_key_id_t id, const char *label, const void *payload,
+                            size_t payload_len, const uint8_t sig[64])
+{
+    psa_hash_operation_t op;
+    enum stamp_err rc = stampi_sig_begin(&op, label, payload_len);
+
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    stampi_hash(&op, payload, payload_len);
+    return stampi_sig_verify(&op, id, sig);
+}
+
+enum stamp_err stamp_verify_point(const uint8_t point[65], const char *label,
+                                  const void *payload, size_t payload_len,
+                                  const uint8_t sig[64])
+{
+    psa_key_id_t id;
+    enum stamp_err rc =
+        stampi_import(PSA_KEY_TYPE_ECC_PUBLIC_KEY(PSA_ECC_FAMILY_SECP_R1),
+                      PSA_KEY_USAGE_VERIFY_HASH, ES256, point, STAMP_POINT_SIZE, &id);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_verify(id, label, payload, payload_len, sig);
+        (void)psa_destroy_key(id);
+    }
+    return rc;
+}
