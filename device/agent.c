@@ -95,50 +95,62 @@ enum stamp_smp_rc stampi_rc(enum stamp_err err)
     }
 }
 
-/* What info tells of a stamp that is there; an item that cannot be read makes it damaged.
- */
-static enum stamp_err put_stamp(const struct stamp_device *dev, struct stamp_reply *r)
+static size_t shown_len(const char *firmware)
 {
-    static const struct {
-        uint32_t key;
-        const char *name;
-    } texts[] = {{STAMP_SERIAL, "serial"}, {STAMP_PRODUCT, "product"}};
-    const struct stamp_part *part = &dev->part;
-    struct stamp_claim_state claim;
-    uint8_t buf[STAMP_MAX_TEXT];
-    enum stamp_err err;
-    size_t len;
+    size_t len = strlen(firmware);
 
-    for (size_t i = 0; i < sizeof texts / sizeof texts[0]; i++) {
-        err = stamp_get_string(dev, STAMP_BIRTH, texts[i].key, buf, sizeof buf, &len);
-        if (err != STAMP_OK) {
-            return err;
-        }
-        put_text(r, texts[i].name, buf, len);
+    return len < STAMP_AGENT_FIRMWARE_MAX ? len : STAMP_AGENT_FIRMWARE_MAX;
+}
+
+static enum stamp_err put_item_text(const struct stamp_device *dev, struct stamp_reply *r,
+                                    const char *name, uint32_t key)
+{
+    uint8_t buf[STAMP_MAX_TEXT];
+    size_t len;
+    enum stamp_err err = stamp_get_string(dev, STAMP_BIRTH, key, buf, sizeof buf, &len);
+
+    if (err == STAMP_OK) {
+        put_text(r, name, buf, len);
     }
-    err = stamp_get(dev, STAMP_BIRTH, STAMP_PURPOSE, buf, sizeof buf, &len);
-    if (err != STAMP_OK) {
-        return err;
-    }
-    put_key(r, "purpose");
-    stamp_cbor_put_raw(&r->out, buf, len); /* in the stamp it is the same CBOR number */
-    err = stampi_claim_state(dev, &claim);
-    put_uint(r, "seq", part->region[part->newest].seq);
-    put_bool(r, "claimed", claim.claimed);
-    put_bool(r, "crypt", (part->region[STAMP_BIRTH].flags & STAMP_FLAG_ENCRYPTED) != 0);
     return err;
 }
 
-static void put_info(const struct stamp_agent *a, struct stamp_reply *r, uint32_t n,
-                     const char *state)
+/* Info of a device with a stamp. Keys in the order of deterministic encoding, as in every
+ * message. */
+static enum stamp_err put_stamp(const struct stamp_agent *a, struct stamp_reply *r)
 {
-    size_t fw_len = strlen(a->cfg.firmware);
+    const struct stamp_device *dev = a->cfg.dev;
+    const struct stamp_part *part = &dev->part;
+    const char *state = dev->locked ? "locked" : "ready";
+    struct stamp_claim_state claim;
+    uint8_t purpose[STAMP_CBOR_HEAD_MAX];
+    enum stamp_err err = stampi_claim_state(dev, &claim);
+    size_t len;
 
-    put_map(r, n);
+    if (err != STAMP_OK) {
+        return err;
+    }
+    put_map(r, 9);
     put_uint(r, "v", 1);
-    put_text(r, "fw", a->cfg.firmware,
-             fw_len < STAMP_AGENT_FIRMWARE_MAX ? fw_len : STAMP_AGENT_FIRMWARE_MAX);
+    put_text(r, "fw", a->cfg.firmware, shown_len(a->cfg.firmware));
+    put_uint(r, "seq", part->region[part->newest].seq);
+    put_bool(r, "crypt", (part->region[STAMP_BIRTH].flags & STAMP_FLAG_ENCRYPTED) != 0);
     put_text(r, "state", state, strlen(state));
+    err = put_item_text(dev, r, "serial", STAMP_SERIAL);
+    if (err != STAMP_OK) {
+        return err;
+    }
+    put_bool(r, "claimed", claim.claimed);
+    err = put_item_text(dev, r, "product", STAMP_PRODUCT);
+    if (err != STAMP_OK) {
+        return err;
+    }
+    err = stamp_get(dev, STAMP_BIRTH, STAMP_PURPOSE, purpose, sizeof purpose, &len);
+    if (err == STAMP_OK) {
+        put_key(r, "purpose");
+        stamp_cbor_put_raw(&r->out, purpose, len); /* in the stamp, the same number */
+    }
+    return err;
 }
 
 static enum stamp_smp_rc answer_info(const struct stamp_agent *a, struct stamp_reply *r)
@@ -146,14 +158,15 @@ static enum stamp_smp_rc answer_info(const struct stamp_agent *a, struct stamp_r
     const char *state = a->cfg.opened == STAMP_E_BLANK ? "blank" : "damaged";
     struct stamp_cbor_out begin = r->out;
 
-    if (a->cfg.opened == STAMP_OK) {
-        put_info(a, r, 9, a->cfg.dev->locked ? "locked" : "ready");
-        if (put_stamp(a->cfg.dev, r) == STAMP_OK) {
-            return STAMP_RC_OK;
-        }
-        r->out = begin;
+    /* an item that cannot be read makes it damaged */
+    if (a->cfg.opened == STAMP_OK && put_stamp(a, r) == STAMP_OK) {
+        return STAMP_RC_OK;
     }
-    put_info(a, r, 3, state);
+    r->out = begin;
+    put_map(r, 3);
+    put_uint(r, "v", 1);
+    put_text(r, "fw", a->cfg.firmware, shown_len(a->cfg.firmware));
+    put_text(r, "state", state, strlen(state));
     return STAMP_RC_OK;
 }
 

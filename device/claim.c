@@ -265,8 +265,8 @@ enum stamp_smp_rc stampi_claim(struct stamp_agent *a, const struct stamp_request
     }
     stamp_cbor_put_head(&r->out, STAMP_CBOR_MAP, 3);
     stampi_put_bytes(r, "e", device_point, STAMP_POINT_SIZE);
-    stampi_put_bytes(r, "s", signature, sizeof signature);
     stampi_put_bytes(r, "k", point, sizeof point);
+    stampi_put_bytes(r, "s", signature, sizeof signature);
     return STAMP_RC_OK;
 }
 
@@ -300,7 +300,7 @@ static enum stamp_err pop_equal(const struct stamp_device *dev, struct stamp_sli
     return err;
 }
 
-/* The answer to a right proof: {"claimed": true, "serial": text} under the device's key.
+/* The answer to a right proof: {"serial": text, "claimed": true} under the device's key.
  */
 static enum stamp_smp_rc put_claimed(struct stamp_agent *a, struct stamp_reply *r)
 {
@@ -317,10 +317,10 @@ static enum stamp_smp_rc put_claimed(struct stamp_agent *a, struct stamp_reply *
     }
     stamp_cbor_out_init(&o, plain, sizeof plain);
     stamp_cbor_put_head(&o, STAMP_CBOR_MAP, 2);
-    stamp_cbor_put_string(&o, STAMP_CBOR_TEXT, "claimed", 7);
-    stamp_cbor_put_head(&o, STAMP_CBOR_SIMPLE, 21);
     stamp_cbor_put_string(&o, STAMP_CBOR_TEXT, "serial", 6);
     stamp_cbor_put_string(&o, STAMP_CBOR_TEXT, serial, len);
+    stamp_cbor_put_string(&o, STAMP_CBOR_TEXT, "claimed", 7);
+    stamp_cbor_put_head(&o, STAMP_CBOR_SIMPLE, 21);
     if (psa_aead_encrypt(a->claim.to_app, PSA_ALG_GCM, nonce, sizeof nonce, NULL, 0,
                          plain, o.len, sealed, sizeof sealed, &len) != PSA_SUCCESS) {
         return STAMP_RC_UNKNOWN;
