@@ -65,8 +65,8 @@ board_stop() {
     pid=$(cat "$scratch/$1.pid")
     rm "$scratch/$1.pid"
     kill "$pid"
-    # It is no child of this shell; the flash file is free once it is gone.
-    while kill -0 "$pid" 2> /dev/null; do
+    # It is no child of this shell, and may stay as a zombie, which has let go of its files.
+    while readlink -q "/proc/$pid/exe" > /dev/null; do
         sleep 0.02
     done
 }
