@@ -8,8 +8,9 @@
 
 #define DEPTH_MAX 16u
 
-static enum stamp_err fail_v(const struct stampi_doc *doc, size_t line, size_t column,
-                             struct stamp_error *err, const char *fmt, va_list ap)
+__attribute__((format(printf, 5, 0))) static enum stamp_err
+fail_v(const struct stampi_doc *doc, size_t line, size_t column, struct stamp_error *err,
+       const char *fmt, va_list ap)
 {
     char text[sizeof err->what];
 
