@@ -124,7 +124,8 @@ void stamp_smp_rx_init(struct stamp_smp_rx *rx);
  * Take one byte from the line.
  *
  * @return length of a message that is now whole, with a right CRC, at
- *         rx->buf + STAMP_SMP_ROOM until the next call; 0 while there is none
+ *         rx->buf + STAMP_SMP_ROOM until the next call, its CRC behind it; 0 while
+ *         there is none
  * A frame that is damaged or too long is dropped; the next one is found.
  */
 size_t stamp_smp_rx_byte(struct stamp_smp_rx *rx, uint8_t byte);

@@ -281,20 +281,16 @@ static enum stamp_smp_rc answer(struct stamp_agent *a, const struct stamp_smp_he
     }
 }
 
-static void reply(struct stamp_agent *a, const uint8_t *msg, size_t len)
+/* Make the answer to a request in a->out; returns its length. */
+static size_t make_answer(struct stamp_agent *a, struct stamp_smp_header *h,
+                          const struct stamp_request *q)
 {
-    struct stamp_request q = {msg + STAMP_SMP_HEADER, len - STAMP_SMP_HEADER};
     uint8_t *out = a->out + STAMP_SMP_ROOM;
-    struct stamp_smp_header h;
     struct stamp_reply r = {.wait_ms = 0};
     enum stamp_smp_rc rc;
 
-    if (stamp_smp_header_get(msg, len, &h) != STAMP_OK ||
-        (h.op != STAMP_SMP_READ && h.op != STAMP_SMP_WRITE)) {
-        return; /* not a request: to answer it could start a quarrel of two devices */
-    }
     stamp_cbor_out_init(&r.out, out + STAMP_SMP_HEADER, STAMP_SMP_MAX - STAMP_SMP_HEADER);
-    rc = answer(a, &h, &q, &r);
+    rc = answer(a, h, q, &r);
     if (rc == STAMP_RC_OK && !stamp_cbor_out_ok(&r.out)) {
         rc = STAMP_RC_TOO_LARGE;
     }
@@ -306,10 +302,31 @@ static void reply(struct stamp_agent *a, const uint8_t *msg, size_t len)
             put_uint(&r, "wait", r.wait_ms);
         }
     }
-    h.op = (uint8_t)(h.op + 1u);
-    h.len = (uint16_t)r.out.len;
-    stamp_smp_header_put(out, &h);
-    stamp_smp_send(a->out, STAMP_SMP_HEADER + r.out.len, a->cfg.tx, a->cfg.tx_ctx);
+    h->op = (uint8_t)(h->op + 1u);
+    h->len = (uint16_t)r.out.len;
+    stamp_smp_header_put(out, h);
+    return STAMP_SMP_HEADER + r.out.len;
+}
+
+/* `msg` has its CRC behind it. A request that comes a second time gets the same answer,
+ * so that a host may repeat what it has no answer to: SPEC 10-19. */
+static void reply(struct stamp_agent *a, const uint8_t *msg, size_t len)
+{
+    struct stamp_request q = {msg + STAMP_SMP_HEADER, len - STAMP_SMP_HEADER};
+    const uint8_t *crc = msg + len;
+    struct stamp_smp_header h;
+
+    if (stamp_smp_header_get(msg, len, &h) != STAMP_OK ||
+        (h.op != STAMP_SMP_READ && h.op != STAMP_SMP_WRITE)) {
+        return; /* not a request: to answer it could start a quarrel of two devices */
+    }
+    if (a->answered == 0 || memcmp(a->last, msg, STAMP_SMP_HEADER) != 0 ||
+        memcmp(a->last + STAMP_SMP_HEADER, crc, 2) != 0) {
+        a->answered = (uint16_t)make_answer(a, &h, &q);
+        memcpy(a->last, msg, STAMP_SMP_HEADER);
+        memcpy(a->last + STAMP_SMP_HEADER, crc, 2);
+    }
+    stamp_smp_send(a->out, a->answered, a->cfg.tx, a->cfg.tx_ctx);
 }
 
 void stamp_agent_init(struct stamp_agent *a, const struct stamp_agent_config *cfg)
@@ -333,6 +350,7 @@ void stamp_agent_reopened(struct stamp_agent *a, enum stamp_err opened)
 {
     stampi_claim_end(a);
     a->cfg.opened = opened;
+    a->answered = 0;
 }
 
 void stamp_agent_fini(struct stamp_agent *a)

@@ -57,6 +57,8 @@ struct stamp_agent {
     struct stamp_claim claim;
     struct stamp_smp_rx rx;
     uint8_t out[STAMP_SMP_BUFFER];
+    uint16_t answered;                  /* length of the answer in `out`; 0 = none */
+    uint8_t last[STAMP_SMP_HEADER + 2]; /* header and CRC of what it answers */
 };
 
 /** Begin. Copies `*cfg`. */

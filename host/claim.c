@@ -172,7 +172,7 @@ static enum stamp_err open_exchange(struct stamp_smp_client *c,
     stamp_smp_body_init(&body, 1);
     stamp_smp_body_bytes(&body, "e", x->shared, STAMP_POINT_SIZE);
     code = stamp_smp_request(c, STAMP_SMP_WRITE, STAMP_SMP_GROUP_STAMP, STAMP_SMP_CLAIM,
-                             &body, false, &r, err);
+                             &body, &r, err);
     if (code == STAMP_OK) {
         code = stamp_smp_reply_bytes(&r, "e", x->shared + STAMP_POINT_SIZE,
                                      STAMP_POINT_SIZE, err);
@@ -221,9 +221,8 @@ static enum stamp_err send_pop(struct stamp_smp_client *c, const struct stamp_sc
     }
     stamp_smp_body_init(&body, 1);
     stamp_smp_body_bytes(&body, "c", sealed, o.len + STAMP_GCM_TAG);
-    /* once: a second one would meet an exchange that has ended */
     code = stamp_smp_request(c, STAMP_SMP_WRITE, STAMP_SMP_GROUP_STAMP, STAMP_SMP_POSSESS,
-                             &body, true, r, err);
+                             &body, r, err);
     if (code == STAMP_E_AUTH) {
         stamp_error_clear(err);
         stamp_error_state(err, "the device counted a wrong try");

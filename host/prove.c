@@ -111,7 +111,7 @@ static enum stamp_err challenge(struct stamp_smp_client *c, enum stamp_which whi
     stamp_smp_body_bytes(&body, "n", nonce, sizeof nonce);
     stamp_smp_body_uint(&body, "w", (uint32_t)which);
     code = stamp_smp_request(c, STAMP_SMP_WRITE, STAMP_SMP_GROUP_STAMP, STAMP_SMP_PROVE,
-                             &body, false, &r, err);
+                             &body, &r, err);
     if (code == STAMP_OK) {
         code = stamp_smp_reply_bytes(&r, "s", signature, sizeof signature, err);
     }

@@ -203,12 +203,11 @@ static enum stamp_err check_reply(struct stamp_smp_client *c,
 
 enum stamp_err stamp_smp_request(struct stamp_smp_client *c, enum stamp_smp_op op,
                                  uint16_t group, uint8_t id,
-                                 const struct stamp_smp_body *body, bool once,
+                                 const struct stamp_smp_body *body,
                                  struct stamp_smp_reply *r, struct stamp_error *err)
 {
     struct stamp_smp_header h = {.op = (uint8_t)op, .group = group, .id = id};
     int timeout_ms = op == STAMP_SMP_READ ? c->read_ms : c->write_ms;
-    int tries = once ? 1 : c->tries;
     enum stamp_err code = STAMP_E_TIMEOUT;
 
     if (!stamp_cbor_out_ok(&body->out)) {
@@ -216,10 +215,7 @@ enum stamp_err stamp_smp_request(struct stamp_smp_client *c, enum stamp_smp_op o
     }
     h.len = (uint16_t)body->out.len;
     h.seq = c->seq++;
-    for (int i = 0; i < tries && code == STAMP_E_TIMEOUT; i++) {
-        if (i > 0 && op == STAMP_SMP_WRITE) {
-            h.seq = c->seq++;
-        }
+    for (int i = 0; i < c->tries && code == STAMP_E_TIMEOUT; i++) {
         code = send_request(c, &h, body, err);
         if (code == STAMP_OK) {
             code = await(c, &h, timeout_ms, r, err);
@@ -232,7 +228,8 @@ enum stamp_err stamp_smp_request(struct stamp_smp_client *c, enum stamp_smp_op o
         return stamp_error_set(err, code, 0,
                                "no answer from a device on port '%s' (asked %d times in "
                                "%d s)",
-                               c->line.name, tries, (tries * timeout_ms + 999) / 1000);
+                               c->line.name, c->tries,
+                               (c->tries * timeout_ms + 999) / 1000);
     }
     return code != STAMP_OK ? code : check_reply(c, r, err);
 }
@@ -302,7 +299,7 @@ enum stamp_err stamp_smp_info(struct stamp_smp_client *c, struct stamp_info *inf
     memset(info, 0, sizeof *info);
     stamp_smp_body_init(&body, 0);
     code = stamp_smp_request(c, STAMP_SMP_READ, STAMP_SMP_GROUP_STAMP, STAMP_SMP_INFO,
-                             &body, false, &r, err);
+                             &body, &r, err);
     if (code != STAMP_OK) {
         return code;
     }
@@ -341,7 +338,7 @@ static enum stamp_err item_chunk(struct stamp_smp_client *c, uint32_t key,
     stamp_smp_body_uint(&body, "w", (uint32_t)which);
     stamp_smp_body_uint(&body, "off", (uint32_t)*have);
     code = stamp_smp_request(c, STAMP_SMP_READ, STAMP_SMP_GROUP_STAMP, STAMP_SMP_ITEM,
-                             &body, false, &r, err);
+                             &body, &r, err);
     if (code != STAMP_OK) {
         return code;
     }

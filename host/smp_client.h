@@ -62,9 +62,10 @@ void stamp_smp_body_bytes(struct stamp_smp_body *b, const char *key, const void 
 /**
  * Ask, and wait for the answer that belongs to it.
  *
- * @param op    STAMP_SMP_READ, or STAMP_SMP_WRITE: a second try then has a new sequence
- *              number, so that a late answer to the first is not taken for its own
- * @param once  do not ask a second time
+ * Without an answer the same request is sent again, and the device then does not act a
+ * second time (SPEC 10-19).
+ *
+ * @param op    STAMP_SMP_READ or STAMP_SMP_WRITE
  * @retval STAMP_OK             `r->body[0..r->len)` is a CBOR map without an error
  * @retval STAMP_E_TIMEOUT      no answer; the error names the port
  * @retval STAMP_E_BUSY         the device slows down; native = milliseconds to wait
@@ -77,7 +78,7 @@ void stamp_smp_body_bytes(struct stamp_smp_body *b, const char *key, const void 
  */
 STAMP_MUST_USE enum stamp_err
 stamp_smp_request(struct stamp_smp_client *c, enum stamp_smp_op op, uint16_t group,
-                  uint8_t id, const struct stamp_smp_body *body, bool once,
+                  uint8_t id, const struct stamp_smp_body *body,
                   struct stamp_smp_reply *r, struct stamp_error *err);
 
 /**
