@@ -60,15 +60,24 @@ board_refused() {
     board --background --pid-file "$scratch/refused.pid" "$@"
 }
 
-board_stop() {
+# board_end SIGNAL NAME
+board_end() {
     local pid
-    pid=$(cat "$scratch/$1.pid")
-    rm "$scratch/$1.pid"
-    kill "$pid"
+    pid=$(cat "$scratch/$2.pid")
+    rm "$scratch/$2.pid"
+    kill "-$1" "$pid"
     # It is no child of this shell, and may stay as a zombie, which has let go of its files.
     while readlink -q "/proc/$pid/exe" > /dev/null; do
         sleep 0.02
     done
+}
+
+board_stop() {
+    board_end TERM "$1"
+}
+
+board_kill() {
+    board_end KILL "$1"
 }
 
 # erased FILE FROM BYTES
