@@ -77,8 +77,8 @@ static void *run(void *arg)
 
 int main(int argc, char **argv)
 {
-    double seconds = argc > 1 ? atof(argv[1]) : 2.0;
-    long cores = argc > 2 ? atol(argv[2]) : sysconf(_SC_NPROCESSORS_ONLN);
+    double seconds = argc > 1 ? strtod(argv[1], NULL) : 2.0;
+    long cores = argc > 2 ? strtol(argv[2], NULL, 10) : sysconf(_SC_NPROCESSORS_ONLN);
     struct worker *w;
     unsigned long done = 0;
     bool ok = true;
