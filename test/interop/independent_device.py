@@ -30,8 +30,8 @@ from foreign_image import sign
 from image_format import Unreadable, point_key, scalar_key
 from independent import Stamp, load_root_key
 from independent_smp import (CLAIM, GROUP_OS, GROUP_STAMP, INFO, ITEM, MAX_PACKET, POSSESS, PROVE,
-                             READ, WRITE, Joiner, lines_of)
-from strict_cbor import Malformed, Pairs, decode
+                             READ, WRITE, Joiner, Trouble, lines_of, message)
+from strict_cbor import Malformed
 from trust import claims, point_of
 
 FAULTS = ("none", "prove", "provisioning", "swap", "seal", "serial", "crc", "mute")
@@ -119,8 +119,8 @@ class Device:
         if keys is None:
             raise Rc(3)
         try:
-            said = decode(AESGCM(keys[0]).decrypt(bytes(12), ask["c"], None)).as_dict()["pop"]
-        except (InvalidTag, Malformed, KeyError, ValueError) as err:
+            said = message(AESGCM(keys[0]).decrypt(bytes(12), ask["c"], None))["pop"]
+        except (InvalidTag, Trouble, KeyError, ValueError) as err:
             raise Rc(11) from err
         print("told", said, flush=True)
         pop = self.stamp.get(32)
@@ -143,16 +143,16 @@ class Device:
                  (WRITE, GROUP_STAMP, POSSESS): self.possess,
                  (WRITE, GROUP_OS, 0): lambda ask: {"r": ask["d"]}}
         try:
-            ask = decode(packet[8:])
-            if int.from_bytes(packet[2:4], "big") != len(packet) - 8 or not isinstance(ask, Pairs):
+            ask = message(packet[8:], strict=False)
+            if int.from_bytes(packet[2:4], "big") != len(packet) - 8:
                 raise Rc(3)
             call = calls.get((packet[0], group, packet[7]))
             if call is None:
                 raise Rc(8)
-            body = call(ask.as_dict())
+            body = call(ask)
         except Rc as err:
             body = err.answer
-        except (Malformed, KeyError, TypeError, AttributeError):
+        except (Trouble, KeyError, TypeError, AttributeError):
             body = {"rc": 3}
         raw = cbor2.dumps(body, canonical=True)
         return (bytes([packet[0] + 1, 0]) + len(raw).to_bytes(2, "big") + packet[4:8] + raw)

@@ -147,7 +147,10 @@ class Output:
         self.put("root.key", factory.root_key)
 
     def put(self, name, data):
-        with open(os.path.join(self.path, name), "wb") as file:
+        path = os.path.join(self.path, name)
+        with open(path, "wb") as file:
+            # A root key that others may read is refused.
+            os.chmod(path, 0o600 if name == "root.key" else 0o644)
             file.write(data)
 
     def add(self, name, image, expect, *, crypt=False, shown=None, **more):

@@ -30,7 +30,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import NameOID
 
 from independent import load_anchors
-from strict_cbor import Malformed, Pairs, decode
+from strict_cbor import Malformed, decode
 from trust import (NotAuthentic, binding, check_chain, claims_digest, point_of,
                    signature_holds)
 
@@ -60,6 +60,17 @@ def lines_of(packet):
     text = base64.b64encode(framed)
     marks = [b"\x06\x09"] + [b"\x04\x14"] * (len(text) // 124)
     return [marks[i // 124] + text[i:i + 124] + b"\n" for i in range(0, len(text), 124)]
+
+
+def message(data, strict=True):
+    """The map of a message. What a device sends is deterministic; it may accept other (10-8)."""
+    try:
+        value = decode(data).as_dict() if strict else cbor2.loads(data)
+    except (Malformed, AttributeError, cbor2.CBORDecodeError) as err:
+        raise Trouble("a message that is no map: %s" % err) from err
+    if not isinstance(value, dict) or not all(type(key) is str for key in value):
+        raise Trouble("a message that is no map with text keys")
+    return value
 
 
 class Joiner:
@@ -135,10 +146,7 @@ class Port:
             raise Trouble("an answer to another question: %s" % packet[:8].hex())
         if int.from_bytes(packet[2:4], "big") != len(packet) - 8:
             raise Trouble("an answer whose length is wrong")
-        answer = decode(packet[8:])
-        if not isinstance(answer, Pairs):
-            raise Trouble("an answer that is no map")
-        answer = answer.as_dict()
+        answer = message(packet[8:])
         if answer.get("rc", 0) != 0:
             raise Refused(answer["rc"], answer.get("wait"))
         return answer
@@ -232,7 +240,7 @@ class Claim:
             clear = AESGCM(self.receive_key).decrypt(bytes(12), answer, None)
         except InvalidTag as err:
             raise NotAuthentic("the answer does not open") from err
-        said = decode(clear).as_dict()
+        said = message(clear)
         if said != {"claimed": True, "serial": self.serial}:
             raise NotAuthentic("the device does not say it is claimed")
         return said
