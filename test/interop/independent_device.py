@@ -49,6 +49,7 @@ class Device:
         self.tries, self.claimed = stamp.get(50) or [0, False]
         self.boot = self.last = time.monotonic()
         self.keys = None
+        self.last_packet = self.last_reply = None
         self.serial = stamp.items[1][1]
         self.other = ec.generate_private_key(ec.SECP256R1())
 
@@ -134,6 +135,12 @@ class Device:
         return {"c": AESGCM(key).encrypt(bytes(12), clear, None)}
 
     def answer(self, packet):
+        """10-19: what was answered last is answered again, not done again."""
+        if packet != self.last_packet:
+            self.last_packet, self.last_reply = packet, self.fresh_answer(packet)
+        return self.last_reply
+
+    def fresh_answer(self, packet):
         """The response packet; None for what is no request."""
         if len(packet) < 8 or len(packet) > MAX_PACKET or packet[0] not in (READ, WRITE):
             return None

@@ -105,7 +105,8 @@ class Port:
     def __init__(self, path, timeout=10.0):
         self.fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
         tty.setraw(self.fd, termios.TCSANOW)
-        self.timeout, self.seq, self.pending = timeout, 0, b""
+        # 10-19: not the sequence of whoever asked before.
+        self.timeout, self.seq, self.pending = timeout, os.urandom(1)[0], b""
 
     def close(self):
         os.close(self.fd)
@@ -132,12 +133,16 @@ class Port:
         self.seq = (self.seq + 1) & 0xFF
         body = cbor2.dumps(request, canonical=True)
         header = bytes([op, 0]) + len(body).to_bytes(2, "big") + group.to_bytes(2, "big")
-        packet = header + bytes([self.seq, command]) + body
-        if len(packet) > MAX_PACKET:
+        self.last = header + bytes([self.seq, command]) + body
+        if len(self.last) > MAX_PACKET:
             raise Trouble("a request above %d bytes" % MAX_PACKET)
-        for line in lines_of(packet):
+        return self.again()
+
+    def again(self):
+        """Sends the last request once more, as one may that has no answer (10-19)."""
+        for line in lines_of(self.last):
             self.send_raw(line)
-        return self.answer(op, group, command)
+        return self.answer(self.last[0], int.from_bytes(self.last[4:6], "big"), self.last[7])
 
     def answer(self, op, group, command):
         packet = self.receive()

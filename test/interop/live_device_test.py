@@ -101,6 +101,14 @@ def check_claim(tally, bench, name):
         return (bench.stamp().get(50) or [0, False])
 
     start = tries()[0]
+    def repeated(port):
+        exchange = smp.Claim(port)
+        exchange.begin(known)
+        return outcome(exchange.possess, "wrong"), outcome(port.again)
+
+    tally.check(name + ": wrong PoP, sent twice", bench.run(repeated), (("rc", 11),) * 2)
+    tally.check(name + ": is one try", tries()[0], start + 1)
+    start += 1
     tally.check(name + ": no PoP at all", bench.run(lambda p: outcome(attempt, p, "abc")),
                 ("rc", 3))
     tally.check(name + ": which is no try", tries()[0], start)
@@ -118,11 +126,11 @@ def check_claim(tally, bench, name):
     tally.check(name + ": tampered is no try", tries(), [start + 1, False])
     tally.check(name + ": possess without claim is refused",
                 bench.run(lambda p: outcome(p.ask, 2, 64, 4, {"c": bytes(40)}))[0], "rc")
-    for count in range(start + 2, 5):
+    for count in range(start + 2, 6):
         # The slowing down also counts from boot (10-17): each try may have to wait.
         tally.check("%s: wrong PoP %d" % (name, count),
                     bench.run(lambda p: patient(attempt, p, "wrong")), ("rc", 11))
-    tally.check(name + ": tries survive restarts", tries(), [4, False])
+    tally.check(name + ": tries survive restarts", tries(), [5, False])
 
     def slowed(port):
         return (outcome(attempt, port, POP), patient(attempt, port, POP))
@@ -173,6 +181,8 @@ def check_requests(tally, bench):
         for nonce in (16, 64):
             tally.check("nonce of %d" % nonce,
                         outcome(port.ask, 2, 64, 2, {"n": bytes(nonce), "w": 0}), "ok")
+        first = port.ask(2, 64, 2, {"n": bytes(16), "w": 0})
+        tally.check("a repeated request has the same answer (10-19)", port.again(), first)
         raw_requests(tally, port)
         broken_lines(tally, port)
         tally.check("still there", outcome(smp.info, port), "ok")
