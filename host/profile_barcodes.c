@@ -9,8 +9,10 @@
 #define INT_LEAST (-INT64_C(0x100000000))
 #define INT_MOST INT64_C(0xFFFFFFFF)
 
-/* Code 128 beyond this is wider than a label, in whatever code set. */
-#define CODE128_MAX 44u
+/* What code128 is sure to fit on a label: any characters, and digits, which go two in
+ * one. */
+#define CODE128_MAX 25u
+#define CODE128_DIGITS_MAX 44u
 
 static const struct stamp_barcode_template default_barcodes[] = {
     {.name = "serial", .symbology = STAMP_DATA_MATRIX, .form = STAMP_FORM_SERIAL},
@@ -113,13 +115,15 @@ static enum stamp_err check_code128(struct stamp_profile *p, size_t i,
 {
     size_t len;
     const uint8_t *bytes = stamp_secret_use(payload, &len);
+    bool digits;
 
     for (size_t k = 0; k < len; k++) {
         if (bytes[k] < 0x20 || bytes[k] > 0x7E) {
             return fail_in(p, i, "payload", err, "code128 carries printable ASCII only");
         }
     }
-    return len <= CODE128_MAX
+    digits = strspn((const char *)bytes, "0123456789") == len;
+    return len <= (digits ? CODE128_DIGITS_MAX : CODE128_MAX)
                ? STAMP_OK
                : fail_in(p, i, "payload", err,
                          "this payload is too long for code128 on a label: use qr or "
