@@ -1,0 +1,62 @@
+#include "host/der.h"
+
+#include <string.h>
+
+void stamp_der_init(struct stamp_der *d, void *buf, size_t size)
+{
+    d->buf = buf;
+    d->size = size;
+    d->at = size;
+    d->full = false;
+}
+
+void stamp_der_raw(struct stamp_der *d, const void *p, size_t len)
+{
+    if (d->full || len > d->at) {
+        d->full = true;
+        return;
+    }
+    d->at -= len;
+    if (len > 0) {
+        memcpy(d->buf + d->at, p, len);
+    }
+}
+
+size_t stamp_der_len(const struct stamp_der *d)
+{
+    return d->size - d->at;
+}
+
+void stamp_der_wrap(struct stamp_der *d, uint8_t tag, size_t mark)
+{
+    size_t len = stamp_der_len(d) - mark;
+    uint8_t head[6];
+    size_t n = 0;
+
+    head[n++] = tag;
+    if (len < 0x80) {
+        head[n++] = (uint8_t)len;
+    } else {
+        unsigned octets = len <= 0xFF ? 1 : len <= 0xFFFF ? 2 : len <= 0xFFFFFF ? 3 : 4;
+
+        head[n++] = (uint8_t)(0x80u | octets);
+        while (octets > 0) {
+            octets--;
+            head[n++] = (uint8_t)(len >> (8u * octets));
+        }
+    }
+    stamp_der_raw(d, head, n);
+}
+
+void stamp_der_put(struct stamp_der *d, uint8_t tag, const void *p, size_t len)
+{
+    size_t mark = stamp_der_len(d);
+
+    stamp_der_raw(d, p, len);
+    stamp_der_wrap(d, tag, mark);
+}
+
+const uint8_t *stamp_der_bytes(const struct stamp_der *d)
+{
+    return d->buf + d->at;
+}

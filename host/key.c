@@ -1,0 +1,184 @@
+#include "host/key.h"
+
+#include <openssl/bn.h>
+#include <openssl/core_names.h>
+#include <openssl/crypto.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/param_build.h>
+#include <openssl/pem.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CURVE "P-256"
+
+enum stamp_err stamp_key_generate(EVP_PKEY **out, struct stamp_error *err)
+{
+    *out = EVP_EC_gen(CURVE);
+    return *out == NULL ? stamp_openssl_failed(err, "cannot make a key pair") : STAMP_OK;
+}
+
+static enum stamp_err not_p256(struct stamp_error *err)
+{
+    ERR_clear_error();
+    return stamp_error_set(err, STAMP_E_FORMAT, 0, "the key is not a P-256 key");
+}
+
+enum stamp_err stamp_key_point(const EVP_PKEY *key, uint8_t point[STAMP_POINT_SIZE],
+                               struct stamp_error *err)
+{
+    char group[32] = "";
+    size_t len = 0;
+
+    memset(point, 0, STAMP_POINT_SIZE);
+    if (EVP_PKEY_get_base_id(key) != EVP_PKEY_EC ||
+        EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group,
+                                       sizeof group, NULL) != 1 ||
+        (strcmp(group, "prime256v1") != 0 && strcmp(group, CURVE) != 0)) {
+        return not_p256(err);
+    }
+    /* A file may hold the point compressed; x and y are the same either way. */
+    if (EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, point,
+                                        STAMP_POINT_SIZE, &len) == 1 &&
+        len == STAMP_POINT_SIZE && point[0] == 0x04) {
+        return STAMP_OK;
+    }
+    BIGNUM *x = NULL;
+    BIGNUM *y = NULL;
+    bool ok = EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_X, &x) == 1 &&
+              EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_EC_PUB_Y, &y) == 1 &&
+              BN_bn2binpad(x, point + 1, 32) == 32 &&
+              BN_bn2binpad(y, point + 33, 32) == 32;
+
+    BN_free(x);
+    BN_free(y);
+    point[0] = 0x04;
+    return ok ? STAMP_OK : not_p256(err);
+}
+
+enum stamp_err stamp_key_scalar(const EVP_PKEY *key, uint8_t scalar[STAMP_SCALAR_SIZE],
+                                struct stamp_error *err)
+{
+    BIGNUM *d = NULL;
+    enum stamp_err rc = STAMP_OK;
+
+    if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_PRIV_KEY, &d) != 1 ||
+        BN_bn2binpad(d, scalar, (int)STAMP_SCALAR_SIZE) != (int)STAMP_SCALAR_SIZE) {
+        OPENSSL_cleanse(scalar, STAMP_SCALAR_SIZE);
+        rc = stamp_openssl_failed(err, "cannot take the private key's bytes");
+    }
+    BN_clear_free(d);
+    return rc;
+}
+
+/* Import a point, with the scalar where there is one. */
+static EVP_PKEY *import(const uint8_t *point, const BIGNUM *d)
+{
+    STAMP_PKEY_CTX_AUTO *ctx = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
+    OSSL_PARAM_BLD *bld = OSSL_PARAM_BLD_new();
+    OSSL_PARAM *params = NULL;
+    EVP_PKEY *key = NULL;
+    int selection = d == NULL ? EVP_PKEY_PUBLIC_KEY : EVP_PKEY_KEYPAIR;
+
+    if (ctx != NULL && bld != NULL &&
+        OSSL_PARAM_BLD_push_utf8_string(bld, OSSL_PKEY_PARAM_GROUP_NAME, CURVE, 0) == 1 &&
+        OSSL_PARAM_BLD_push_octet_string(bld, OSSL_PKEY_PARAM_PUB_KEY, point,
+                                         STAMP_POINT_SIZE) == 1 &&
+        (d == NULL || OSSL_PARAM_BLD_push_BN(bld, OSSL_PKEY_PARAM_PRIV_KEY, d) == 1)) {
+        params = OSSL_PARAM_BLD_to_param(bld);
+    }
+    if (params == NULL || EVP_PKEY_fromdata_init(ctx) != 1 ||
+        EVP_PKEY_fromdata(ctx, &key, selection, params) != 1) {
+        key = NULL;
+    }
+    OSSL_PARAM_free(params);
+    OSSL_PARAM_BLD_free(bld);
+    return key;
+}
+
+enum stamp_err stamp_key_from_point(const uint8_t point[STAMP_POINT_SIZE], EVP_PKEY **out,
+                                    struct stamp_error *err)
+{
+    STAMP_PKEY_CTX_AUTO *check = NULL;
+
+    *out = point[0] == 0x04 ? import(point, NULL) : NULL;
+    if (*out != NULL) {
+        check = EVP_PKEY_CTX_new_from_pkey(NULL, *out, NULL);
+    }
+    if (check == NULL || EVP_PKEY_public_check(check) != 1) {
+        stamp_free_pkey(out);
+        ERR_clear_error();
+        return stamp_error_set(err, STAMP_E_FORMAT, 0,
+                               "a public key is not a point of P-256");
+    }
+    return STAMP_OK;
+}
+
+/* The point that belongs to the scalar; false where the scalar is none. */
+static bool multiply(const BIGNUM *d, uint8_t point[STAMP_POINT_SIZE])
+{
+    EC_GROUP *group = EC_GROUP_new_by_curve_name(NID_X9_62_prime256v1);
+    EC_POINT *p = group == NULL ? NULL : EC_POINT_new(group);
+    bool ok = p != NULL && !BN_is_zero(d) && BN_cmp(d, EC_GROUP_get0_order(group)) < 0 &&
+              EC_POINT_mul(group, p, d, NULL, NULL, NULL) == 1 &&
+              EC_POINT_point2oct(group, p, POINT_CONVERSION_UNCOMPRESSED, point,
+                                 STAMP_POINT_SIZE, NULL) == STAMP_POINT_SIZE;
+
+    EC_POINT_free(p);
+    EC_GROUP_free(group);
+    return ok;
+}
+
+enum stamp_err stamp_key_from_scalar(const uint8_t scalar[STAMP_SCALAR_SIZE],
+                                     EVP_PKEY **out, struct stamp_error *err)
+{
+    uint8_t point[STAMP_POINT_SIZE];
+    BIGNUM *d = BN_secure_new();
+
+    *out = NULL;
+    if (d != NULL && BN_bin2bn(scalar, (int)STAMP_SCALAR_SIZE, d) != NULL) {
+        BN_set_flags(d, BN_FLG_CONSTTIME);
+        if (multiply(d, point)) {
+            *out = import(point, d);
+        }
+    }
+    BN_clear_free(d);
+    if (*out == NULL) {
+        ERR_clear_error();
+        return stamp_error_set(err, STAMP_E_FORMAT, 0,
+                               "a private key is not a scalar of P-256");
+    }
+    return STAMP_OK;
+}
+
+enum stamp_err stamp_key_hash(const uint8_t point[STAMP_POINT_SIZE], uint8_t hash[32],
+                              struct stamp_error *err)
+{
+    if (EVP_Digest(point, STAMP_POINT_SIZE, hash, NULL, EVP_sha256(), NULL) != 1) {
+        return stamp_openssl_failed(err, "cannot hash a key");
+    }
+    return STAMP_OK;
+}
+
+enum stamp_err stamp_key_public_pem(const uint8_t point[STAMP_POINT_SIZE], char **out,
+                                    struct stamp_error *err)
+{
+    STAMP_PKEY_AUTO *key = NULL;
+    STAMP_BIO_AUTO *bio = NULL;
+    char *text = NULL;
+    long len;
+    enum stamp_err rc = stamp_key_from_point(point, &key, err);
+
+    *out = NULL;
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    bio = BIO_new(BIO_s_mem());
+    if (bio == NULL || PEM_write_bio_PUBKEY(bio, key) != 1) {
+        return stamp_openssl_failed(err, "cannot write a public key");
+    }
+    len = BIO_get_mem_data(bio, &text);
+    *out = strndup(text, (size_t)len);
+    return *out == NULL ? stamp_error_set(err, STAMP_E_NOMEM, 0, "out of memory")
+                        : STAMP_OK;
+}
