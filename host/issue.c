@@ -1,0 +1,367 @@
+#include "host/issue.h"
+
+#include <errno.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/claims.h"
+#include "host/file.h"
+#include "host/key.h"
+#include "host/leaf.h"
+#include "host/pki.h"
+
+#define PEM_MAX ((size_t)16384)
+
+struct stamp_issuer {
+    const struct stamp_workspace *ws;
+    struct stamp_leaf_maker *leaf;
+    uint8_t *chain; /* DER of the sub-CA */
+    size_t chain_len;
+    uint8_t peer[STAMP_POINT_SIZE]; /* where the profile names one */
+};
+
+/* What one stamp is made of; all of it is wiped. */
+struct parts {
+    struct stamp stamp;
+    uint8_t device_scalar[STAMP_SCALAR_SIZE];
+    uint8_t device_point[STAMP_POINT_SIZE];
+    uint8_t provisioning_scalar[STAMP_SCALAR_SIZE];
+    uint8_t provisioning_point[STAMP_POINT_SIZE];
+    uint8_t salt[3][STAMP_SALT_SIZE];
+    struct stamp_secret *pop;
+    struct stamp_secret *payload[STAMP_MAX_BARCODES];
+    uint8_t certificate[STAMP_MAX_CERTIFICATE];
+    uint8_t work[STAMP_MAX_LEN];
+};
+
+static enum stamp_err load_peer(struct stamp_issuer *issuer, const char *path,
+                                struct stamp_error *err)
+{
+    STAMP_BIO_AUTO *bio = NULL;
+    STAMP_PKEY_AUTO *key = NULL;
+    uint8_t *text = NULL;
+    size_t len = 0;
+    enum stamp_err rc = stamp_file_read(path, PEM_MAX, &text, &len, err);
+
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    bio = BIO_new_mem_buf(text, (int)len);
+    key = bio == NULL ? NULL : PEM_read_bio_PUBKEY(bio, NULL, NULL, NULL);
+    free(text);
+    if (key == NULL) {
+        ERR_clear_error();
+        return stamp_error_set(err, STAMP_E_FORMAT, 0, "'%s' holds no public key", path);
+    }
+    return stamp_key_point(key, issuer->peer, err);
+}
+
+static enum stamp_err new_leaf_maker(struct stamp_issuer *issuer,
+                                     const struct stamp_secret *passphrase,
+                                     struct stamp_error *err)
+{
+    const struct stamp_workspace *ws = issuer->ws;
+    const struct stamp_profile_certificate *c = &ws->profile->certificate;
+    struct stamp_leaf_profile leaf = {.country = c->country,
+                                      .organization = c->organization,
+                                      .organizational_unit = c->organizational_unit,
+                                      .hardware_type_oid = c->hardware_type_oid,
+                                      .pen = c->pen,
+                                      .purpose = ws->purpose,
+                                      .validity_days = c->validity_days};
+    STAMP_PKEY_AUTO *key = NULL;
+    enum stamp_err rc =
+        stamp_workspace_key(ws, STAMP_WORKSPACE_SUB_CA, passphrase, &key, err);
+
+    return rc == STAMP_OK ? stamp_leaf_new(&leaf, ws->sub_ca, key, &issuer->leaf, err)
+                          : rc;
+}
+
+enum stamp_err stamp_issuer_new(const struct stamp_workspace *ws,
+                                const struct stamp_secret *passphrase,
+                                struct stamp_issuer **out, struct stamp_error *err)
+{
+    struct stamp_issuer *issuer;
+    enum stamp_err rc =
+        stamp_profile_check_purpose(ws->profile, ws->purpose == STAMP_PRODUCTION, err);
+
+    *out = NULL;
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    issuer = calloc(1, sizeof *issuer);
+    if (issuer == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    issuer->ws = ws;
+    rc = new_leaf_maker(issuer, passphrase, err);
+    if (rc == STAMP_OK) {
+        rc = stamp_pki_encode(ws->sub_ca, &issuer->chain, &issuer->chain_len, err);
+    }
+    if (rc == STAMP_OK && ws->profile->provisioning == STAMP_PROFILE_KEY_PEER) {
+        rc = load_peer(issuer, ws->profile->peer_key_file, err);
+    }
+    if (rc != STAMP_OK) {
+        stamp_issuer_free(&issuer);
+    }
+    *out = issuer;
+    return rc;
+}
+
+void stamp_issuer_free(struct stamp_issuer **p)
+{
+    if (*p != NULL) {
+        stamp_leaf_free(&(*p)->leaf);
+        OPENSSL_free((*p)->chain);
+        free(*p);
+    }
+    *p = NULL;
+}
+
+static struct stamp_slice slice(const void *p, size_t len)
+{
+    struct stamp_slice s = {p, len};
+
+    return s;
+}
+
+static struct stamp_slice text(const char *s)
+{
+    return s == NULL ? slice(NULL, 0) : slice(s, strlen(s));
+}
+
+static struct stamp_slice secret(const struct stamp_secret *s)
+{
+    size_t len;
+    const uint8_t *p = stamp_secret_use(s, &len);
+
+    return slice(p, len);
+}
+
+static enum stamp_err make_pair(uint8_t *scalar, uint8_t *point, struct stamp_error *err)
+{
+    STAMP_PKEY_AUTO *key = NULL;
+    enum stamp_err rc = stamp_key_generate(&key, err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_key_scalar(key, scalar, err);
+    }
+    return rc == STAMP_OK ? stamp_key_point(key, point, err) : rc;
+}
+
+static void put_profile(const struct stamp_issuer *issuer,
+                        const struct stamp_registry_row *row, struct stamp *s)
+{
+    const struct stamp_workspace *ws = issuer->ws;
+    const struct stamp_profile *p = ws->profile;
+
+    s->serial = text(row->serial);
+    s->company = text(p->company);
+    s->product = text(p->product);
+    s->model = text(p->model);
+    s->hardware_revision = text(p->hardware_revision);
+    s->has_made_at = true;
+    s->made_at = (uint32_t)row->at;
+    s->has_purpose = true;
+    s->purpose = ws->purpose;
+    s->owner_key_hash = slice(ws->owner_key_hash, sizeof ws->owner_key_hash);
+    s->trust_bundle = slice(ws->bundle, ws->bundle_len);
+    for (size_t i = 0; i < p->n_fields; i++) {
+        s->fields[i].name = text(p->fields[i].name);
+        s->fields[i].type = (uint8_t)p->fields[i].type;
+        s->fields[i].number = p->fields[i].number;
+        if (p->fields[i].type == STAMP_FIELD_TEXT) {
+            s->fields[i].text = text(p->fields[i].text);
+        }
+    }
+    s->n_fields = (uint8_t)p->n_fields;
+}
+
+static enum stamp_err put_secrets(const struct stamp_issuer *issuer, struct parts *x,
+                                  struct stamp_error *err)
+{
+    const struct stamp_profile *p = issuer->ws->profile;
+    struct stamp *s = &x->stamp;
+    enum stamp_err rc = STAMP_OK;
+
+    if (RAND_bytes(x->salt[0], (int)sizeof x->salt) != 1) {
+        return stamp_error_set(err, STAMP_E_CRYPTO, 0, "the random generator failed");
+    }
+    if (p->pop.length > 0) {
+        rc = stamp_profile_draw_pop(p, &x->pop, err);
+        if (rc == STAMP_OK) {
+            s->pop_salt = slice(x->salt[0], STAMP_SALT_SIZE);
+            s->pop = secret(x->pop);
+        }
+    }
+    if (rc == STAMP_OK && p->provisioning == STAMP_PROFILE_KEY_DEVICE) {
+        rc = make_pair(x->provisioning_scalar, x->provisioning_point, err);
+        s->provisioning_salt = slice(x->salt[1], STAMP_SALT_SIZE);
+        s->provisioning_private = slice(x->provisioning_scalar, STAMP_SCALAR_SIZE);
+    } else if (p->provisioning == STAMP_PROFILE_KEY_PEER) {
+        memcpy(x->provisioning_point, issuer->peer, sizeof issuer->peer);
+    }
+    if (p->provisioning != STAMP_PROFILE_KEY_NONE) {
+        s->has_provisioning_key = true;
+        s->provisioning_kind = p->provisioning == STAMP_PROFILE_KEY_DEVICE
+                                   ? STAMP_PROVISIONING_OWN
+                                   : STAMP_PROVISIONING_PEER;
+        s->provisioning_point = slice(x->provisioning_point, STAMP_POINT_SIZE);
+    }
+    return rc;
+}
+
+static void fill_vars(const struct stamp_issuer *issuer, const struct parts *x,
+                      const char *serial, struct stamp_barcode_vars *vars)
+{
+    stamp_profile_vars(issuer->ws->profile, vars);
+    vars->serial = serial;
+    vars->pop = x->pop;
+    vars->point = x->stamp.has_provisioning_key ? x->provisioning_point : NULL;
+}
+
+/* Public barcodes and secret ones go to their own items: SPEC 5-4. */
+static enum stamp_err put_barcodes(const struct stamp_issuer *issuer, struct parts *x,
+                                   const struct stamp_barcode_vars *vars,
+                                   struct stamp_error *err)
+{
+    const struct stamp_profile *p = issuer->ws->profile;
+    struct stamp *s = &x->stamp;
+
+    for (size_t i = 0; i < p->n_barcodes; i++) {
+        struct stamp_barcode *b;
+        bool hidden = false;
+        enum stamp_err rc =
+            stamp_barcode_payload(&p->barcodes[i], vars, &x->payload[i], &hidden, err);
+
+        if (rc != STAMP_OK) {
+            return rc;
+        }
+        b = hidden ? &s->secret_barcodes[s->n_secret_barcodes++]
+                   : &s->barcodes[s->n_barcodes++];
+        b->symbology = (uint8_t)p->barcodes[i].symbology;
+        b->name = text(p->barcodes[i].name);
+        b->payload = secret(x->payload[i]);
+    }
+    if (s->n_secret_barcodes > 0) {
+        s->secret_barcodes_salt = slice(x->salt[2], STAMP_SALT_SIZE);
+    }
+    return STAMP_OK;
+}
+
+static enum stamp_err encode(struct parts *x, size_t *len, struct stamp_error *err)
+{
+    enum stamp_err rc = stamp_encode(&x->stamp, x->work, sizeof x->work, len);
+
+    if (rc == STAMP_E_SPACE) {
+        return stamp_error_set(err, rc, 0, "the stamp is longer than %u bytes",
+                               STAMP_MAX_LEN);
+    }
+    return rc == STAMP_OK
+               ? rc
+               : stamp_error_set(err, rc, 0, "the profile holds what a stamp cannot");
+}
+
+/* The certificate binds the claims, which do not hold the certificate. */
+static enum stamp_err put_certificates(struct stamp_issuer *issuer,
+                                       const struct stamp_registry_row *row,
+                                       const struct stamp_barcode_vars *vars,
+                                       struct parts *x, struct stamp_error *err)
+{
+    const struct stamp_profile *p = issuer->ws->profile;
+    struct stamp_leaf_subject leaf = {.serial = row->serial, .not_before = row->at};
+    char name[STAMP_MAX_TEXT * 4 + 1];
+    uint8_t digest[32];
+    size_t len;
+    enum stamp_err rc = encode(x, &len, err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_claims_of(x->work, len, digest, err);
+    }
+    if (rc == STAMP_OK) {
+        rc =
+            stamp_template_fill(p->certificate.common_name, vars, name, sizeof name, err);
+    }
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    memcpy(leaf.serial_number, row->certificate_serial, sizeof leaf.serial_number);
+    leaf.common_name = name;
+    leaf.point = x->device_point;
+    leaf.digest = digest;
+    rc = stamp_leaf_make(issuer->leaf, &leaf, x->certificate, &len, err);
+    if (rc == STAMP_OK) {
+        x->stamp.certificates[0] = slice(x->certificate, len);
+        x->stamp.certificates[1] = slice(issuer->chain, issuer->chain_len);
+        x->stamp.n_certificates = 2;
+    }
+    return rc;
+}
+
+static enum stamp_err put_all(struct stamp_issuer *issuer, struct stamp_registry_row *row,
+                              struct parts *x, size_t *len, struct stamp_error *err)
+{
+    struct stamp_barcode_vars vars;
+    enum stamp_err rc = make_pair(x->device_scalar, x->device_point, err);
+
+    put_profile(issuer, row, &x->stamp);
+    x->stamp.has_device_key = true;
+    x->stamp.key_where = STAMP_KEY_HERE;
+    x->stamp.key_private = slice(x->device_scalar, STAMP_SCALAR_SIZE);
+    if (rc == STAMP_OK) {
+        rc = stamp_key_hash(x->device_point, row->fingerprint, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = put_secrets(issuer, x, err);
+    }
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    fill_vars(issuer, x, row->serial, &vars);
+    rc = put_barcodes(issuer, x, &vars, err);
+    if (rc == STAMP_OK) {
+        rc = put_certificates(issuer, row, &vars, x, err);
+    }
+    return rc == STAMP_OK ? encode(x, len, err) : rc;
+}
+
+enum stamp_err stamp_issue(struct stamp_issuer *issuer, struct stamp_registry_row *row,
+                           struct stamp_buffer *body, struct stamp_error *err)
+{
+    struct parts *x = calloc(1, sizeof *x);
+    size_t len = 0;
+    enum stamp_err rc;
+
+    body->p = NULL;
+    body->len = 0;
+    if (x == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    rc = put_all(issuer, row, x, &len, err);
+    if (rc == STAMP_OK) {
+        rc = stamp_buffer_new(body, len, 0, err);
+    }
+    if (rc == STAMP_OK) {
+        memcpy(body->p, x->work, len);
+    }
+    stamp_secret_free(&x->pop);
+    for (size_t i = 0; i < STAMP_MAX_BARCODES; i++) {
+        stamp_secret_free(&x->payload[i]);
+    }
+    OPENSSL_cleanse(x, sizeof *x);
+    free(x);
+    return rc;
+}
+
+void stamp_issue_geometry(const struct stamp_profile *profile, struct stamp_geometry *g)
+{
+    g->birth_size = profile->partition.birth_size;
+    g->bank_size = profile->partition.bank_size;
+    g->erase_size = profile->partition.erase_size;
+    g->program_size = profile->partition.program_size;
+    g->erased = profile->partition.erased_value;
+}
