@@ -1,0 +1,92 @@
+/* `stamp VERB`: the table of verbs. */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "cli/cli.h"
+#include "host/secret.h"
+
+static const struct verb {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *what;
+} verbs[] = {
+    {"init", cmd_init, "make a workspace: profile, keys, certificates, books"},
+    {"make", cmd_make, "make stamps"},
+    {"show", cmd_show, "say what a stamp holds"},
+    {"verify", cmd_verify, "say whether a stamp is authentic"},
+};
+#define N_VERBS (sizeof verbs / sizeof *verbs)
+
+static int print_help(void)
+{
+    (void)printf("usage: stamp [-C DIR] VERB ...\n\n");
+    for (size_t i = 0; i < N_VERBS; i++) {
+        (void)printf("  %-8s %s\n", verbs[i].name, verbs[i].what);
+    }
+    (void)printf("\n"
+                 "  -C, --dir DIR    the workspace; else $DEVSTAMP_DIR, else here or "
+                 "above\n"
+                 "  -h, --help       this; `stamp VERB --help` for one verb\n"
+                 "      --version    the version\n"
+                 "\n"
+                 "Exit status: 0 done, 1 failed, 2 usage, 3 not authentic, 4 try again "
+                 "later,\n"
+                 "5 nothing left.\n");
+    return cli_flush(CLI_DONE);
+}
+
+static int bad(const char *what, const char *arg)
+{
+    (void)fprintf(stderr, "stamp: %s '%s'\n  try: stamp --help\n", what, arg);
+    return CLI_USAGE;
+}
+
+static int run_verb(int argc, char **argv)
+{
+    for (size_t i = 0; i < N_VERBS; i++) {
+        if (strcmp(argv[0], verbs[i].name) == 0) {
+            return verbs[i].run(argc, argv);
+        }
+    }
+    return bad("there is no verb", argv[0]);
+}
+
+int main(int argc, char **argv)
+{
+    int i = 1;
+
+    /* a closed pipe or a file size limit is an error to report, not a death */
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)signal(SIGXFSZ, SIG_IGN);
+    (void)umask(077);
+    stamp_secret_harden();
+    for (; i < argc && argv[i][0] == '-'; i++) {
+        const char *opt = argv[i];
+
+        if (strcmp(opt, "-h") == 0 || strcmp(opt, "--help") == 0) {
+            return print_help();
+        }
+        if (strcmp(opt, "--version") == 0) {
+            (void)printf("stamp %s\n", STAMP_VERSION_TEXT);
+            return cli_flush(CLI_DONE);
+        }
+        if (strcmp(opt, "-C") != 0 && strcmp(opt, "--dir") != 0) {
+            return bad("there is no option", opt);
+        }
+        if (++i == argc) {
+            return bad("a directory is missing behind", opt);
+        }
+        if (setenv(STAMP_WORKSPACE_DIR, argv[i], 1) != 0) {
+            return bad("cannot take the directory", argv[i]);
+        }
+    }
+    if (i == argc) {
+        (void)fprintf(stderr, "stamp: a verb is missing\n  try: stamp --help\n");
+        return CLI_USAGE;
+    }
+    return run_verb(argc - i, argv + i);
+}
