@@ -15,7 +15,7 @@ from strict_cbor import Pairs, decode, decode_body
 from trust import claims
 
 # Wrong in ways that CDDL does not say: control characters, points off the curve, scalars of no
-# key, and what is right in itself but not in company (5-2 beyond kinds).
+# key, and what is right in itself but not in company (SPEC 5-2 beyond kinds).
 BEYOND = ("control", "del", "off-curve", "scalar-zero", "scalar-order")
 
 

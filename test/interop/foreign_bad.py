@@ -36,7 +36,7 @@ def with_items(device, extra=None, drop=()):
 
 
 def write_bad(factory, out):
-    """Damage (3-4 to 3-8, 3-14)."""
+    """Damage (SPEC 3-4 to 3-8, 3-14)."""
     dev = factory.device(serial="FW-0020").seal()
     good = dev.write(banks=[(4, {50: [0, True]})])
     birth, bank = factory.layout.birth_size, factory.layout.bank_size
@@ -84,7 +84,7 @@ def write_bad(factory, out):
 
 
 def write_not_authentic(factory, out):
-    """Images that read well and prove nothing (6-2, 7-7, 8-4)."""
+    """Images that read well and prove nothing (SPEC 6-2, 7-7, 8-4)."""
     add = lambda name, image, **more: out.add(name, image, 3, **more)
     dev = factory.device(serial="FW-0030").seal()
     for key, value in ((2, "Other Works"), (3, "Gadget"), (4, "X"), (5, "D"), (6, 5),
@@ -269,7 +269,7 @@ def _bank_values(factory, out):
 
 
 def _encodings(factory, out):
-    """4-1 to 4-6; the digest is that of the same items, so only the encoding is wrong."""
+    """SPEC 4-1 to 4-6; the digest is that of the same items, so only the encoding is wrong."""
     dev = factory.device(serial="FW-0080", full=False).seal()
     serial = encode(1) + encode("FW-0080")
     count = len(dev.items)
@@ -306,7 +306,7 @@ def _encodings(factory, out):
             ("long-false", more(encode(60) + b"\xf8\x14"))):
         out.add("encoding-" + name, dev.write(body=change), 1)
     wide = Layout(birth_size=32768)
-    for size, expect in ((16384, 0), (16385, 1)):  # 4-7
+    for size, expect in ((16384, 0), (16385, 1)):  # SPEC 4-7
         fill = encode(60) + encode(bytes(16384))[:3]
         fill += bytes(size - len(encode(dev.items)) - len(fill))
         fill = fill[:3] + (len(fill) - 5).to_bytes(2, "big") + fill[5:]

@@ -15,25 +15,25 @@ ES256 = bytes.fromhex("a10126")
 
 
 def encode(value):
-    """4-1. cbor2 sorts keys by length first; with keys of one kind that is the same order."""
+    """SPEC 4-1. cbor2 sorts keys by length first; with keys of one kind that is the same order."""
     return cbor2.dumps(value, canonical=True)
 
 
 def sign(key, label, payload):
-    """6-3."""
+    """SPEC 6-3."""
     signed = encode(["Signature1", ES256, label, payload])
     r, s = utils.decode_dss_signature(key.sign(signed, ec.ECDSA(hashes.SHA256())))
     return r.to_bytes(32, "big") + s.to_bytes(32, "big")
 
 
 def bundle(owner, owner_point, version, purpose, anchors):
-    """8-1 to 8-3."""
+    """SPEC 8-1 to 8-3."""
     payload = encode({1: version, 2: purpose, 3: anchors, 4: owner_point})
     return [ES256, {}, payload, sign(owner, b"devstamp bundle 1", payload)]
 
 
 def claims_digest(items):
-    """7-1 to 7-3."""
+    """SPEC 7-1 to 7-3."""
     claims = {}
     for key, value in items.items():
         if key <= 31:
@@ -79,7 +79,7 @@ class Layout:
 
     @staticmethod
     def _seal(items, start, salt, root_key):
-        """9-1 to 9-3."""
+        """SPEC 9-1 to 9-3."""
         key = HKDF(algorithm=hashes.SHA256(), length=32, salt=salt,
                    info=b"devstamp at rest 1" + start).derive(root_key)
         gcm = AESGCM(key)

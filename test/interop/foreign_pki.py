@@ -36,7 +36,7 @@ def private_pem(key):
 
 
 def binding_der(purpose, digest=None):
-    """7-4."""
+    """SPEC 7-4."""
     inner = bytes([0x0A, 1, purpose])
     if digest is not None:
         inner += bytes([0x04, len(digest)]) + digest
@@ -76,7 +76,7 @@ class Authority:
                 .add_extension(keyid, False).add_extension(mine, False))
 
     def leaf(self, key, serial, purpose=None, digest=None, until=NOT_AFTER):
-        """A device's certificate; without purpose it binds nothing (7-6)."""
+        """A device's certificate; without purpose it binds nothing (SPEC 7-6)."""
         builder = self._start(name("device", serial), key, until)
         builder = builder.add_extension(x509.BasicConstraints(False, None), True)
         builder = builder.add_extension(_usage(ca=False), True)

@@ -15,9 +15,9 @@ HEADER, BODY, SIG = 64, 128, 64
 BIRTH, OPERATIONAL, PENDING = 1, 2, 3
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 SYMBOLOGIES = {1: "qr", 2: "datamatrix", 3: "code128"}
-BIRTH_NEEDS = (1, 2, 3, 6, 7, 8, 9, 48, 49)  # 5-20
+BIRTH_NEEDS = (1, 2, 3, 6, 7, 8, 9, 48, 49)  # SPEC 5-20
 BIRTH_KEYS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 32, 33, 34, 48, 49)
-BANK_KEYS = (9, 32, 34, 48, 49, 50)  # 6-1
+BANK_KEYS = (9, 32, 34, 48, 49, 50)  # SPEC 6-1
 
 
 class Unreadable(Exception):
@@ -28,7 +28,7 @@ class Unreadable(Exception):
 
 
 class Region:
-    """One region and what 3-4 calls it: blank, whole, newer or torn."""
+    """One region and what SPEC 3-4 calls it: blank, whole, newer or torn."""
 
     def __init__(self, name, data, sizes, erased):
         self.name, self.data, self.erased = name, data, erased
@@ -48,12 +48,12 @@ class Region:
         if self.header[:4] != MAGIC or zlib.crc32(self.header[:60]) != header_crc:
             return "torn"
         if self.version != 1:
-            return "newer"  # 3-8
+            return "newer"  # SPEC 3-8
         kinds = (BIRTH,) if self.is_birth else (OPERATIONAL, PENDING)
         if (self.kind not in kinds or (self.sequence == 0) != self.is_birth
                 or self.flags & ~1 or (sizes is not None and self.sizes != sizes)
                 or self.end > len(self.data)):
-            return "torn"  # 3-6
+            return "torn"  # SPEC 3-6
         return "whole" if zlib.crc32(self.data[BODY:self.end]) == body_crc else "torn"
 
     def is_erased(self, start, end=None):
@@ -66,10 +66,10 @@ class Region:
 
     @property
     def locked(self):
-        return not self.is_erased(64, 68)  # 3-10
+        return not self.is_erased(64, 68)  # SPEC 3-10
 
     def check(self):
-        """3-14: whatever is neither erased from end to end nor whole, and strays, is damage."""
+        """SPEC 3-14, 3-15: what is neither erased from end to end nor whole, and strays."""
         if self.state == "blank":
             if not self.is_erased(0):
                 raise Unreadable("%s: damaged: header erased, the rest not" % self.name)
@@ -91,7 +91,7 @@ class Region:
 
 
 def split(image, erased):
-    """The three regions (2-1); where they lie, only the birth header says."""
+    """The three regions (SPEC 2-1 to 2-6)."""
     if len(image) < 512:
         raise Unreadable("shorter than a region can be")
     first = Region("birth", image, None, erased)
@@ -122,8 +122,9 @@ def is_uint(value, most=0xFFFFFFFF):
 
 def check_text(value, least, most, controls=False):
     require(type(value) is str, "not text")
+    # SPEC 4-9: bytes, not characters.
     require(least <= len(value.encode()) <= most, "text of %d bytes" % len(value.encode()))
-    if not controls:  # 4-8
+    if not controls:  # SPEC 4-8
         require(not any(ord(c) < 0x20 or 0x7F <= ord(c) <= 0x9F for c in value),
                 "text with a control character")
 
@@ -139,6 +140,7 @@ def check_array(value, least, most):
 
 
 def point_key(point):
+    """SPEC 5-12, as scalar_key()."""
     check_bytes(point, 65, 65)
     require(point[0] == 4, "point is not uncompressed")
     try:
@@ -156,7 +158,7 @@ def scalar_key(scalar):
 
 def check_barcodes(value):
     check_array(value, 1, 8)
-    for code in value:  # 5-3
+    for code in value:  # SPEC 5-3
         check_array(code, 3, 3)
         require(type(code[0]) is int and code[0] in SYMBOLOGIES, "symbology")
         check_text(code[1], 1, 32)
@@ -165,7 +167,7 @@ def check_barcodes(value):
 
 def check_fields(value):
     require(type(value) is Pairs and 1 <= len(value) <= 16, "fields are not a map of 1..16")
-    for name, field in value:  # 5-5
+    for name, field in value:  # SPEC 5-5
         check_text(name, 1, 32)
         require(type(field) in (str, int, bool), "field of a wrong type")
         if type(field) is str:
@@ -174,14 +176,14 @@ def check_fields(value):
 
 def check_secret(value, check):
     check_array(value, 2, 2)
-    check_bytes(value[0], 16, 16)  # 5-7
+    check_bytes(value[0], 16, 16)  # SPEC 5-7
     check(value[1])
 
 
 def check_device_key(value):
     check_array(value, 3, 3)
-    require(value[0] == 1 and type(value[0]) is int, "curve")
-    require(is_uint(value[1], 2), "where the device key is")
+    require(value[0] == 1 and type(value[0]) is int, "curve")  # SPEC 5-1
+    require(is_uint(value[1], 2), "where the device key is")  # SPEC 5-6, 5-11
     if value[1] == 0:
         scalar_key(value[2])
     else:
@@ -191,7 +193,7 @@ def check_device_key(value):
 def check_certificates(value):
     check_array(value, 1, 4)
     for der in value:
-        check_bytes(der, 1, 2048)  # 5-9
+        check_bytes(der, 1, 2048)  # SPEC 5-9
 
 
 def check_provisioning(value):
@@ -201,7 +203,7 @@ def check_provisioning(value):
 
 
 def check_claim_state(value):
-    check_array(value, 2, 2)
+    check_array(value, 2, 2)  # SPEC 5-10
     require(is_uint(value[0]) and type(value[1]) is bool, "claim state")
 
 
@@ -211,7 +213,7 @@ def check_serial(value):
 
 
 def check_bundle(value):
-    """8-1, 8-2; its payload as a dict is what a later look needs."""
+    """SPEC 8-1, 8-2; its payload as a dict is what a later look needs."""
     check_array(value, 4, 4)
     require(value[0] == bytes.fromhex("a10126") and value[1] == Pairs()
             and type(value[1]) is Pairs, "bundle is not a COSE_Sign1 of ES256")
@@ -256,13 +258,13 @@ CHECKS = {
 
 
 def region_key(region, root_key):
-    """9-2."""
+    """SPEC 9-2."""
     info = b"devstamp at rest 1" + region.header[:12]
     return HKDF(algorithm=hashes.SHA256(), length=32, salt=region.salt, info=info).derive(root_key)
 
 
 def open_items(region, items, root_key):
-    """9-1, 9-3: the same items in the clear."""
+    """SPEC 9-1, 9-3, 9-5, 9-6: the same items in the clear."""
     if root_key is None:
         raise Unreadable("%s: encrypted; give --root-key" % region.name)
     gcm = AESGCM(region_key(region, root_key))
@@ -280,24 +282,24 @@ def open_items(region, items, root_key):
 def read_items(region, root_key):
     """Everything of a region: {key: (encoding, value)}, limits checked."""
     try:
-        require(region.body_len <= 16384, "body above 16384 bytes")  # 4-7
+        require(region.body_len <= 16384, "body above 16384 bytes")  # SPEC 4-7
         items = decode_body(region.body)
         if region.flags & 1:
             items = open_items(region, items, root_key)
         known = BIRTH_KEYS if region.is_birth else BANK_KEYS
         for key, (raw, value) in items.items():
             if key in CHECKS:
-                require(key in known, "key %d in this region" % key)
+                require(key in known, "key %d in this region" % key)  # SPEC 4-11
                 CHECKS[key](value)
             if key == 9:
-                require(len(raw) <= 4096, "bundle above 4096 bytes")  # 8-5
+                require(len(raw) <= 4096, "bundle above 4096 bytes")  # SPEC 8-5
         if region.is_birth:
             missing = [key for key in BIRTH_NEEDS if key not in items]
             require(not missing, "keys missing: %s" % missing)
             own = 10 in items and items[10][1][0] == 0
-            require((33 in items) == own, "key 33 without its pair")  # 5-2
+            require((33 in items) == own, "key 33 without its pair")  # SPEC 5-2
         else:
-            require((48 in items) == (49 in items), "48 without 49")  # 6-1
+            require((48 in items) == (49 in items), "48 without 49")  # SPEC 6-1
     except Malformed as err:
         raise Unreadable("%s: malformed: %s" % (region.name, err)) from err
     return items

@@ -38,12 +38,12 @@ class Stamp:
         self.items = read_items(self.birth, root_key)
         self.banks = [b for b in banks if b.state == "whole"]
         self.bank_items = {b.name: read_items(b, root_key) for b in self.banks}
-        current = [b for b in self.banks if b.kind == OPERATIONAL]  # 3-9
+        current = [b for b in self.banks if b.kind == OPERATIONAL]  # SPEC 3-9
         self.current = max(current, key=lambda b: b.sequence, default=None)
         self.anchors_path = None
 
     def get(self, key):
-        """The value in force: the current bank's, else the birth stamp's (6-1)."""
+        """The value in force: the current bank's, else the birth stamp's (SPEC 6-1)."""
         return self.get_from(self.bank_items[self.current.name] if self.current else {}, key)
 
     def get_from(self, bank, key):
@@ -54,9 +54,10 @@ class Stamp:
 
     @property
     def bound(self):
-        return binding(load_certificate(self.items[49][1][0])) is not None  # 7-6
+        return binding(load_certificate(self.items[49][1][0])) is not None  # SPEC 7-6
 
     def verify(self, anchors, now):
+        """SPEC 7-7 to 7-12, 3-17."""
         leaf = load_certificate(self.items[49][1][0])
         path = check_chain(self.items[49][1], anchors, now)
         self._check_identity(self.items, path, birth=True)
@@ -65,7 +66,7 @@ class Stamp:
         for bank in self.banks:
             signature = bank.data[bank.body_end:bank.end]
             if not signature_holds(leaf.public_key(), signature, b"devstamp bank 1",
-                                   bank.header[:32] + bank.body):  # 6-2, 6-4
+                                   bank.header[:32] + bank.body):  # SPEC 6-2, 6-4
                 raise NotAuthentic("%s: signature" % bank.name)
             items = self.bank_items[bank.name]
             if 49 in items:
@@ -75,7 +76,7 @@ class Stamp:
                 self._check_bundle(items[9][1], least=bundle_payload(self.items[9][1])[1])
 
     def _check_identity(self, items, path, birth):
-        """7-7 for one device key and its chain."""
+        """SPEC 7-7 for one device key and its chain."""
         leaf = path[0]
         if not isinstance(leaf.public_key(), ec.EllipticCurvePublicKey):
             raise NotAuthentic("the leaf's key is not of P-256")
@@ -94,7 +95,7 @@ class Stamp:
             raise NotAuthentic("the device key is not the leaf's")
 
     def _check_bundle(self, bundle, least):
-        """8-3, 8-4."""
+        """SPEC 8-3, 8-4, 7-10."""
         payload = bundle_payload(bundle)
         if hashlib.sha256(payload[4]).digest() != self.items[8][1]:
             raise NotAuthentic("the bundle is another owner's")

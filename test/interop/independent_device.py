@@ -85,7 +85,7 @@ class Device:
         return {"s": sign(key, b"devstamp prove 1", ask["n"])}
 
     def slow(self):
-        """10-17."""
+        """SPEC 10-17."""
         if self.tries >= 3:
             left = max(self.boot, self.last) + min(2 ** min(self.tries - 3, 12), 3600)
             left -= time.monotonic()
@@ -115,7 +115,7 @@ class Device:
         return {"e": mine, "s": signature, "k": point_of(signer.public_key())}
 
     def possess(self, ask):
-        keys, self.keys = self.keys, None  # 10-16
+        keys, self.keys = self.keys, None  # SPEC 10-16
         self.slow()
         if keys is None:
             raise Rc(3)
@@ -135,7 +135,7 @@ class Device:
         return {"c": AESGCM(key).encrypt(bytes(12), clear, None)}
 
     def answer(self, packet):
-        """10-19: what was answered last is answered again, not done again."""
+        """SPEC 10-19: what was answered last is answered again, not done again."""
         if packet != self.last_packet:
             self.last_packet, self.last_reply = packet, self.fresh_answer(packet)
         return self.last_reply

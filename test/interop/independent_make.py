@@ -1,5 +1,5 @@
 #!/usr/bin/python3 -B
-"""A second writer of stamp images, from spec/SPEC.md alone: what it writes, the C readers must read.
+"""A second writer of stamp images, from spec/SPEC.md alone; the C readers must read it.
 
     independent_make.py DIRECTORY
 
@@ -189,6 +189,8 @@ def write_good(factory, out):
     out.add("unknown-keys", strange.write(), 0, shown=strange.json())
     out.add("unknown-keys-encrypted", strange.write(crypt=True), 0, crypt=True,
             shown=strange.json())
+    # SPEC 3-16
+    out.add("header-not-judged", full.write(reserved=b"\x5a" * 16), 0, shown=full.json())
     small_layout = Layout(birth_size=16384, bank_size=2048)
     out.add("other-geometry", full.write(layout=small_layout), 0, shown=full.json())
 
@@ -209,7 +211,10 @@ def write_banks(factory, out):
         own = dev.operational()
         out.add("operational-identity" + tail, dev.write(crypt=crypt, banks=[None, (3, own)]), 0,
                 crypt=crypt, shown=dev.json(own))
-        dev.bank_kind = 3  # never the current bank (3-9)
+        odd = {20: "ignored", 40: [1], 50: [0, True], 60: {}}  # SPEC 4-6, 4-12
+        out.add("bank-unknown-keys" + tail, dev.write(crypt=crypt, banks=[(1, odd)]), 0,
+                crypt=crypt, shown=dev.json())
+        dev.bank_kind = 3  # never the current bank (SPEC 3-9, 3-17)
         out.add("pending-bank" + tail, dev.write(crypt=crypt, banks=[(1, {50: [1, False]})]), 0,
                 crypt=crypt, shown=dev.json())
         dev.bank_kind = 2

@@ -38,7 +38,7 @@ READ, WRITE = 0, 2
 GROUP_OS, GROUP_STAMP = 0, 64
 INFO, ITEM, PROVE, CLAIM, POSSESS = range(5)
 BIRTH, NEWEST = 0, 3
-MAX_PACKET = 256  # 10-1
+MAX_PACKET = 256  # SPEC 10-1
 
 
 class Trouble(Exception):
@@ -46,7 +46,7 @@ class Trouble(Exception):
 
 
 class Refused(Exception):
-    """An answer with rc (10-4, 10-5)."""
+    """An answer with rc (SPEC 10-4, 10-5)."""
 
     def __init__(self, code, wait=None):
         super().__init__("rc %d" % code + ("" if wait is None else ", wait %d ms" % wait))
@@ -54,7 +54,7 @@ class Refused(Exception):
 
 
 def lines_of(packet):
-    """10-2: the lines that carry a packet."""
+    """SPEC 10-2: the lines that carry a packet."""
     crc = binascii.crc_hqx(packet, 0)
     framed = (len(packet) + 2).to_bytes(2, "big") + packet + crc.to_bytes(2, "big")
     text = base64.b64encode(framed)
@@ -63,7 +63,7 @@ def lines_of(packet):
 
 
 def message(data, strict=True):
-    """The map of a message. What a device sends is deterministic; it may accept other (10-8)."""
+    """The map of a message; a device sends it deterministic, and may accept other (SPEC 10-8)."""
     try:
         value = decode(data).as_dict() if strict else cbor2.loads(data)
     except (Malformed, AttributeError, cbor2.CBORDecodeError) as err:
@@ -105,7 +105,7 @@ class Port:
     def __init__(self, path, timeout=10.0):
         self.fd = os.open(path, os.O_RDWR | os.O_NOCTTY)
         tty.setraw(self.fd, termios.TCSANOW)
-        # 10-19: not the sequence of whoever asked before.
+        # SPEC 10-19: not the sequence of whoever asked before.
         self.timeout, self.seq, self.pending = timeout, os.urandom(1)[0], b""
 
     def close(self):
@@ -139,13 +139,14 @@ class Port:
         return self.again()
 
     def again(self):
-        """Sends the last request once more, as one may that has no answer (10-19)."""
+        """Sends the last request once more, as one may that has no answer (SPEC 10-19)."""
         for line in lines_of(self.last):
             self.send_raw(line)
         return self.answer(self.last[0], int.from_bytes(self.last[4:6], "big"), self.last[7])
 
     def answer(self, op, group, command):
         packet = self.receive()
+        # SPEC 10-23: group, sequence and id are the request's.
         head = bytes([op + 1, 0]) + packet[2:4] + group.to_bytes(2, "big")
         if len(packet) > MAX_PACKET or packet[:8] != head + bytes([self.seq, command]):
             raise Trouble("an answer to another question: %s" % packet[:8].hex())
@@ -166,7 +167,7 @@ def info(port):
 
 
 def item(port, key, which=BIRTH):
-    """10-6: all of it, however the device cuts it."""
+    """SPEC 10-6: all of it, however the device cuts it."""
     data, total = b"", None
     while total is None or len(data) < total:
         answer = port.ask(READ, GROUP_STAMP, ITEM, {"k": key, "off": len(data), "w": which})
@@ -210,11 +211,11 @@ def dpp_hash(point):
 
 
 class Claim:
-    """The phone app (10-10 to 10-15), in two steps so that a test can stand between them."""
+    """The phone app (SPEC 10-10 to 10-15), in two steps so that a test can stand between them."""
 
     def __init__(self, port, serial=None):
         self.port = port
-        self.serial = info(port)["serial"]  # 10-12
+        self.serial = info(port)["serial"]  # SPEC 10-12
         if serial is not None and self.serial != serial:
             raise NotAuthentic("the serial is not the label's")
         self.key = ec.generate_private_key(ec.SECP256R1())
@@ -233,7 +234,7 @@ class Claim:
         peer = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), theirs)
         keys = HKDF(algorithm=hashes.SHA256(), length=64, salt=hashlib.sha256(signed).digest(),
                     info=b"devstamp claim 1").derive(self.key.exchange(ec.ECDH(), peer))
-        self.send_key, self.receive_key = keys[:32], keys[32:]  # 10-13
+        self.send_key, self.receive_key = keys[:32], keys[32:]  # SPEC 10-13
 
     def possess(self, pop):
         return self.send_sealed(AESGCM(self.send_key).encrypt(

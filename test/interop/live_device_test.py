@@ -21,7 +21,8 @@ from trust import NotAuthentic, claims
 
 POP = "correct-horse-7"
 PROVES = ("minimal", "full", "locked", "peer-provisioning", "unbound", "unknown-keys", "bank-a",
-          "both-banks-a-newer", "both-banks-b-newer", "operational-identity")
+          "both-banks-a-newer", "both-banks-b-newer", "operational-identity", "bank-unknown-keys",
+          "pending-bank", "header-not-judged")
 
 
 def outcome(call, *args):
@@ -115,6 +116,7 @@ def check_claim(tally, bench, name):
     tally.check(name + ": wrong PoP", bench.run(lambda p: outcome(attempt, p, "wrong")), ("rc", 11))
     tally.check(name + ": a try is on record", tries(), [start + 1, False])
 
+    # SPEC 10-22
     def tampered(port):
         exchange = smp.Claim(port)
         exchange.begin(known)
@@ -127,7 +129,7 @@ def check_claim(tally, bench, name):
     tally.check(name + ": possess without claim is refused",
                 bench.run(lambda p: outcome(p.ask, 2, 64, 4, {"c": bytes(40)}))[0], "rc")
     for count in range(start + 2, 6):
-        # The slowing down also counts from boot (10-17): each try may have to wait.
+        # The slowing down also counts from boot (SPEC 10-17): each try may have to wait.
         tally.check("%s: wrong PoP %d" % (name, count),
                     bench.run(lambda p: patient(attempt, p, "wrong")), ("rc", 11))
     tally.check(name + ": tries survive restarts", tries(), [5, False])
@@ -155,7 +157,7 @@ def patient(call, *args):
 
 
 def check_requests(tally, bench):
-    """Requests that no good client sends; the device answers, refuses, and lives on."""
+    """Requests that no good client sends (SPEC 10-21, 10-23); the device lives on."""
     off_curve = b"\x04" + bytes(64)
 
     def talk(port):
@@ -182,7 +184,7 @@ def check_requests(tally, bench):
             tally.check("nonce of %d" % nonce,
                         outcome(port.ask, 2, 64, 2, {"n": bytes(nonce), "w": 0}), "ok")
         first = port.ask(2, 64, 2, {"n": bytes(16), "w": 0})
-        tally.check("a repeated request has the same answer (10-19)", port.again(), first)
+        tally.check("a repeated request has the same answer (SPEC 10-19)", port.again(), first)
         raw_requests(tally, port)
         broken_lines(tally, port)
         tally.check("still there", outcome(smp.info, port), "ok")
@@ -213,7 +215,7 @@ def raw_requests(tally, port):
 
 
 def broken_lines(tally, port):
-    """Lines that are no packet are passed over (10-2)."""
+    """Lines that are no packet are passed over (SPEC 10-2)."""
     packet = bytes([0, 0, 0, 1, 0, 64, 1, 0]) + b"\xa0"
     good = smp.lines_of(packet)[0]
     for line in (b"boot: hello\n", b"\x06\x09!!!!\n", b"\x04\x14AAAA\n", b"\x06\x09\n",
@@ -230,6 +232,7 @@ def check_blank(tally, program, tmp):
     with agent(program, flash) as device:
         port = smp.Port(device.tty)
         tally.check("blank: state", smp.info(port)["state"], "blank")
+        # SPEC 10-9
         tally.check("blank: prove", outcome(port.ask, 2, 64, 2, {"n": bytes(16), "w": 0}),
                     ("rc", 5))
         tally.check("blank: item", outcome(smp.item, port, 0), ("rc", 5))
@@ -254,7 +257,7 @@ def main():
             check_claim(tally, bench, name)
             tally.check(name + ": authentic after all",
                         verify_file(bench.flash, trust, bench.root_key)[0], 0)
-        for name in ("peer-provisioning", "minimal"):
+        for name in ("peer-provisioning", "minimal"):  # SPEC 10-20
             bench = Bench(program, base, name, tmp)
             key = bytes.fromhex("04" + "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d8"
                                 "98c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406"

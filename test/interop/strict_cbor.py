@@ -1,11 +1,11 @@
 """Strict reading of the CBOR that SPEC.md section 4 allows.
 
 Written from SPEC.md alone, so that it shares no misunderstanding with the C readers. It accepts
-one encoding of each value and nothing else (4-1 to 4-5). A map is returned as Pairs, not as a
+one encoding of each value and nothing else (SPEC 4-1 to 4-5). A map is returned as Pairs, not as a
 dict: Python takes 1 and True for the same key, CBOR does not.
 """
 
-MAX_DEPTH = 6  # 4-4
+MAX_DEPTH = 6  # SPEC 4-4
 
 
 class Malformed(Exception):
@@ -33,7 +33,7 @@ class _Reader:
         return self.data[self.pos - count:self.pos]
 
     def head(self):
-        """Major type and argument; the shortest head, below 2^32 (4-1, 4-3)."""
+        """Major type and argument; the shortest head, below 2^32 (SPEC 4-1, 4-3)."""
         first = self.take(1)[0]
         major, info = first >> 5, first & 31
         if info < 24:
@@ -99,7 +99,7 @@ def decode(data, depth=0):
 
 
 def decode_body(data):
-    """A body (4-1, 4-5, 4-6): {key: (encoding of the value, value)}."""
+    """A body (SPEC 4-1, 4-5, 4-6): {key: (encoding of the value, value)}."""
     reader = _Reader(data)
     major, count = reader.head()
     if major != 5:

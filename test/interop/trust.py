@@ -21,7 +21,7 @@ class NotAuthentic(Exception):
 
 
 def sig_structure(label, payload):
-    """6-3, written out by hand: four elements, all of them strings."""
+    """SPEC 6-3, written out by hand: four elements, all of them strings."""
     parts = ((3, b"Signature1"), (2, bytes.fromhex("a10126")), (2, label), (2, payload))
     return b"\x84" + b"".join(head(major, len(data)) + data for major, data in parts)
 
@@ -37,7 +37,7 @@ def signature_holds(key, signature, label, payload):
 
 
 def claims(items):
-    """7-1, 7-2: the claims map of a birth stamp."""
+    """SPEC 7-1, 7-2, 7-8: the claims map of a birth stamp."""
     parts = []
     for key in sorted(items):
         raw = items[key][0]
@@ -65,7 +65,7 @@ def load_certificate(der):
 
 
 def binding(cert):
-    """7-4, 7-5: (purpose, digest or None) of a certificate, or None where it states nothing."""
+    """SPEC 7-4, 7-5: (purpose, digest or None); None where a certificate states nothing."""
     found = []
     for ext in cert.extensions:
         arcs = ext.oid.dotted_string.split(".")
@@ -133,7 +133,7 @@ def check_one(cert, now):
 
 
 def check_chain(ders, anchors, now):
-    """Leaf first up to one of the anchors, which are not in the chain (5-9)."""
+    """Leaf first up to one of the anchors, which are not in the chain (SPEC 5-9, 7-9)."""
     certs = [load_certificate(der) for der in ders]
     tops = [a for a in anchors if a.subject == certs[-1].issuer and issued(a, certs[-1])]
     if not tops:
