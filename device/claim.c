@@ -232,7 +232,8 @@ enum stamp_smp_rc stampi_claim(struct stamp_agent *a, const struct stamp_request
     size_t len;
 
     stampi_claim_end(a);
-    if (!stampi_field_bytes(q, "e", STAMP_POINT_SIZE, STAMP_POINT_SIZE, &app)) {
+    if (!stampi_field_bytes(q, "e", STAMP_POINT_SIZE, STAMP_POINT_SIZE, &app) ||
+        app.p[0] != 0x04) {
         return STAMP_RC_BAD;
     }
     rc = check_wait(a, &state, r);

@@ -225,7 +225,7 @@ static enum stamp_err send_pop(struct stamp_smp_client *c, const struct stamp_sc
                              &body, r, err);
     if (code == STAMP_E_AUTH) {
         stamp_error_clear(err);
-        stamp_error_state(err, "the device counted a wrong try");
+        stamp_error_state(err, "wrong tries are counted, and slow the device down");
         stamp_error_hint(err, "see that the proof is read from this device's label");
         return stamp_error_set(err, code, STAMP_RC_NOT_AUTHENTIC,
                                "the device on '%s' refused the proof of possession",

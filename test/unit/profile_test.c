@@ -600,6 +600,7 @@ static void default_profile_says_what_is_true(void **state)
     char text[8192];
     char open[8192];
     size_t at = 0;
+    char *rest;
     FILE *f;
 
     (void)state;
@@ -609,7 +610,8 @@ static void default_profile_says_what_is_true(void **state)
     f = fopen(path, "r");
     text[fread(text, 1, sizeof text - 1, f)] = '\0';
     (void)fclose(f);
-    for (char *line = strtok(text, "\n"); line != NULL; line = strtok(NULL, "\n")) {
+    for (char *line = strtok_r(text, "\n", &rest); line != NULL;
+         line = strtok_r(NULL, "\n", &rest)) {
         size_t indent = strspn(line, " ");
         bool comment = line[indent] == '#' && line[indent + 1] == ' ';
         const char *key = comment ? line + indent + 2 : "";

@@ -57,6 +57,29 @@ static void patterns_give_known_serials(void **state)
     }
 }
 
+/* Every day of 400 years, after which the calendar repeats, against the C library. */
+static void weeks_are_those_of_iso_8601(void **state)
+{
+    struct stamp_error err = STAMP_ERROR_INIT;
+    struct stamp_serial_pattern pat;
+
+    (void)state;
+    assert_int_equal(stamp_serial_parse(&pat, "{year}{week}{counter:1}", NULL, &err),
+                     STAMP_OK);
+    for (time_t day = 0; day < 146097; day++) {
+        time_t when = day * 86400 + 86399;
+        char out[STAMP_SERIAL_SIZE];
+        char want[16];
+        struct tm tm;
+
+        assert_non_null(gmtime_r(&when, &tm));
+        assert_int_equal(strftime(want, sizeof want, "%G%V0", &tm), 7);
+        assert_int_equal(stamp_serial_format(&pat, 0, when, out, sizeof out, &err),
+                         STAMP_OK);
+        assert_string_equal(out, want);
+    }
+}
+
 static void wrong_patterns_are_told_apart(void **state)
 {
     static const struct {
@@ -347,6 +370,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(patterns_give_known_serials),
+        cmocka_unit_test(weeks_are_those_of_iso_8601),
         cmocka_unit_test(wrong_patterns_are_told_apart),
         cmocka_unit_test(longest_pattern_is_accepted),
         cmocka_unit_test(counter_past_its_width_is_refused),

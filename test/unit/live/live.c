@@ -208,19 +208,16 @@ static void make_leaf(struct live *l, const struct live_options *o, X509 *root,
                      STAMP_OK);
 }
 
-static void write_stamp(struct live *l, const struct live_options *o)
+static void write_stamp(struct live *l, const struct live_options *o, X509 *root)
 {
     struct parts *p = calloc(1, sizeof *p);
     struct stamp_device dev;
-    X509 *root = NULL;
 
     assert_non_null(p);
-    make_root(l, &root);
     make_items(l, o, p);
     make_leaf(l, o, root, p);
     assert_int_equal(stamp_device_open(&dev, &l->port), STAMP_E_BLANK);
     assert_int_equal(stamp_birth_write(&dev, p->body, p->body_len), STAMP_OK);
-    X509_free(root);
     free(p);
 }
 
@@ -313,6 +310,7 @@ static enum stamp_err line_receive(void *ctx, void *buf, size_t size, int timeou
 void live_start(struct live *l, const struct live_options *o)
 {
     struct stamp_smp_line line = {line_send, line_receive, l, "memory"};
+    X509 *root = NULL;
 
     memset(l, 0, sizeof *l);
     assert_int_equal(psa_crypto_init(), PSA_SUCCESS);
@@ -323,9 +321,11 @@ void live_start(struct live *l, const struct live_options *o)
     assert_int_equal(stamp_key_generate(&l->provisioning, NULL), STAMP_OK);
     assert_int_equal(stamp_key_point(l->provisioning, l->provisioning_point, NULL),
                      STAMP_OK);
+    make_root(l, &root);
     if (!o->no_stamp) {
-        write_stamp(l, o);
+        write_stamp(l, o, root);
     }
+    X509_free(root);
     stamp_smp_rx_init(&l->up);
     stamp_smp_rx_init(&l->down);
     stamp_smp_client_init(&l->client, &line);
@@ -354,6 +354,11 @@ void live_boot(struct live *l)
 void live_send_raw(struct live *l, uint8_t buf[STAMP_SMP_BUFFER], size_t len)
 {
     stamp_smp_send(buf, len, to_device, l);
+}
+
+void live_answer_raw(struct live *l, uint8_t buf[STAMP_SMP_BUFFER], size_t len)
+{
+    stamp_smp_send(buf, len, queue_line, l);
 }
 
 void live_label(const struct live *l, struct stamp_scan *label)

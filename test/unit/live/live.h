@@ -78,6 +78,9 @@ void live_boot(struct live *l);
 /** Frame what the client would never send. @param buf  as stamp_smp_send() wants it */
 void live_send_raw(struct live *l, uint8_t buf[STAMP_SMP_BUFFER], size_t len);
 
+/** Frame an answer that the device did not give. */
+void live_answer_raw(struct live *l, uint8_t buf[STAMP_SMP_BUFFER], size_t len);
+
 /** What its label says. Ended with stamp_scan_fini(). */
 void live_label(const struct live *l, struct stamp_scan *label);
 
