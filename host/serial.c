@@ -1,6 +1,5 @@
 #include "host/serial.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #include "host/serial_own.h"
@@ -45,22 +44,45 @@ struct date {
     unsigned month;
     unsigned day;
     unsigned week;
+    unsigned week_year;
 };
 
-/* strftime's %G and %V are the ISO 8601 week; only digits, so no locale shows. */
+static int days_in(int year)
+{
+    return (year % 4 == 0 && year % 100 != 0) || year % 400 == 0 ? 366 : 365;
+}
+
+/*
+ * The ISO 8601 week: weeks begin on Monday, and the year's first is the one with its
+ * first Thursday. So a day's week is that of its Thursday, and so is the week's year.
+ */
+static void set_week(const struct tm *tm, struct date *out)
+{
+    int year = tm->tm_year + 1900;
+    int thursday = tm->tm_yday + 3 - (tm->tm_wday + 6) % 7; /* day of the year, from 0 */
+
+    if (thursday < 0) {
+        year--;
+        thursday += days_in(year);
+    } else if (thursday >= days_in(year)) {
+        thursday -= days_in(year);
+        year++;
+    }
+    out->week_year = (unsigned)year;
+    out->week = (unsigned)(thursday / 7 + 1);
+}
+
 static enum stamp_err set_date(time_t when, bool week_year, struct date *out,
                                struct stamp_error *err)
 {
     struct tm tm;
-    char week[16];
-    unsigned of_week = 0;
 
-    if (gmtime_r(&when, &tm) == NULL || tm.tm_year < 1 - 1900 ||
-        tm.tm_year > 9998 - 1900 || strftime(week, sizeof week, "%G %V", &tm) == 0 ||
-        sscanf(week, "%u %u", &of_week, &out->week) != 2) {
+    if (gmtime_r(&when, &tm) == NULL || tm.tm_year < 2 - 1900 ||
+        tm.tm_year > 9998 - 1900) {
         return stamp_error_set(err, STAMP_E_RANGE, 0, "the date is out of range");
     }
-    out->year = week_year ? of_week : (unsigned)tm.tm_year + 1900u;
+    set_week(&tm, out);
+    out->year = week_year ? out->week_year : (unsigned)tm.tm_year + 1900u;
     out->month = (unsigned)tm.tm_mon + 1u;
     out->day = (unsigned)tm.tm_mday;
     return STAMP_OK;
