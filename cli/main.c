@@ -21,6 +21,7 @@ static const struct verb {
     {"prove", cmd_prove, "let a live device prove who it is"},
     {"show", cmd_show, "say what a stamp holds"},
     {"verify", cmd_verify, "say whether a stamp is authentic"},
+    {"flash", cmd_flash, "put a stamp on a board"},
 };
 #define N_VERBS (sizeof verbs / sizeof *verbs)
 
