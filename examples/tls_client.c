@@ -16,6 +16,7 @@
 #include "mbedtls/ssl.h"
 
 #include "device/device.h"
+#include "device/port/posix/geometry.h"
 #include "device/port/posix/posix.h"
 
 static const char usage_text[] =
@@ -28,7 +29,7 @@ static const char usage_text[] =
     "  --flash-file FILE     the flash, as for stamp-agent\n"
     "  --root-key FILE       where items rest encrypted\n"
     "  --birth-size N, --bank-size N, --erase-size N, --flash-offset N\n"
-    "                        the partition (8192, 8192, 4096, 0)\n"
+    "                        the partition (as the stamp in FILE says; 4096, 0)\n"
     "  --connect HOST:PORT   the server\n"
     "  --name NAME           the name its certificate must have (HOST)\n"
     "  --ca FILE             PEM: trust these authorities for servers; without it, the\n"
@@ -189,12 +190,13 @@ static int parse_certificates(struct stamp_cbor *c, mbedtls_x509_crt *out)
     return c->err == STAMP_OK ? 0 : -1;
 }
 
-static int open_identity(struct client *c, const struct options *o)
+static int open_identity(struct client *c, struct options *o)
 {
     struct stamp_cbor items;
     enum stamp_err err;
     size_t len;
 
+    stamp_posix_geometry(&o->port);
     if (stamp_posix_open(&c->posix, &o->port) != STAMP_OK) {
         return failed("cannot open the flash file", 0);
     }
@@ -329,7 +331,7 @@ static int talk(struct client *c)
     return 0;
 }
 
-static int run(struct client *c, const struct options *o)
+static int run(struct client *c, struct options *o)
 {
     char serial[STAMP_MAX_TEXT + 1] = "";
     size_t len = 0;

@@ -64,8 +64,8 @@ static enum stamp_err read_all(struct stamp_smp_client *c, enum stamp_which whic
     return code;
 }
 
-static enum stamp_err verify_all(const struct sent *s, const struct stamp_trust *trust,
-                                 struct stamp_proof *out, struct stamp_error *err)
+static enum stamp_err check_all(const struct sent *s, const struct stamp_trust *trust,
+                                struct stamp_proof *out, struct stamp_error *err)
 {
     struct stamp_slice claims = {s->claims, s->claims_len};
     struct stamp_slice certificates = {s->certificates, s->certificates_len};
@@ -92,6 +92,25 @@ static enum stamp_err verify_all(const struct sent *s, const struct stamp_trust 
         return stamp_openssl_failed(err, "cannot hash the certificate");
     }
     return STAMP_OK;
+}
+
+/* The same, with the device named in the error. */
+static enum stamp_err verify_all(const struct sent *s, const struct stamp_trust *trust,
+                                 const char *port, struct stamp_proof *out,
+                                 struct stamp_error *err)
+{
+    struct stamp_error why = STAMP_ERROR_INIT;
+    enum stamp_err code = check_all(s, trust, out, &why);
+
+    if (code == STAMP_OK) {
+        return STAMP_OK;
+    }
+    if (why.hint[0] != '\0') {
+        stamp_error_hint(err, "%s", why.hint);
+    }
+    return stamp_error_set(
+        err, code, why.native, "the device on '%s' is %s: %.120s", port,
+        stamp_verify_refused(code) ? "not authentic" : "unreadable", why.what);
 }
 
 static enum stamp_err challenge(struct stamp_smp_client *c, enum stamp_which which,
@@ -145,7 +164,7 @@ enum stamp_err stamp_prove_device(struct stamp_smp_client *c,
         code = read_all(c, which, &s, err);
     }
     if (code == STAMP_OK) {
-        code = verify_all(&s, trust, out, err);
+        code = verify_all(&s, trust, c->line.name, out, err);
     }
     if (code == STAMP_OK) {
         code = challenge(c, which, out->identity.point, err);

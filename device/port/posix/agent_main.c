@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "device/agent.h"
+#include "device/port/posix/geometry.h"
 #include "device/port/posix/posix.h"
 
 #ifndef STAMP_AGENT_VERSION
@@ -35,7 +36,9 @@ static const char usage_text[] =
     "random\n"
     "                      where it is missing\n"
     "  --birth-size N, --bank-size N, --erase-size N, --program-size N\n"
-    "                      the partition's geometry (8192, 8192, 4096, 8)\n"
+    "                      the partition's geometry (as the stamp in FILE says, or "
+    "8192,\n"
+    "                      8192; 4096, 8)\n"
     "  --link PATH         also make PATH a symbolic link to the terminal\n"
     "  --firmware TEXT     what to tell as firmware version\n";
 
@@ -317,6 +320,7 @@ int main(int argc, char **argv)
         (void)fputs("stamp-agent: the crypto library does not start\n", stderr);
         return 1;
     }
+    stamp_posix_geometry(&o.port);
     err = stamp_posix_open(&port, &o.port);
     if (err != STAMP_OK) {
         (void)fprintf(stderr, "stamp-agent: cannot use '%s' as flash: %s\n",
