@@ -5,15 +5,7 @@
 
 enum { LINE_FIRST = 0x06, LINE_FIRST_2 = 0x09, LINE_NEXT = 0x04, LINE_NEXT_2 = 0x14 };
 
-/* Bytes of a frame that one full line of base64 carries. */
-enum { LINE_BYTES = (STAMP_SMP_LINE - 3) / 4 * 3 };
-
-enum rx_state {
-    RX_IDLE = 0, /* before a line */
-    RX_FIRST,    /* after 06 */
-    RX_NEXT,     /* after 04 */
-    RX_TEXT,     /* in a line */
-};
+enum { IN_LINE = 0x100 }; /* in place of the byte before */
 
 static void put16(uint8_t *p, size_t v)
 {
@@ -55,7 +47,6 @@ enum stamp_err stamp_smp_field(const uint8_t *body, size_t len, const char *key,
 {
     struct stamp_cbor c;
     size_t key_len = strlen(key);
-    bool found = false;
     uint32_t n;
 
     stamp_cbor_init(&c, body, len);
@@ -66,10 +57,9 @@ enum stamp_err stamp_smp_field(const uint8_t *body, size_t len, const char *key,
         struct stamp_slice name = stamp_cbor_string(&c, STAMP_CBOR_TEXT, 0, len);
         struct stamp_slice item = stamp_cbor_skip(&c);
 
-        if (!found && name.len == key_len && item.p != NULL &&
+        if (value->p == NULL && item.p != NULL && name.len == key_len &&
             memcmp(name.p, key, key_len) == 0) {
             stamp_cbor_init(value, item.p, item.len);
-            found = true;
         }
     }
     if (c.err != STAMP_OK || c.left != 0) {
@@ -93,71 +83,41 @@ uint16_t stamp_crc16(const void *data, size_t len)
     return (uint16_t)crc;
 }
 
-/* By ranges and not by a table: 64 bytes less, and no look-up that depends on data. */
-static char base64_char(unsigned v)
+static const char base64[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/* Three bytes in four characters; what is missing at the end counts as 0. */
+static void encode(uint8_t out[4], const uint8_t *in, size_t len)
 {
-    if (v < 26) {
-        return (char)('A' + v);
-    }
-    if (v < 52) {
-        return (char)('a' + (v - 26));
-    }
-    if (v < 62) {
-        return (char)('0' + (v - 52));
-    }
-    return v == 62 ? '+' : '/';
-}
+    uint32_t bits = 0;
 
-static int base64_value(uint8_t c)
-{
-    if (c >= 'A' && c <= 'Z') {
-        return c - 'A';
+    for (size_t i = 0; i < 3; i++) {
+        bits = bits << 8 | (i < len ? in[i] : 0u);
     }
-    if (c >= 'a' && c <= 'z') {
-        return c - 'a' + 26;
+    for (size_t i = 4; i-- > 0; bits >>= 6) {
+        out[i] = i > len ? (uint8_t)'=' : (uint8_t)base64[bits & 63u];
     }
-    if (c >= '0' && c <= '9') {
-        return c - '0' + 52;
-    }
-    if (c == '+') {
-        return 62;
-    }
-    return c == '/' ? 63 : -1;
-}
-
-static size_t base64_line(uint8_t *out, const uint8_t *in, size_t len)
-{
-    uint8_t *p = out;
-
-    for (size_t i = 0; i < len; i += 3) {
-        uint32_t bits = (uint32_t)in[i] << 16;
-
-        bits |= i + 1 < len ? (uint32_t)in[i + 1] << 8 : 0;
-        bits |= i + 2 < len ? (uint32_t)in[i + 2] : 0;
-        *p++ = (uint8_t)base64_char(bits >> 18 & 63u);
-        *p++ = (uint8_t)base64_char(bits >> 12 & 63u);
-        *p++ = (uint8_t)(i + 1 < len ? base64_char(bits >> 6 & 63u) : '=');
-        *p++ = (uint8_t)(i + 2 < len ? base64_char(bits & 63u) : '=');
-    }
-    return (size_t)(p - out);
 }
 
 void stamp_smp_send(uint8_t buf[STAMP_SMP_BUFFER], size_t len, stamp_smp_tx tx, void *ctx)
 {
-    uint8_t line[STAMP_SMP_LINE];
+    uint8_t line[STAMP_SMP_LINE] = {LINE_FIRST, LINE_FIRST_2};
     size_t total = len + 2 * STAMP_SMP_ROOM;
+    size_t off = 0;
 
     put16(buf, len + 2);
     put16(buf + STAMP_SMP_ROOM + len, stamp_crc16(buf + STAMP_SMP_ROOM, len));
-    for (size_t off = 0; off < total; off += LINE_BYTES) {
-        size_t n = total - off < LINE_BYTES ? total - off : LINE_BYTES;
+    do {
+        size_t n = 2;
 
-        line[0] = off == 0 ? LINE_FIRST : LINE_NEXT;
-        line[1] = off == 0 ? LINE_FIRST_2 : LINE_NEXT_2;
-        n = 2 + base64_line(line + 2, buf + off, n);
+        for (; off < total && n < STAMP_SMP_LINE - 1; off += 3, n += 4) {
+            encode(line + n, buf + off, total - off);
+        }
         line[n] = '\n';
         tx(ctx, line, n + 1);
-    }
+        line[0] = LINE_NEXT;
+        line[1] = LINE_NEXT_2;
+    } while (off < total);
 }
 
 void stamp_smp_rx_init(struct stamp_smp_rx *rx)
@@ -165,92 +125,64 @@ void stamp_smp_rx_init(struct stamp_smp_rx *rx)
     memset(rx, 0, sizeof *rx);
 }
 
-/* The two bytes in front of a line. A next line counts only where a frame is unfinished.
- */
-static void take_start(struct stamp_smp_rx *rx, uint8_t byte)
-{
-    bool first = rx->state == RX_FIRST && byte == LINE_FIRST_2;
-
-    if (first || (rx->state == RX_NEXT && byte == LINE_NEXT_2 && rx->more)) {
-        rx->len = first ? 0 : rx->len;
-        rx->more = false;
-        rx->state = RX_TEXT;
-        rx->pads = 0;
-        rx->chars = 0;
-        rx->bits = 0;
-        return;
-    }
-    rx->state = byte == LINE_FIRST ? RX_FIRST : byte == LINE_NEXT ? RX_NEXT : RX_IDLE;
-}
-
 /* One base64 character; false: the line is not base64, or the frame is too long. */
 static bool take_char(struct stamp_smp_rx *rx, uint8_t byte)
 {
-    int v = base64_value(byte);
+    unsigned at = rx->chars++ & 3u;
+    unsigned v = 0;
 
     if (byte == '=') {
-        if (rx->chars < 2) {
-            return false;
-        }
-        rx->pads++;
-        v = 0;
-    } else if (v < 0 || rx->pads > 0) {
+        rx->padded = true;
+        return at >= 2;
+    }
+    while (v < 64 && base64[v] != (char)byte) {
+        v++;
+    }
+    if (v == 64 || rx->padded || rx->len == sizeof rx->buf) {
         return false;
     }
-    rx->bits = rx->bits << 6 | (uint32_t)v;
-    if (++rx->chars < 4) {
-        return true;
+    rx->bits = rx->bits << 6 | v;
+    if (at > 0) {
+        rx->buf[rx->len++] = (uint8_t)(rx->bits >> (6u - 2u * at));
     }
-    for (unsigned i = 0; i + rx->pads < 3; i++) {
-        if (rx->len == sizeof rx->buf) {
-            return false;
-        }
-        rx->buf[rx->len++] = (uint8_t)(rx->bits >> (16u - 8u * i));
-    }
-    rx->chars = 0;
-    rx->bits = 0;
     return true;
 }
 
-/* A line has ended: is the message whole? */
+/* A line has ended: is the message whole? The CRC over a message and its CRC is 0. */
 static size_t end_line(struct stamp_smp_rx *rx)
 {
-    size_t want;
+    size_t len = (size_t)get16(rx->buf) - STAMP_SMP_ROOM;
+    size_t missing = len + 2 * STAMP_SMP_ROOM - rx->len;
+    bool ok = (rx->chars & 3u) == 0 && len <= STAMP_SMP_MAX;
 
-    rx->state = RX_IDLE;
-    if (rx->chars != 0 || rx->len < STAMP_SMP_ROOM) {
-        return 0;
+    if (ok && missing - 1 < STAMP_SMP_BUFFER) {
+        return 0; /* the next line goes on */
     }
-    want = get16(rx->buf);
-    if (want < 2 || want > STAMP_SMP_MAX + 2 || rx->len > want + STAMP_SMP_ROOM) {
-        return 0;
-    }
-    if (rx->len < want + STAMP_SMP_ROOM) {
-        rx->more = true;
-        return 0;
-    }
-    want -= 2;
-    if (stamp_crc16(rx->buf + STAMP_SMP_ROOM, want) !=
-        get16(rx->buf + STAMP_SMP_ROOM + want)) {
-        return 0;
-    }
-    return want;
+    rx->len = 0;
+    return ok && missing == 0 &&
+                   stamp_crc16(rx->buf + STAMP_SMP_ROOM, len + STAMP_SMP_ROOM) == 0
+               ? len
+               : 0;
 }
 
 size_t stamp_smp_rx_byte(struct stamp_smp_rx *rx, uint8_t byte)
 {
-    if (rx->state != RX_TEXT) {
-        take_start(rx, byte);
-        return 0;
-    }
-    if (byte == '\n') {
+    bool first = rx->last == LINE_FIRST && byte == LINE_FIRST_2;
+
+    if (rx->last != IN_LINE) {
+        if (first) {
+            rx->len = 0;
+        }
+        first = first || (rx->last == LINE_NEXT && byte == LINE_NEXT_2 && rx->len > 0);
+        rx->chars = 0;
+        rx->padded = false;
+        rx->last = first ? IN_LINE : byte;
+    } else if (byte == '\n') {
+        rx->last = byte;
         return end_line(rx);
-    }
-    if (byte == '\r') { /* a terminal on the way may add it */
-        return 0;
-    }
-    if (!take_char(rx, byte)) {
-        rx->state = byte == LINE_FIRST ? RX_FIRST : RX_IDLE;
+    } else if (byte != '\r' && !take_char(rx, byte)) { /* a terminal may add '\r' */
+        rx->last = byte;
+        rx->len = 0;
     }
     return 0;
 }

@@ -109,13 +109,12 @@ void stamp_smp_send(uint8_t buf[STAMP_SMP_BUFFER], size_t len, stamp_smp_tx tx,
                     void *ctx);
 
 struct stamp_smp_rx {
+    uint32_t last;  /* the byte before, or that this is in a line */
+    uint32_t len;   /* bytes decoded so far; 0 = no frame has begun */
+    uint32_t chars; /* base64 characters of this line */
+    uint32_t bits;  /* the last ones' bits */
+    bool padded;    /* '=' seen in this line */
     uint8_t buf[STAMP_SMP_BUFFER];
-    uint16_t len;  /* bytes decoded so far */
-    uint8_t state; /* where in a line */
-    bool more;     /* the frame goes on in the next line */
-    uint8_t pads;  /* '=' seen in this line */
-    uint8_t chars; /* base64 characters of the current group of four */
-    uint32_t bits; /* and their bits */
 };
 
 void stamp_smp_rx_init(struct stamp_smp_rx *rx);
