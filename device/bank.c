@@ -2,19 +2,17 @@
  * 3-12, 6. */
 #include "device/device_i.h"
 
+#define BIT(key) (1u << (key) % 32)
+
 /* SPEC 6-1. */
-static bool allowed(uint32_t key)
-{
-    return key == STAMP_TRUST_BUNDLE || key == STAMP_POP ||
-           key == STAMP_SECRET_BARCODES ||
-           (key >= STAMP_DEVICE_KEY && key <= STAMP_CLAIM_STATE);
-}
+static const uint32_t allowed[2] = {BIT(STAMP_TRUST_BUNDLE),
+                                    BIT(STAMP_POP) | BIT(STAMP_SECRET_BARCODES) |
+                                        BIT(STAMP_DEVICE_KEY) | BIT(STAMP_CERTIFICATES) |
+                                        BIT(STAMP_CLAIM_STATE)};
 
 /* The bank to write, and its sequence number. */
 static enum stamp_err pick(const struct stamp_device *dev, struct stampi_job *job)
 {
-    uint32_t highest = 0;
-
     if (dev->part.region[STAMP_BIRTH].state != STAMP_REGION_WHOLE) {
         return STAMP_E_BLANK;
     }
@@ -24,20 +22,24 @@ static enum stamp_err pick(const struct stamp_device *dev, struct stampi_job *jo
         if (r->state == STAMP_REGION_NEWER) {
             return STAMP_E_VERSION;
         }
-        if (r->state == STAMP_REGION_WHOLE && r->seq > highest) {
-            highest = r->seq;
+        if (r->state == STAMP_REGION_WHOLE && r->seq > job->seq) {
+            job->seq = r->seq;
         }
     }
     job->which = dev->part.newest == STAMP_BANK_A ? STAMP_BANK_B : STAMP_BANK_A;
     job->kind = STAMP_KIND_OPERATIONAL;
-    job->seq = highest + 1;
-    return highest == UINT32_MAX ? STAMP_E_RANGE : STAMP_OK;
+    job->may[0] = allowed[0];
+    job->may[1] = allowed[1];
+    return ++job->seq == 0 ? STAMP_E_RANGE : STAMP_OK;
 }
 
 static enum stamp_err write_bank(struct stamp_device *dev, struct stampi_job *job)
 {
-    enum stamp_err rc = stamp_key_load(dev, STAMP_BIRTH, STAMP_DEVICE_KEY, &job->signer);
+    enum stamp_err rc = pick(dev, job);
 
+    if (rc == STAMP_OK) {
+        rc = stamp_key_load(dev, STAMP_BIRTH, STAMP_DEVICE_KEY, &job->signer);
+    }
     if (rc == STAMP_OK) {
         rc = stampi_region_write(dev, job);
         stamp_key_unload(job->signer);
@@ -45,90 +47,36 @@ static enum stamp_err write_bank(struct stamp_device *dev, struct stampi_job *jo
     return rc;
 }
 
-/* Only what a bank may hold; key and certificates go together. */
-static enum stamp_err check_keys(const struct stamp_device *view)
-{
-    struct stamp_item item = {0};
-    unsigned pair = 0;
-    enum stamp_err rc;
-
-    while ((rc = stamp_next(&view->part, STAMP_BIRTH, &item)) == STAMP_OK) {
-        if (!allowed(item.key)) {
-            return STAMP_E_FORMAT;
-        }
-        pair += item.key == STAMP_DEVICE_KEY || item.key == STAMP_CERTIFICATES ? 1u : 0u;
-    }
-    return rc == STAMP_E_MISSING && pair != 1 ? STAMP_OK : STAMP_E_FORMAT;
-}
-
 enum stamp_err stamp_bank_replace(struct stamp_device *dev, const void *in, size_t in_len)
 {
     struct stampi_view view;
     struct stampi_job job = {.from = &view.dev, .from_which = STAMP_BIRTH};
-    enum stamp_err rc = pick(dev, &job);
+    enum stamp_err rc = stampi_check_map(in, in_len);
 
-    if (rc == STAMP_OK) {
-        rc = stampi_check_stamp(in, in_len, false);
-    }
-    if (rc != STAMP_OK) {
-        return rc;
-    }
     stampi_view_init(&view, dev->port, in, in_len);
-    rc = check_keys(&view.dev);
     return rc == STAMP_OK ? write_bank(dev, &job) : rc;
-}
-
-/* Is the item there once the changes are made? */
-static bool stays(const struct stamp_device *dev, const struct stampi_job *job,
-                  uint32_t key)
-{
-    struct stamp_item item;
-
-    for (size_t i = 0; i < job->n_changes; i++) {
-        if (job->changes[i].key == key) {
-            return job->changes[i].value.p != NULL;
-        }
-    }
-    return !job->empty && stamp_find(&dev->part, job->from_which, key, &item) == STAMP_OK;
-}
-
-static enum stamp_err check_changes(const struct stamp_change *changes, size_t n)
-{
-    struct stamp_cbor c;
-
-    for (size_t i = 0; i < n; i++) {
-        if (!allowed(changes[i].key) || (i > 0 && changes[i].key <= changes[i - 1].key)) {
-            return STAMP_E_FORMAT;
-        }
-        stamp_cbor_init(&c, changes[i].value.p, changes[i].value.len);
-        if (changes[i].value.p != NULL) {
-            (void)stamp_cbor_skip(&c);
-        }
-        if (c.err != STAMP_OK || (changes[i].value.p != NULL && c.left != 0)) {
-            return STAMP_E_FORMAT;
-        }
-    }
-    return STAMP_OK;
 }
 
 enum stamp_err stamp_bank_update(struct stamp_device *dev,
                                  const struct stamp_change *changes, size_t n)
 {
     struct stampi_job job = {
-        .from = dev,
+        .from = dev->part.newest == STAMP_BIRTH ? NULL : dev,
         .from_which = (enum stamp_which)dev->part.newest,
-        .empty = dev->part.newest == STAMP_BIRTH,
         .changes = changes,
         .n_changes = n,
     };
-    enum stamp_err rc = pick(dev, &job);
+    struct stamp_cbor c;
+    uint32_t last = 0;
 
-    if (rc == STAMP_OK) {
-        rc = check_changes(changes, n);
+    for (size_t i = 0; i < n; i++) {
+        stamp_cbor_init(&c, changes[i].value.p, changes[i].value.len);
+        if (changes[i].key <= last || changes[i].key > STAMP_KEY_LAST ||
+            (changes[i].value.p != NULL &&
+             (stamp_cbor_skip(&c).p == NULL || c.left != 0))) {
+            return STAMP_E_FORMAT;
+        }
+        last = changes[i].key;
     }
-    if (rc == STAMP_OK &&
-        stays(dev, &job, STAMP_DEVICE_KEY) != stays(dev, &job, STAMP_CERTIFICATES)) {
-        rc = STAMP_E_FORMAT;
-    }
-    return rc == STAMP_OK ? write_bank(dev, &job) : rc;
+    return write_bank(dev, &job);
 }

@@ -1,67 +1,11 @@
 /* The birth stamp: written once, then locked. SPEC 3-10, 3-13. */
-#include <string.h>
-
 #include "device/device_i.h"
-
-enum stamp_err stampi_identity_of(const struct stamp_device *dev,
-                                  struct stampi_identity *who, uint8_t *serial)
-{
-    struct stamp_cbor c;
-    uint8_t purpose[2];
-    size_t len;
-    enum stamp_err rc;
-
-    memset(who, 0, sizeof *who);
-    rc = stamp_get_string(dev, STAMP_BIRTH, STAMP_SERIAL, serial, STAMP_MAX_TEXT,
-                          &who->serial.len);
-    who->serial.p = serial;
-    if (rc == STAMP_OK) {
-        rc = stamp_get(dev, STAMP_BIRTH, STAMP_PURPOSE, purpose, sizeof purpose, &len);
-    }
-    if (rc == STAMP_OK) {
-        stamp_cbor_init(&c, purpose, len);
-        who->purpose = (uint8_t)stamp_cbor_uint(&c, STAMP_PRODUCTION);
-        rc = c.err;
-    }
-    return rc == STAMP_OK ? stamp_claims_digest(dev, who->digest) : rc;
-}
 
 enum stamp_err stamp_check_binding(const struct stamp_device *dev)
 {
-    uint8_t serial[STAMP_MAX_TEXT];
-    struct stampi_identity who;
-    struct stamp_bundle bundle;
-    struct stamp_slice v = {NULL, 0};
-    psa_key_id_t id = PSA_KEY_ID_NULL;
-    bool bound = false;
-    size_t len;
-    enum stamp_err rc = stampi_identity_of(dev, &who, serial);
+    bool bound;
+    enum stamp_err rc = stampi_judge(dev, NULL, &bound);
 
-    if (rc == STAMP_OK) {
-        rc = stamp_key_load(dev, STAMP_BIRTH, STAMP_DEVICE_KEY, &id);
-    }
-    if (rc == STAMP_OK &&
-        psa_export_public_key(id, who.point, sizeof who.point, &len) != PSA_SUCCESS) {
-        rc = STAMP_E_CRYPTO;
-    }
-    stamp_key_unload(id);
-    if (rc == STAMP_OK) {
-        rc = stampi_find_value(dev, STAMP_BIRTH, STAMP_TRUST_BUNDLE, &v);
-    }
-    if (rc == STAMP_OK) {
-        rc = stamp_bundle_decode(&bundle, v.p, v.len);
-        if (rc == STAMP_OK && bundle.purpose != who.purpose) {
-            rc = STAMP_E_PURPOSE;
-        }
-        stampi_value_done(dev, &v);
-    }
-    if (rc == STAMP_OK) {
-        rc = stampi_find_value(dev, STAMP_BIRTH, STAMP_CERTIFICATES, &v);
-    }
-    if (rc == STAMP_OK) {
-        rc = stampi_chain_check(v, &who, &bound);
-        stampi_value_done(dev, &v);
-    }
     return rc == STAMP_OK && !bound ? STAMP_E_MISSING : rc;
 }
 
@@ -81,6 +25,8 @@ static enum stamp_err check_place(const struct stamp_device *dev)
     }
 }
 
+#define BIT(key) (1u << (key) % 32)
+
 enum stamp_err stamp_birth_write(struct stamp_device *dev, const void *in, size_t in_len)
 {
     struct stampi_view view;
@@ -89,21 +35,26 @@ enum stamp_err stamp_birth_write(struct stamp_device *dev, const void *in, size_
         .kind = STAMP_KIND_BIRTH,
         .from = &view.dev,
         .from_which = STAMP_BIRTH,
+        .may = {UINT32_MAX, ~BIT(STAMP_CLAIM_STATE)},
+        /* SPEC 5-20 */
+        .must = {BIT(STAMP_SERIAL) | BIT(STAMP_COMPANY) | BIT(STAMP_PRODUCT) |
+                     BIT(STAMP_MADE_AT) | BIT(STAMP_PURPOSE) | BIT(STAMP_OWNER_KEY_HASH) |
+                     BIT(STAMP_TRUST_BUNDLE),
+                 BIT(STAMP_DEVICE_KEY) | BIT(STAMP_CERTIFICATES)},
     };
+    bool bound;
     enum stamp_err rc = check_place(dev);
 
-    if (rc == STAMP_OK) {
-        rc = stampi_check_stamp(in, in_len, true);
-    }
-    if (rc != STAMP_OK) {
-        return rc;
-    }
     stampi_view_init(&view, dev->port, in, in_len);
-    rc = stamp_check_binding(&view.dev);
-    if (rc != STAMP_OK && rc != STAMP_E_MISSING) {
-        return rc;
+    if (rc == STAMP_OK) {
+        rc = stampi_check_map(in, in_len);
     }
-    rc = stampi_region_write(dev, &job);
+    if (rc == STAMP_OK) {
+        rc = stampi_judge(&view.dev, NULL, &bound);
+    }
+    if (rc == STAMP_OK) {
+        rc = stampi_region_write(dev, &job);
+    }
     return rc == STAMP_OK ? stamp_device_open(dev, dev->port) : rc;
 }
 
@@ -124,10 +75,8 @@ enum stamp_err stamp_lock(struct stamp_device *dev)
         rc = stampi_program(flash, STAMP_LOCK_OFFSET, mark, len);
     }
     dev->locked = stamp_part_locked(&dev->part);
-    if (rc == STAMP_OK && !dev->locked) {
-        rc = STAMP_E_FLASH;
-    }
-    if (dev->locked && dev->port->lock != NULL && dev->port->lock(dev->port->ctx) != 0) {
+    if (!dev->locked ||
+        (dev->port->lock != NULL && dev->port->lock(dev->port->ctx) != 0)) {
         rc = STAMP_E_FLASH;
     }
     return rc;

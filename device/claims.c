@@ -19,16 +19,16 @@ struct sink {
 static void put(struct sink *s, const void *p, size_t len)
 {
     const uint8_t *from = p;
-    size_t skip = s->off > s->at ? s->off - s->at : 0;
 
     s->at += len;
     if (s->hash != NULL) {
         stampi_hash(s->hash, p, len);
-    } else if (skip < len && s->len < s->size) {
-        size_t n = len - skip < s->size - s->len ? len - skip : s->size - s->len;
-
-        memcpy(s->p + s->len, from + skip, n);
-        s->len += n;
+        return;
+    }
+    for (; len > 0; len--, from++) {
+        if (s->at - len >= s->off && s->len < s->size) {
+            s->p[s->len++] = *from;
+        }
     }
 }
 
@@ -39,93 +39,46 @@ static void put_head(struct sink *s, enum stamp_cbor_type type, uint32_t arg)
     put(s, head, stamp_cbor_encode_head(head, type, arg));
 }
 
-/* Is any of the next `len` bytes wanted? What is not is not read. */
-static bool wanted(const struct sink *s, size_t len)
+static enum stamp_err put_claim(const struct stamp_device *dev, uint32_t key,
+                                struct sink *s)
 {
-    return s->hash != NULL || (s->at < s->off + s->size && s->at + len > s->off);
-}
-
-/* The value itself into `s`, or into a hash. */
-static enum stamp_err put_value(const struct stamp_device *dev,
-                                const struct stamp_item *item, struct sink *s)
-{
-    struct stampi_reader r;
-    struct stamp_slice piece;
-    enum stamp_err rc = stampi_read_begin(&r, dev, item);
-
-    while (rc == STAMP_OK && r.value.len > 0) {
-        rc = stampi_read(&r, &piece);
-        put(s, piece.p, piece.len);
-    }
-    stampi_read_end(&r);
-    return rc;
-}
-
-static enum stamp_err put_commitment(const struct stamp_device *dev,
-                                     const struct stamp_item *item, struct sink *s)
-{
-    psa_hash_operation_t op = PSA_HASH_OPERATION_INIT;
-    struct sink inner = {.hash = &op};
-    uint8_t hash[STAMPI_HASH_SIZE] = {0};
-    enum stamp_err rc = STAMP_OK;
+    uint8_t hash[STAMPI_HASH_SIZE];
+    struct stamp_slice v;
+    enum stamp_err rc = stampi_find(dev, STAMP_BIRTH, key, &v);
     size_t len;
 
-    put_head(s, STAMP_CBOR_BYTES, sizeof hash);
-    if (wanted(s, sizeof hash)) {
-        (void)psa_hash_setup(&op, PSA_ALG_SHA_256);
-        rc = put_value(dev, item, &inner);
-        if (psa_hash_finish(&op, hash, sizeof hash, &len) != PSA_SUCCESS &&
-            rc == STAMP_OK) {
-            rc = STAMP_E_CRYPTO;
+    if (rc == STAMP_OK) {
+        put_head(s, STAMP_CBOR_UINT, key);
+        if (key >= STAMP_KEY_SECRET_FIRST) {
+            put_head(s, STAMP_CBOR_BYTES, sizeof hash);
+            if (psa_hash_compute(PSA_ALG_SHA_256, v.p, v.len, hash, sizeof hash, &len) !=
+                PSA_SUCCESS) {
+                rc = STAMP_E_CRYPTO;
+            }
+            v.p = hash;
+            v.len = sizeof hash;
         }
+        put(s, v.p, v.len);
     }
-    put(s, hash, sizeof hash);
+    stampi_done(dev);
     return rc;
-}
-
-static enum stamp_err put_claim(const struct stamp_device *dev,
-                                const struct stamp_item *item, struct sink *s)
-{
-    enum stamp_err rc;
-    size_t len;
-
-    put_head(s, STAMP_CBOR_UINT, item->key);
-    if (item->key >= STAMP_KEY_SECRET_FIRST) {
-        return put_commitment(dev, item, s);
-    }
-    rc = stampi_value_len(dev, item, &len);
-    if (rc == STAMP_OK && !wanted(s, len)) {
-        s->at += len;
-        return STAMP_OK;
-    }
-    return rc == STAMP_OK ? put_value(dev, item, s) : rc;
 }
 
 static enum stamp_err emit(const struct stamp_device *dev, struct sink *s)
 {
-    struct stamp_item item = {0};
-    enum stamp_err rc;
+    struct stamp_item item;
     uint32_t n = 0;
+    enum stamp_err rc = STAMP_OK;
 
-    for (;;) {
-        rc = stamp_next(&dev->part, STAMP_BIRTH, &item);
-        if (rc != STAMP_OK || item.key >= STAMP_KEY_OUTSIDE_FIRST) {
-            break;
-        }
-        n++;
-    }
-    if (rc != STAMP_OK && (rc != STAMP_E_MISSING || n == 0)) {
-        return rc;
+    for (uint32_t key = 1; key < STAMP_KEY_OUTSIDE_FIRST; key++) {
+        n += stamp_find(&dev->part, STAMP_BIRTH, key, &item) == STAMP_OK ? 1u : 0u;
     }
     put_head(s, STAMP_CBOR_MAP, n);
-    memset(&item, 0, sizeof item);
-    for (rc = STAMP_OK; n > 0 && rc == STAMP_OK; n--) {
-        rc = stamp_next(&dev->part, STAMP_BIRTH, &item);
-        if (rc == STAMP_OK) {
-            rc = put_claim(dev, &item, s);
-        }
+    for (uint32_t key = 1; key < STAMP_KEY_OUTSIDE_FIRST && rc == STAMP_OK; key++) {
+        rc = put_claim(dev, key, s);
+        rc = rc == STAMP_E_MISSING ? STAMP_OK : rc;
     }
-    return rc;
+    return rc == STAMP_OK && n == 0 ? STAMP_E_MISSING : rc;
 }
 
 enum stamp_err stamp_claims_digest(const struct stamp_device *dev, uint8_t digest[32])
@@ -152,12 +105,9 @@ enum stamp_err stamp_claims_read(const struct stamp_device *dev, size_t off, voi
                                  size_t size, size_t *len, size_t *total)
 {
     struct sink s = {.p = buf, .off = off, .size = size};
-    enum stamp_err rc = STAMP_E_RANGE;
+    enum stamp_err rc = emit(dev, &s);
 
-    if (off <= SIZE_MAX - size) {
-        rc = emit(dev, &s);
-    }
-    *len = rc == STAMP_OK ? s.len : 0;
-    *total = rc == STAMP_OK ? s.at : 0;
+    *len = s.len;
+    *total = s.at;
     return rc;
 }

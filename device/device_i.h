@@ -1,4 +1,4 @@
-/* Shared by the library's files only. */
+/* Shared by the library's files and the agent's only. */
 #ifndef DEVICE_DEVICE_I_H
 #define DEVICE_DEVICE_I_H
 
@@ -9,46 +9,20 @@
 
 /* ---- values (get.c) ---- */
 
-/** The region that an item lies in. */
-enum stamp_which stampi_region_of(const struct stamp_part *part,
-                                  const struct stamp_item *item);
-
-/** Length of an item's value in plaintext. */
-enum stamp_err stampi_value_len(const struct stamp_device *dev,
-                                const struct stamp_item *item, size_t *len);
-
 /**
- * An item's value in plaintext. `v->p` points into mapped flash, or into the port's work
- * buffer where it was encrypted; it is NULL where it must be read from item->off.
- * stampi_value_done() follows in every case.
+ * Find an item, and have its value in memory and in plaintext: where the flash is mapped,
+ * or else in the port's work buffer. stampi_done() follows in every case, before the
+ * next.
+ *
+ * @retval as stamp_get()
  */
-enum stamp_err stampi_value(const struct stamp_device *dev, const struct stamp_item *item,
-                            struct stamp_slice *v);
-void stampi_value_done(const struct stamp_device *dev, const struct stamp_slice *v);
+enum stamp_err stampi_find(const struct stamp_device *dev, enum stamp_which which,
+                           uint32_t key, struct stamp_slice *v);
 
-/** Reads an item's value piece by piece, wherever it is. */
-struct stampi_reader {
-    const struct stamp_device *dev;
-    struct stamp_slice value; /* what is left of it */
-    struct stamp_slice work;  /* for stampi_value_done() */
-    uint32_t off;
-    uint8_t buf[64];
-};
-enum stamp_err stampi_read_begin(struct stampi_reader *r, const struct stamp_device *dev,
-                                 const struct stamp_item *item);
+/** Wipe the work buffer. */
+void stampi_done(const struct stamp_device *dev);
 
-/** The next piece; of 0 bytes at the end and after an error. */
-enum stamp_err stampi_read(struct stampi_reader *r, struct stamp_slice *piece);
-
-/** Wipes; follows stampi_read_begin() in every case. */
-void stampi_read_end(struct stampi_reader *r);
-
-/** As stampi_value(), and in memory in any case: read into the work buffer where it is
- * not mapped. `*v` is {NULL, 0} on failure. */
-enum stamp_err stampi_find_value(const struct stamp_device *dev, enum stamp_which which,
-                                 uint32_t key, struct stamp_slice *v);
-
-/** A stamp in memory, which the functions for a stamp in flash then read. */
+/** A stamp in memory, which the functions for a birth stamp in flash then read. */
 struct stampi_view {
     struct stamp_flash flash;
     struct stamp_device dev;
@@ -62,36 +36,40 @@ void stampi_view_init(struct stampi_view *view, const struct stamp_port *port,
 enum stamp_err stampi_rest_key(const struct stamp_port *port, const uint8_t header[32],
                                psa_key_usage_t usage, psa_key_id_t *id);
 
-/** `out` takes in_len + 16 bytes and may be `in`. */
-enum stamp_err stampi_rest_seal(psa_key_id_t id, uint32_t key, const uint8_t *in,
-                                size_t in_len, uint8_t *out);
+/** AES-256-GCM; the last byte of the nonce is `key`. `out` takes in_len + 16 bytes; it
+ * may be `in`, or overlap it when it begins 8 bytes or more before. */
+enum stamp_err stampi_seal(psa_key_id_t id, uint32_t key, const uint8_t *in,
+                           size_t in_len, uint8_t *out);
 
-/** `out` takes in_len - 16 bytes; it may overlap `in` when it begins 8 bytes or more
- * before. */
-enum stamp_err stampi_rest_open(psa_key_id_t id, uint32_t key, const uint8_t *in,
-                                size_t in_len, uint8_t *out);
+/** `in_len` is at least 16; `out` takes in_len - 16 bytes; it may overlap `in` when it
+ * begins 8 bytes or more before. */
+enum stamp_err stampi_open(psa_key_id_t id, uint32_t key, const uint8_t *in,
+                           size_t in_len, uint8_t *out);
 
 /* ---- keys and signatures (key.c, sign.c) ---- */
+
+void stampi_attributes(psa_key_attributes_t *attr, psa_key_type_t type,
+                       psa_key_usage_t usage, psa_algorithm_t alg);
 
 enum stamp_err stampi_import(psa_key_type_t type, psa_key_usage_t usage,
                              psa_algorithm_t alg, const uint8_t *data, size_t len,
                              psa_key_id_t *id);
 
-/** The key that the encoding of item 48 (or, `salted`, of item 33) names. */
-enum stamp_err stampi_key_parse(const struct stamp_port *port, struct stamp_slice value,
-                                bool salted, psa_key_id_t *id);
+/** The key that the encoding of item 48 (or of another, [salt, scalar]) names. */
+enum stamp_err stampi_key_parse(const struct stamp_port *port, uint32_t key,
+                                struct stamp_slice value, psa_key_id_t *id);
+
+/** Hash on; an error sticks. */
+void stampi_hash(psa_hash_operation_t *op, const void *p, size_t len);
 
 /** Begin to hash a Sig_structure; the payload's bytes follow. An error sticks until the
- * end. */
-enum stamp_err stampi_sig_begin(psa_hash_operation_t *op, const char *label,
-                                size_t payload_len);
+ * end.
+ */
+void stampi_sig_begin(psa_hash_operation_t *op, const char *label, size_t payload_len);
 enum stamp_err stampi_sig_sign(psa_hash_operation_t *op, psa_key_id_t id,
                                uint8_t sig[STAMP_SIGNATURE_SIZE]);
 enum stamp_err stampi_sig_verify(psa_hash_operation_t *op, psa_key_id_t id,
                                  const uint8_t sig[STAMP_SIGNATURE_SIZE]);
-
-/** Hash on; an error sticks. */
-void stampi_hash(psa_hash_operation_t *op, const void *p, size_t len);
 
 /* ---- writing (write.c) ---- */
 
@@ -101,54 +79,43 @@ struct stampi_job {
     uint8_t kind;
     uint32_t seq;
     psa_key_id_t signer; /* banks: the birth key */
+    uint32_t may[2];     /* keys that may be there, one bit each: [key / 32] */
+    uint32_t must[2];    /* keys that must be there */
 
-    const struct stamp_device *from;
+    const struct stamp_device *from; /* NULL: nothing but the changes */
     enum stamp_which from_which;
-    bool empty; /* take nothing from there */
     const struct stamp_change *changes;
     size_t n_changes;
 };
 
-/** Write one region, header last. Does not look at what is there. */
+/** Write one region, header last, after checking what goes in; does not look at what is
+ * there. STAMP_E_MISSING, STAMP_E_FORMAT, STAMP_E_SPACE: flash untouched. */
 enum stamp_err stampi_region_write(struct stamp_device *dev,
                                    const struct stampi_job *job);
-
-/** Decode all of a stamp, and see that a birth stamp is complete. Takes a kilobyte of
- * stack (two where pointers are of 64 bits), which is given back before anything is
- * written. */
-enum stamp_err stampi_check_stamp(const void *in, size_t in_len, bool birth);
 
 /** Program bytes of whole units. */
 enum stamp_err stampi_program(const struct stamp_flash *flash, uint32_t off,
                               const void *p, size_t len);
+
+/** The bytes are one map as SPEC 4 wants it; what its values are is not looked at. */
+enum stamp_err stampi_check_map(const void *in, size_t in_len);
 
 /* ---- banks (open.c) ---- */
 
 /** Set part.newest from the regions as they stand. */
 void stampi_pick_newest(struct stamp_part *part);
 
-/* ---- certificates (chain.c) ---- */
-
-/** What certificates must agree with. */
-struct stampi_identity {
-    struct stamp_slice serial;
-    uint8_t purpose;
-    uint8_t digest[STAMPI_HASH_SIZE];
-    uint8_t point[STAMP_POINT_SIZE];
-    const struct stamp_bundle *bundle; /* NULL: the chain is not followed to an anchor */
-};
-
-/** Fill all but `point` and `bundle` from the birth stamp; `serial` takes STAMP_MAX_TEXT
- * bytes. */
-enum stamp_err stampi_identity_of(const struct stamp_device *dev,
-                                  struct stampi_identity *who, uint8_t *serial);
+/* ---- identities (judge.c) ---- */
 
 /**
- * @param certificates  encoding of item 49
- * @param bound         whether the leaf carries a digest
- * @retval as stamp_check_binding(), without STAMP_E_MISSING
+ * Does an identity belong to this device and its owner (SPEC 7-7, 8-4)?
+ *
+ * @param dev       a whole birth stamp, in flash or a view
+ * @param rotation  a new identity; NULL: the birth stamp's own
+ * @param bound     whether the leaf carries a digest
+ * @retval as stamp_rotate()
  */
-enum stamp_err stampi_chain_check(struct stamp_slice certificates,
-                                  const struct stampi_identity *who, bool *bound);
+enum stamp_err stampi_judge(const struct stamp_device *dev,
+                            const struct stamp_rotation *rotation, bool *bound);
 
 #endif

@@ -20,15 +20,23 @@ void stampi_pick_newest(struct stamp_part *part)
     }
 }
 
+/* Without a division, for which some cores need a routine of 250 bytes. */
+static bool is_multiple(uint32_t size, uint32_t of)
+{
+    while (size >= of) {
+        size -= of;
+    }
+    return size == 0;
+}
+
 static bool geometry_ok(const struct stamp_flash *f)
 {
     uint32_t unit = f->program_size;
 
     return unit >= 1 && unit <= STAMP_HEADER_SIZE && (unit & (unit - 1)) == 0 &&
-           f->erase_size >= unit && f->erase_size % unit == 0 &&
-           f->birth_size % f->erase_size == 0 && f->bank_size % f->erase_size == 0 &&
-           f->birth_size >= STAMP_REGION_MIN && f->bank_size >= STAMP_REGION_MIN &&
-           f->birth_size <= INT32_MAX && f->bank_size <= INT32_MAX / 2;
+           f->erase_size >= unit && (f->erase_size & (unit - 1)) == 0 &&
+           is_multiple(f->birth_size, f->erase_size) &&
+           is_multiple(f->bank_size, f->erase_size);
 }
 
 /* SPEC 6-2. STAMP_E_AUTH: not this device's. */
@@ -38,27 +46,26 @@ static enum stamp_err check_bank(const struct stamp_part *part,
     uint8_t buf[STAMP_SIGNATURE_SIZE];
     psa_hash_operation_t op;
     uint32_t off = r->off;
-    uint32_t end = off + STAMP_BODY_OFFSET + r->body_len;
+    uint32_t left = r->body_len;
     uint32_t n = STAMP_SIGNED_SIZE;
+    enum stamp_err rc;
 
-    (void)stampi_sig_begin(&op, STAMP_LABEL_BANK, STAMP_SIGNED_SIZE + r->body_len);
-    for (;;) {
-        if (stamp_flash_read(part->flash, off, buf, n) != STAMP_OK) {
-            (void)psa_hash_abort(&op);
-            return STAMP_E_FLASH;
-        }
+    stampi_sig_begin(&op, STAMP_LABEL_BANK, STAMP_SIGNED_SIZE + r->body_len);
+    rc = stamp_flash_read(part->flash, off, buf, n);
+    for (off += STAMP_BODY_OFFSET; rc == STAMP_OK; off += n, left -= n) {
         stampi_hash(&op, buf, n);
-        off = off == r->off ? off + STAMP_BODY_OFFSET : off + n;
-        if (off == end) {
+        if (left == 0) {
+            rc = stamp_flash_read(part->flash, off, buf, STAMP_SIGNATURE_SIZE);
             break;
         }
-        n = end - off < sizeof buf ? end - off : sizeof buf;
+        n = left < sizeof buf ? left : sizeof buf;
+        rc = stamp_flash_read(part->flash, off, buf, n);
     }
-    if (stamp_flash_read(part->flash, end, buf, STAMP_SIGNATURE_SIZE) != STAMP_OK) {
-        (void)psa_hash_abort(&op);
-        return STAMP_E_FLASH;
+    if (rc == STAMP_OK) {
+        rc = stampi_sig_verify(&op, birth, buf);
     }
-    return stampi_sig_verify(&op, birth, buf);
+    (void)psa_hash_abort(&op);
+    return rc;
 }
 
 static enum stamp_err check_banks(struct stamp_device *dev)

@@ -21,10 +21,8 @@ static psa_status_t derive(psa_key_id_t root, const uint8_t header[32],
 
     memcpy(info, STAMP_LABEL_REST, sizeof STAMP_LABEL_REST - 1);
     memcpy(info + sizeof STAMP_LABEL_REST - 1, header, INFO_HEADER);
-    psa_set_key_type(&attr, PSA_KEY_TYPE_AES);
+    stampi_attributes(&attr, PSA_KEY_TYPE_AES, usage, PSA_ALG_GCM);
     psa_set_key_bits(&attr, KEY_BITS);
-    psa_set_key_usage_flags(&attr, usage);
-    psa_set_key_algorithm(&attr, PSA_ALG_GCM);
     (void)psa_key_derivation_setup(&kdf, PSA_ALG_HKDF(PSA_ALG_SHA_256));
     (void)psa_key_derivation_input_bytes(&kdf, PSA_KEY_DERIVATION_INPUT_SALT,
                                          header + SALT_OFFSET, SALT_SIZE);
@@ -58,32 +56,24 @@ enum stamp_err stampi_rest_key(const struct stamp_port *port, const uint8_t head
     return status == PSA_SUCCESS ? STAMP_OK : STAMP_E_CRYPTO;
 }
 
-static void make_nonce(uint32_t key, uint8_t nonce[NONCE_SIZE])
+enum stamp_err stampi_seal(psa_key_id_t id, uint32_t key, const uint8_t *in,
+                           size_t in_len, uint8_t *out)
 {
-    memset(nonce, 0, NONCE_SIZE);
-    nonce[NONCE_SIZE - 1] = (uint8_t)key; /* at most STAMP_KEY_LAST */
-}
-
-enum stamp_err stampi_rest_seal(psa_key_id_t id, uint32_t key, const uint8_t *in,
-                                size_t in_len, uint8_t *out)
-{
-    uint8_t nonce[NONCE_SIZE];
+    uint8_t nonce[NONCE_SIZE] = {[NONCE_SIZE - 1] = (uint8_t)key};
     size_t len;
 
-    make_nonce(key, nonce);
     return psa_aead_encrypt(id, PSA_ALG_GCM, nonce, sizeof nonce, NULL, 0, in, in_len,
                             out, in_len + STAMPI_TAG_SIZE, &len) == PSA_SUCCESS
                ? STAMP_OK
                : STAMP_E_CRYPTO;
 }
 
-enum stamp_err stampi_rest_open(psa_key_id_t id, uint32_t key, const uint8_t *in,
-                                size_t in_len, uint8_t *out)
+enum stamp_err stampi_open(psa_key_id_t id, uint32_t key, const uint8_t *in,
+                           size_t in_len, uint8_t *out)
 {
-    uint8_t nonce[NONCE_SIZE];
+    uint8_t nonce[NONCE_SIZE] = {[NONCE_SIZE - 1] = (uint8_t)key};
     size_t len;
 
-    make_nonce(key, nonce);
     return psa_aead_decrypt(id, PSA_ALG_GCM, nonce, sizeof nonce, NULL, 0, in, in_len,
                             out, in_len - STAMPI_TAG_SIZE, &len) == PSA_SUCCESS
                ? STAMP_OK

@@ -3,25 +3,22 @@
 
 #define ES256 PSA_ALG_ECDSA(PSA_ALG_SHA_256)
 
-/* An error of a hash operation sticks: psa_hash_finish() tells. */
 void stampi_hash(psa_hash_operation_t *op, const void *p, size_t len)
 {
-    (void)psa_hash_update(op, p, len);
+    (void)psa_hash_update(op, p, len); /* psa_hash_finish() tells */
 }
 
-enum stamp_err stampi_sig_begin(psa_hash_operation_t *op, const char *label,
-                                size_t payload_len)
+/* A label that is too long leaves the operation without a set-up, which its end tells. */
+void stampi_sig_begin(psa_hash_operation_t *op, const char *label, size_t payload_len)
 {
     uint8_t prefix[STAMP_SIG_PREFIX_MAX];
     size_t len = stamp_sig_prefix(label, payload_len, prefix);
 
     *op = psa_hash_operation_init();
-    if (len > sizeof prefix) {
-        return STAMP_E_RANGE;
+    if (len <= sizeof prefix) {
+        (void)psa_hash_setup(op, PSA_ALG_SHA_256);
+        stampi_hash(op, prefix, len);
     }
-    (void)psa_hash_setup(op, PSA_ALG_SHA_256);
-    stampi_hash(op, prefix, len);
-    return STAMP_OK;
 }
 
 enum stamp_err stampi_sig_sign(psa_hash_operation_t *op, psa_key_id_t id,
@@ -30,12 +27,11 @@ enum stamp_err stampi_sig_sign(psa_hash_operation_t *op, psa_key_id_t id,
     uint8_t hash[STAMPI_HASH_SIZE];
     size_t len;
 
-    if (psa_hash_finish(op, hash, sizeof hash, &len) != PSA_SUCCESS ||
-        psa_sign_hash(id, ES256, hash, sizeof hash, sig, STAMP_SIGNATURE_SIZE, &len) !=
-            PSA_SUCCESS) {
-        return STAMP_E_CRYPTO;
-    }
-    return STAMP_OK;
+    return psa_hash_finish(op, hash, sizeof hash, &len) == PSA_SUCCESS &&
+                   psa_sign_hash(id, ES256, hash, sizeof hash, sig, STAMP_SIGNATURE_SIZE,
+                                 &len) == PSA_SUCCESS
+               ? STAMP_OK
+               : STAMP_E_CRYPTO;
 }
 
 enum stamp_err stampi_sig_verify(psa_hash_operation_t *op, psa_key_id_t id,
@@ -45,26 +41,29 @@ enum stamp_err stampi_sig_verify(psa_hash_operation_t *op, psa_key_id_t id,
     psa_status_t status;
     size_t len;
 
-    if (psa_hash_finish(op, hash, sizeof hash, &len) != PSA_SUCCESS) {
-        return STAMP_E_CRYPTO;
+    status = psa_hash_finish(op, hash, sizeof hash, &len);
+    if (status == PSA_SUCCESS) {
+        status = psa_verify_hash(id, ES256, hash, sizeof hash, sig, STAMP_SIGNATURE_SIZE);
     }
-    status = psa_verify_hash(id, ES256, hash, sizeof hash, sig, STAMP_SIGNATURE_SIZE);
     if (status == PSA_ERROR_INVALID_SIGNATURE) {
         return STAMP_E_AUTH;
     }
     return status == PSA_SUCCESS ? STAMP_OK : STAMP_E_CRYPTO;
 }
 
+static void hash_all(psa_hash_operation_t *op, const char *label, const void *payload,
+                     size_t payload_len)
+{
+    stampi_sig_begin(op, label, payload_len);
+    stampi_hash(op, payload, payload_len);
+}
+
 enum stamp_err stamp_sign(psa_key_id_t id, const char *label, const void *payload,
                           size_t payload_len, uint8_t sig[64])
 {
     psa_hash_operation_t op;
-    enum stamp_err rc = stampi_sig_begin(&op, label, payload_len);
 
-    if (rc != STAMP_OK) {
-        return rc;
-    }
-    stampi_hash(&op, payload, payload_len);
+    hash_all(&op, label, payload, payload_len);
     return stampi_sig_sign(&op, id, sig);
 }
 
@@ -72,12 +71,8 @@ enum stamp_err stamp_verify(psa_key_id_t id, const char *label, const void *payl
                             size_t payload_len, const uint8_t sig[64])
 {
     psa_hash_operation_t op;
-    enum stamp_err rc = stampi_sig_begin(&op, label, payload_len);
 
-    if (rc != STAMP_OK) {
-        return rc;
-    }
-    stampi_hash(&op, payload, payload_len);
+    hash_all(&op, label, payload, payload_len);
     return stampi_sig_verify(&op, id, sig);
 }
 

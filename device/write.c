@@ -11,11 +11,14 @@
 
 /* Collects bytes into whole program units. Errors stick. */
 struct writer {
-    const struct stamp_flash *flash;
-    psa_hash_operation_t hash; /* of a bank's signature */
-    uint32_t off;              /* where `unit` goes */
+    const struct stamp_flash *flash; /* NULL: only counts */
+    psa_hash_operation_t hash;       /* of a bank's signature */
+    size_t len;                      /* of all so far */
+    uint32_t off;                    /* where `unit` goes */
     uint32_t crc;
     uint32_t fill;
+    uint32_t count;   /* of items */
+    uint32_t seen[2]; /* which */
     enum stamp_err err;
     uint8_t unit[STAMP_HEADER_SIZE]; /* a multiple of every program size */
 };
@@ -31,7 +34,7 @@ enum stamp_err stampi_program(const struct stamp_flash *flash, uint32_t off,
 static void flush(struct writer *w)
 {
     uint32_t unit = w->flash->program_size;
-    uint32_t len = (w->fill + unit - 1) / unit * unit;
+    uint32_t len = (w->fill + unit - 1) & ~(unit - 1);
 
     if (w->err == STAMP_OK && len > 0) {
         memset(w->unit + w->fill, w->flash->erased, len - w->fill);
@@ -45,15 +48,14 @@ static void put(struct writer *w, const void *p, size_t len)
 {
     const uint8_t *from = p;
 
+    w->len += len;
+    if (w->flash == NULL) {
+        return;
+    }
     w->crc = stamp_crc32(w->crc, p, len);
     stampi_hash(&w->hash, p, len);
-    while (len > 0) {
-        size_t n = sizeof w->unit - w->fill < len ? sizeof w->unit - w->fill : len;
-
-        memcpy(w->unit + w->fill, from, n);
-        w->fill += (uint32_t)n;
-        from += n;
-        len -= n;
+    while (len-- > 0) {
+        w->unit[w->fill++] = *from++;
         if (w->fill == sizeof w->unit) {
             flush(w);
         }
@@ -67,200 +69,108 @@ static void put_head(struct writer *w, enum stamp_cbor_type type, uint32_t arg)
     put(w, head, stamp_cbor_encode_head(head, type, arg));
 }
 
-/* Walks the items of a job: those that are kept and those that are new, by ascending key.
- */
-struct cursor {
-    struct stamp_item item;
-    bool loaded; /* `item` is the next one of the old region */
-    bool end;
-    size_t change;
-    /* the current one */
-    uint32_t key;
-    const struct stamp_slice *value; /* NULL: `item` is kept */
-};
-
-static enum stamp_err load(const struct stampi_job *job, struct cursor *c)
+/* The value that an item will have. */
+static enum stamp_err job_value(const struct stampi_job *job, uint32_t key,
+                                struct stamp_slice *v)
 {
-    enum stamp_err rc;
-
-    if (c->loaded || c->end) {
-        return STAMP_OK;
-    }
-    rc = job->empty ? STAMP_E_MISSING
-                    : stamp_next(&job->from->part, job->from_which, &c->item);
-    c->loaded = rc == STAMP_OK;
-    c->end = rc == STAMP_E_MISSING;
-    return c->end ? STAMP_OK : rc;
-}
-
-static enum stamp_err next(const struct stampi_job *job, struct cursor *c)
-{
-    for (;;) {
-        enum stamp_err rc = load(job, c);
-        uint32_t old = c->end ? STAMP_KEY_LAST + 1 : c->item.key;
-
-        if (rc != STAMP_OK) {
-            return rc;
-        }
-        if (c->change == job->n_changes || job->changes[c->change].key > old) {
-            c->key = old;
-            c->value = NULL;
-            c->loaded = false;
-            return c->end ? STAMP_E_MISSING : STAMP_OK;
-        }
-        c->key = job->changes[c->change].key;
-        c->value = &job->changes[c->change++].value;
-        if (c->key == old) {
-            c->loaded = false;
-        }
-        if (c->value->p != NULL) {
-            return STAMP_OK;
+    for (size_t i = 0; i < job->n_changes; i++) {
+        if (job->changes[i].key == key) {
+            *v = job->changes[i].value;
+            return v->p != NULL ? STAMP_OK : STAMP_E_MISSING;
         }
     }
+    return job->from != NULL ? stampi_find(job->from, job->from_which, key, v)
+                             : STAMP_E_MISSING;
 }
 
-/* Fill in the lengths of `h`; says the number of items. */
-static enum stamp_err measure(const struct stamp_device *dev,
-                              const struct stampi_job *job, struct stamp_header *h,
-                              uint32_t *count)
+/* One item: as it is, or as a record under the key `rest`, sealed in the work buffer. */
+static enum stamp_err put_item(struct writer *w, const struct stamp_port *port,
+                               uint32_t key, struct stamp_slice v, psa_key_id_t rest)
 {
-    uint8_t head[STAMP_CBOR_HEAD_MAX];
-    struct cursor c = {0};
-    enum stamp_err rc;
-    size_t total = 0;
-    size_t len;
+    enum stamp_err rc = STAMP_OK;
 
-    for (*count = 0; (rc = next(job, &c)) == STAMP_OK; ++*count) {
-        if (c.value != NULL) {
-            len = c.value->len;
-        } else if ((rc = stampi_value_len(job->from, &c.item, &len)) != STAMP_OK) {
-            return rc;
-        }
-        total += stamp_cbor_encode_head(head, STAMP_CBOR_UINT, c.key);
-        if (h->flags != 0) {
-            if (dev->port->work == NULL ||
-                dev->port->work_size < len + STAMP_WORK_EXTRA) {
-                return STAMP_E_SPACE;
-            }
-            len += STAMPI_TAG_SIZE;
-            total += stamp_cbor_encode_head(head, STAMP_CBOR_BYTES, (uint32_t)len);
-        }
-        total += len;
-        if (total > STAMP_MAX_LEN) {
+    put_head(w, STAMP_CBOR_UINT, key);
+    if (rest != PSA_KEY_ID_NULL) {
+        if (port->work == NULL || port->work_size < v.len + STAMP_WORK_EXTRA) {
             return STAMP_E_SPACE;
         }
-    }
-    total += stamp_cbor_encode_head(head, STAMP_CBOR_MAP, *count);
-    h->body_len = (uint32_t)total;
-    return rc == STAMP_E_MISSING ? STAMP_OK : rc;
-}
-
-/* One item as a record under the key `rest`, sealed in the work buffer. */
-static enum stamp_err put_sealed(struct writer *w, const struct stampi_job *job,
-                                 const struct cursor *c, psa_key_id_t rest)
-{
-    const struct stamp_port *port = job->from->port;
-    struct stamp_slice v = {NULL, 0};
-    enum stamp_err rc = STAMP_OK;
-
-    if (c->value != NULL) {
-        v = *c->value;
-    } else {
-        rc = stampi_value(job->from, &c->item, &v);
-    }
-    if (rc == STAMP_OK && v.p == NULL) {
+        if (w->flash != NULL) {
+            rc = stampi_seal(rest, key, v.p, v.len, port->work);
+        }
         v.p = port->work;
-        rc = stamp_flash_read(job->from->part.flash, c->item.off, port->work, v.len);
+        v.len += STAMPI_TAG_SIZE;
+        put_head(w, STAMP_CBOR_BYTES, (uint32_t)v.len);
     }
-    if (rc == STAMP_OK) {
-        rc = stampi_rest_seal(rest, c->key, v.p, v.len, port->work);
-    }
-    if (rc == STAMP_OK) {
-        put_head(w, STAMP_CBOR_BYTES, (uint32_t)(v.len + STAMPI_TAG_SIZE));
-        put(w, port->work, v.len + STAMPI_TAG_SIZE);
-    }
-    mbedtls_platform_zeroize(port->work, port->work_size);
+    put(w, v.p, v.len);
     return rc;
 }
 
-/* An item that is kept, in plaintext. */
-static enum stamp_err put_kept(struct writer *w, const struct stampi_job *job,
-                               const struct stamp_item *item)
+static enum stamp_err put_items(struct writer *w, const struct stamp_device *dev,
+                                const struct stampi_job *job, psa_key_id_t rest)
 {
-    struct stampi_reader r;
-    struct stamp_slice piece;
-    enum stamp_err rc = stampi_read_begin(&r, job->from, item);
-
-    while (rc == STAMP_OK && r.value.len > 0) {
-        rc = stampi_read(&r, &piece);
-        put(w, piece.p, piece.len);
-    }
-    stampi_read_end(&r);
-    return rc;
-}
-
-static enum stamp_err put_body(struct writer *w, const struct stampi_job *job,
-                               uint32_t count, psa_key_id_t rest)
-{
-    struct cursor c = {0};
+    struct stamp_slice v;
     enum stamp_err rc = STAMP_OK;
 
-    put_head(w, STAMP_CBOR_MAP, count);
-    for (; count > 0 && rc == STAMP_OK && w->err == STAMP_OK; count--) {
-        rc = next(job, &c);
-        if (rc != STAMP_OK) {
-            return rc;
+    for (uint32_t key = 1; key <= STAMP_KEY_LAST && rc == STAMP_OK; key++) {
+        rc = job_value(job, key, &v);
+        if (rc == STAMP_OK) {
+            rc = put_item(w, dev->port, key, v, rest);
+            w->count++;
+            w->seen[key / 32] |= 1u << key % 32;
         }
-        put_head(w, STAMP_CBOR_UINT, c.key);
-        if (rest != PSA_KEY_ID_NULL) {
-            rc = put_sealed(w, job, &c, rest);
-        } else if (c.value != NULL) {
-            put(w, c.value->p, c.value->len);
-        } else {
-            rc = put_kept(w, job, &c.item);
+        stampi_done(dev);
+        if (rc == STAMP_E_MISSING) {
+            rc = STAMP_OK;
         }
     }
-    return rc == STAMP_OK ? w->err : rc;
+    return rc;
+}
+
+/* Are the items that were counted those that the region may and must hold? */
+static enum stamp_err check_seen(const struct writer *w, const struct stampi_job *job)
+{
+    uint32_t pair = w->seen[1] >> STAMP_DEVICE_KEY % 32 & 3u;
+
+    if ((w->seen[0] & ~job->may[0]) != 0 || (w->seen[1] & ~job->may[1]) != 0 ||
+        pair == 1 || pair == 2) { /* key and certificates go together */
+        return STAMP_E_FORMAT;
+    }
+    return (job->must[0] & ~w->seen[0]) != 0 || (job->must[1] & ~w->seen[1]) != 0
+               ? STAMP_E_MISSING
+               : STAMP_OK;
 }
 
 static enum stamp_err erase(const struct stamp_flash *flash, const struct stamp_region *r)
 {
-    if (flash->erase == NULL) {
-        return STAMP_E_FLASH;
-    }
     for (uint32_t off = 0; off < r->size; off += flash->erase_size) {
-        if (flash->erase(flash->ctx, r->off + off) != 0) {
+        if (flash->erase == NULL || flash->erase(flash->ctx, r->off + off) != 0) {
             return STAMP_E_FLASH;
         }
     }
     return STAMP_OK;
 }
 
-static enum stamp_err write_region(const struct stampi_job *job,
-                                   const struct stamp_flash *flash,
-                                   const struct stamp_region *r, struct stamp_header *h,
+static enum stamp_err write_region(const struct stamp_device *dev,
+                                   const struct stampi_job *job, struct stamp_header *h,
                                    uint32_t count, psa_key_id_t rest)
 {
-    uint8_t raw[STAMP_HEADER_SIZE];
-    uint8_t signature[STAMP_SIGNATURE_SIZE];
+    const struct stamp_region *r = &dev->part.region[job->which];
+    uint8_t raw[STAMP_HEADER_SIZE]; /* the signature, then the header */
     struct writer w;
-    enum stamp_err rc = erase(flash, r);
+    enum stamp_err rc;
 
-    if (rc != STAMP_OK) {
-        return rc;
-    }
-    stamp_header_encode(h, raw);
     memset(&w, 0, sizeof w);
-    w.flash = flash;
+    w.flash = dev->part.flash;
     w.off = r->off + STAMP_BODY_OFFSET;
-    (void)stampi_sig_begin(&w.hash, STAMP_LABEL_BANK, STAMP_SIGNED_SIZE + h->body_len);
+    w.err = erase(w.flash, r);
+    stamp_header_encode(h, raw);
+    stampi_sig_begin(&w.hash, STAMP_LABEL_BANK, STAMP_SIGNED_SIZE + h->body_len);
     stampi_hash(&w.hash, raw, STAMP_SIGNED_SIZE);
-    rc = put_body(&w, job, count, rest);
+    put_head(&w, STAMP_CBOR_MAP, count);
+    rc = put_items(&w, dev, job, rest);
     if (rc == STAMP_OK && job->signer != PSA_KEY_ID_NULL) {
-        rc = stampi_sig_sign(&w.hash, job->signer, signature);
-        if (rc == STAMP_OK) {
-            put(&w, signature, sizeof signature);
-        }
+        rc = stampi_sig_sign(&w.hash, job->signer, raw);
+        put(&w, raw, STAMP_SIGNATURE_SIZE);
     }
     (void)psa_hash_abort(&w.hash);
     flush(&w);
@@ -270,9 +180,9 @@ static enum stamp_err write_region(const struct stampi_job *job,
     if (rc == STAMP_OK) {
         h->body_crc = w.crc;
         stamp_header_encode(h, raw);
-        rc = stampi_program(flash, r->off, raw, sizeof raw);
+        rc = stampi_program(w.flash, r->off, raw, sizeof raw);
     }
-    mbedtls_platform_zeroize(&w, sizeof w);
+    mbedtls_platform_zeroize(w.unit, sizeof w.unit);
     return rc;
 }
 
@@ -280,53 +190,87 @@ static enum stamp_err write_region(const struct stampi_job *job,
 static enum stamp_err read_back(struct stamp_device *dev, enum stamp_which which)
 {
     struct stamp_part now;
+    enum stamp_err rc = stamp_part_open(&now, dev->part.flash);
 
-    if (stamp_part_open(&now, dev->part.flash) == STAMP_E_FLASH) {
-        return STAMP_E_FLASH;
-    }
     dev->part.region[which] = now.region[which];
     stampi_pick_newest(&dev->part);
-    return now.region[which].state == STAMP_REGION_WHOLE ? STAMP_OK : STAMP_E_FLASH;
+    return rc != STAMP_E_FLASH && now.region[which].state == STAMP_REGION_WHOLE
+               ? STAMP_OK
+               : STAMP_E_FLASH;
+}
+
+/* The salt and key of a region that is encrypted. */
+static enum stamp_err begin_rest(const struct stamp_port *port, struct stamp_header *h,
+                                 psa_key_id_t *rest)
+{
+    uint8_t raw[STAMP_HEADER_SIZE];
+
+    h->flags = STAMP_FLAG_ENCRYPTED;
+    if (psa_generate_random(h->salt, sizeof h->salt) != PSA_SUCCESS) {
+        return STAMP_E_CRYPTO;
+    }
+    stamp_header_encode(h, raw);
+    return stampi_rest_key(port, raw, PSA_KEY_USAGE_ENCRYPT, rest);
 }
 
 enum stamp_err stampi_region_write(struct stamp_device *dev, const struct stampi_job *job)
 {
-    const struct stamp_flash *flash = dev->part.flash;
     struct stamp_region *r = &dev->part.region[job->which];
     struct stamp_header h = {
         .kind = job->kind,
-        .flags = dev->port->root_key != NULL ? STAMP_FLAG_ENCRYPTED : 0,
         .seq = job->seq,
-        .birth_size = flash->birth_size,
-        .bank_size = flash->bank_size,
+        .birth_size = dev->part.flash->birth_size,
+        .bank_size = dev->part.flash->bank_size,
     };
-    uint8_t raw[STAMP_HEADER_SIZE];
+    struct writer counter;
     psa_key_id_t rest = PSA_KEY_ID_NULL;
-    uint32_t room = r->size - STAMP_BODY_OFFSET -
-                    (job->which == STAMP_BIRTH ? 0 : STAMP_SIGNATURE_SIZE);
-    uint32_t count;
-    enum stamp_err rc = measure(dev, job, &h, &count);
+    uint32_t room = r->size - STAMP_BODY_OFFSET;
+    enum stamp_err rc = STAMP_OK;
 
-    if (rc != STAMP_OK) {
-        return rc;
+    memset(&counter, 0, sizeof counter);
+    if (job->which != STAMP_BIRTH) {
+        room -= STAMP_SIGNATURE_SIZE;
     }
-    if (h.body_len > room) {
-        return STAMP_E_SPACE;
+    if (dev->port->root_key != NULL) {
+        rc = begin_rest(dev->port, &h, &rest);
     }
-    if (h.flags != 0) {
-        if (psa_generate_random(h.salt, sizeof h.salt) != PSA_SUCCESS) {
-            return STAMP_E_CRYPTO;
-        }
-        stamp_header_encode(&h, raw);
-        rc = stampi_rest_key(dev->port, raw, PSA_KEY_USAGE_ENCRYPT, &rest);
+    if (rc == STAMP_OK) {
+        rc = put_items(&counter, dev, job, rest);
+    }
+    if (rc == STAMP_OK) {
+        rc = check_seen(&counter, job);
+    }
+    put_head(&counter, STAMP_CBOR_MAP, counter.count);
+    h.body_len = (uint32_t)counter.len;
+    if (rc == STAMP_OK && (counter.len > room || counter.len > STAMP_MAX_LEN)) {
+        rc = STAMP_E_SPACE;
     }
     if (rc == STAMP_OK) {
         r->state = STAMP_REGION_TORN;
-        rc = write_region(job, flash, r, &h, count, rest);
-        (void)psa_destroy_key(rest);
+        rc = write_region(dev, job, &h, counter.count, rest);
         if (rc == STAMP_OK) {
             rc = read_back(dev, job->which);
         }
     }
+    (void)psa_destroy_key(rest);
     return rc;
+}
+
+enum stamp_err stampi_check_map(const void *in, size_t in_len)
+{
+    struct stamp_cbor c;
+    uint32_t last = 0;
+    uint32_t n;
+
+    stamp_cbor_init(&c, in, in_len);
+    for (n = stamp_cbor_expect(&c, STAMP_CBOR_MAP); n > 0; n--) {
+        uint32_t key = stamp_cbor_uint(&c, STAMP_KEY_LAST);
+
+        (void)stamp_cbor_skip(&c);
+        if (c.err != STAMP_OK || key <= last) {
+            return STAMP_E_FORMAT;
+        }
+        last = key;
+    }
+    return c.err == STAMP_OK && c.left == 0 ? STAMP_OK : STAMP_E_FORMAT;
 }
