@@ -17,7 +17,7 @@
 #define STAMPI_MARGIN 30u       /* 2.5 mm */
 #define STAMPI_INNER (STAMPI_LABEL_WIDTH - 2u * STAMPI_MARGIN)
 #define STAMPI_LINES 8u
-#define STAMPI_CODES_MAX (2u * STAMP_MAX_BARCODES)
+#define STAMPI_CODES_MAX ((size_t)2 * STAMP_MAX_BARCODES)
 
 /* A dark area of a code, in modules. */
 struct stampi_rect {

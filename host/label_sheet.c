@@ -191,7 +191,7 @@ enum stamp_err stampi_sheet_lay(const struct stamp_label *label,
 
     memset(sheet, 0, sizeof *sheet);
     if (label->n_codes > STAMPI_CODES_MAX) {
-        return stamp_error_set(err, STAMP_E_RANGE, 0, "a label has at most %u barcodes",
+        return stamp_error_set(err, STAMP_E_RANGE, 0, "a label has at most %zu barcodes",
                                STAMPI_CODES_MAX);
     }
     if (label->serial == NULL || *label->serial == '\0' || strlen(label->serial) > 128) {

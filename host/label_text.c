@@ -88,10 +88,11 @@ enum stamp_err stampi_text_fit(cairo_t *cr, struct stampi_text *t, double width,
     if (strlen(t->text) > STAMP_MAX_PAYLOAD) {
         return stamp_error_set(err, STAMP_E_SPACE, 0, "a text is too long for the label");
     }
-    for (double size = most; !fits && size > least; size -= 1.0) {
-        t->size = size;
-        select_font(cr, t, size);
+    t->size = most;
+    while (!fits && t->size > least) {
+        select_font(cr, t, t->size);
         fits = break_lines(cr, t, width, lines);
+        t->size -= fits ? 0.0 : 1.0;
     }
     if (!fits) {
         t->size = least;

@@ -28,15 +28,15 @@ bool stampi_number(const char *text, uint64_t *out)
         return false;
     }
     for (; *text != '\0'; text++) {
-        static const char digits[] = "0123456789abcdef";
-        char c = *text >= 'A' && *text <= 'F' ? (char)(*text - 'A' + 'a') : *text;
-        const char *d = strchr(digits, c);
+        static const char digits[] = "0123456789abcdefABCDEF";
+        const char *d = strchr(digits, *text);
+        unsigned digit = d == NULL ? 16u : (unsigned)(d - digits);
 
-        if (d == NULL || (unsigned)(d - digits) >= base ||
-            value > (UINT64_MAX - (uint64_t)(d - digits)) / base) {
+        digit -= d != NULL && digit >= 16u ? 6u : 0u;
+        if (digit >= base || value > (UINT64_MAX - digit) / base) {
             return false;
         }
-        value = value * base + (uint64_t)(d - digits);
+        value = value * base + digit;
     }
     *out = value;
     return true;

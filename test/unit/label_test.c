@@ -196,6 +196,20 @@ static void nothing_overlaps(void **state)
 }
 
 /* Every character of the text is in one line, in order; only spaces at breaks go. */
+static void assert_whole(const struct stampi_text *t)
+{
+    size_t at = 0;
+
+    for (size_t l = 0; l < t->n_lines; l++) {
+        while (at < t->line[l].at) {
+            assert_int_equal(t->text[at++], ' ');
+        }
+        at += t->line[l].len;
+        assert_int_not_equal((unsigned char)t->text[at] & 0xC0, 0x80);
+    }
+    assert_int_equal(at, strlen(t->text));
+}
+
 static void long_texts_are_never_cut(void **state)
 {
     static const char *const products[] = {
@@ -225,16 +239,7 @@ static void long_texts_are_never_cut(void **state)
                             "00000000000000042");
         assert_tidy(&s);
         for (size_t t = 0; t < s.n_texts; t++) {
-            size_t at = 0;
-
-            for (size_t l = 0; l < s.text[t].n_lines; l++) {
-                while (at < s.text[t].line[l].at) {
-                    assert_int_equal(s.text[t].text[at++], ' ');
-                }
-                at += s.text[t].line[l].len;
-                assert_int_not_equal((unsigned char)s.text[t].text[at] & 0xC0, 0x80);
-            }
-            assert_int_equal(at, strlen(s.text[t].text));
+            assert_whole(&s.text[t]);
         }
         stampi_sheet_fini(&s);
     }
