@@ -25,7 +25,7 @@ struct stamp_leaf_profile {
     const char *country; /* two capitals; NULL = none */
     const char *organization;
     const char *organizational_unit; /* NULL = none */
-    const char *hardware_type_oid;   /* dotted; NULL = SPEC 7-8's */
+    const char *hardware_type_oid;   /* dotted; NULL = SPEC 7-13's */
     uint32_t pen;
     uint8_t purpose;
     uint32_t validity_days; /* 0 = 99991231235959Z */

@@ -16,7 +16,7 @@
 #define STAMP_OID_SIZE 128u
 #define STAMP_FOREVER "99991231235959Z"
 
-/** The arcs under the owner's PEN or the one everybody may use. SPEC 7-5, 7-8. */
+/** The arcs under the owner's PEN or the one everybody may use. SPEC 7-5, 7-13. */
 enum stamp_arc { STAMP_ARC_BINDING = 1, STAMP_ARC_HARDWARE_TYPE = 2 };
 
 /** Dotted text. @param pen  0 = none */

@@ -35,6 +35,8 @@ static enum stamp_err secret_alloc(struct stamp_secret **out, size_t len,
     if (s == NULL) {
         return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     }
+    /* Where there is a limit on locked memory, secrets are what it is spent on. */
+    (void)mlock(s, sizeof *s + len + 1);
     s->len = len;
     *out = s;
     return STAMP_OK;
@@ -166,8 +168,13 @@ enum stamp_err stamp_secret_ask(struct stamp_secret **out, int fd, const char *p
 void stamp_secret_harden(void)
 {
     static const struct rlimit none = {0, 0};
+    struct rlimit lock;
 
     (void)setrlimit(RLIMIT_CORE, &none);
     (void)prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-    (void)mlockall(MCL_CURRENT | MCL_FUTURE);
+    /* With a limit, locking what is to come would make allocations fail later on. */
+    if (getrlimit(RLIMIT_MEMLOCK, &lock) == 0 &&
+        (lock.rlim_cur == RLIM_INFINITY || geteuid() == 0)) {
+        (void)mlockall(MCL_CURRENT | MCL_FUTURE);
+    }
 }
