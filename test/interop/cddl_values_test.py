@@ -9,14 +9,14 @@ import os
 import sys
 
 from cddl import Schema
-from image_format import open_items, split
+from image_format import CHECKS, open_items, split
 from independent import Stamp, load_root_key
 from strict_cbor import Pairs, decode, decode_body
 from trust import claims
 
 # Wrong in ways that CDDL does not say: control characters, points off the curve, scalars of no
 # key, and what is right in itself but not in company (SPEC 5-2 beyond kinds).
-BEYOND = ("control", "del", "off-curve", "scalar-zero", "scalar-order")
+BEYOND = ("control", "del", "off-curve", "scalar-zero", "scalar-order", "value-certificate-")
 
 
 def pairs(items):
@@ -30,7 +30,7 @@ def bodies(path, root_key):
     for region in regions:
         if region.state != "whole":
             continue
-        items = decode_body(region.body)
+        items = decode_body(region.body, CHECKS)
         if region.flags & 1:
             yield "sealed-body", pairs(items)
             items = open_items(region, items, root_key)

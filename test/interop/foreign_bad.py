@@ -1,5 +1,6 @@
 """Images that a reader must refuse, each wrong in one way (SPEC.md numbers at each)."""
 
+import datetime
 import os
 import struct
 import zlib
@@ -7,7 +8,7 @@ import zlib
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
-from foreign_image import Layout, encode
+from foreign_image import Layout, encode, seal_bundle
 from foreign_pki import Authority, der, new_key, point, scalar
 
 
@@ -70,10 +71,13 @@ def write_bad(factory, out):
     add("birth-with-sequence", reheader(good, 0, 8, b"\x01"))
     add("bank-without-sequence", reheader(good, birth, 8, b"\0"))
     add("bank-of-birth-kind", reheader(good, birth, 5, b"\x01"))
-    add("bank-of-kind-4", reheader(good, birth, 5, b"\x04"))
     add("unknown-flag", reheader(good, 0, 6, b"\x02"))
     add("body-beyond-region", reheader(good, 0, 12, struct.pack("<I", birth - 127)))
     add("body-of-4-gib", reheader(good, 0, 12, b"\xff" * 4))
+    for at in (7, 16, 44, 59):  # SPEC 3-16
+        for start in (0, birth):
+            add("not-zero-%d-%s" % (at, "bank" if start else "birth"),
+                reheader(good, start, at, b"\x01"))
     add("sizes-of-another", reheader(good, birth, 36, struct.pack("<I", 2 * bank)))
     crypt = dev.write(crypt=True)
     out.add("encrypted-flip-salt", reheader(crypt, 0, 16, os.urandom(16)), 1, crypt=True)
@@ -169,6 +173,19 @@ def _bank_trust(factory, add):
     own = dev.operational()
     own[48] = [1, 0, scalar(new_key())]
     add("bank-key-not-its-leafs", dev.write(banks=[(1, own)]))
+    leaf = factory.sub.leaf
+    for name, made in (  # SPEC 7-9, 7-11
+            ("expired", leaf(dev.bank_key, "FW-0060", until=datetime.datetime(2024, 6, 1))),
+            ("of-another-serial", leaf(dev.bank_key, "FW-0061")),
+            ("of-other-purpose", leaf(dev.bank_key, "FW-0060", 0)),
+            ("with-another-digest", leaf(dev.bank_key, "FW-0060", 1, bytes(32)))):
+        own = {48: [1, 0, scalar(dev.bank_key)], 49: [made, der(factory.sub.cert)]}
+        add("bank-leaf-" + name, dev.write(banks=[(1, own)]))
+    image = dev.write(banks=[(1, state)])
+    add("bank-of-kind-4-unsigned", reheader(image, factory.layout.birth_size, 5, b"\x04"))
+    stranger = Authority("Foreign line 9", 1)
+    own[49] = [stranger.leaf(dev.bank_key, "FW-0060")]
+    add("bank-chain-of-another-root", dev.write(banks=[(1, own)]))
     add("bank-bundle-of-other-owner",
         dev.write(banks=[(1, {9: factory.bundle(version=2, owner=new_key())})]))
     add("bank-bundle-of-other-purpose",
@@ -194,21 +211,31 @@ def write_malformed(factory, out):
         dev = factory.device(serial="FW-0071").seal()
         dev.items.pop(key)
         out.add("without-%d" % key, dev.write(), 1)
-    _point_off_curve(factory, out)
+    _no_keys(factory, out)
     dev = factory.device(serial="FW-0072", kind=1)
     dev.items[33] = [bytes(16), scalar(dev.provisioning)]
     out.add("peer-with-private-key", dev.seal().write(), 1)
     _bank_values(factory, out)
+    _bundle_encodings(factory, out)
     _encodings(factory, out)
 
 
-def _point_off_curve(factory, out):
+def _no_keys(factory, out):
     dev = factory.device(serial="FW-0073")
     raw = bytearray(point(dev.provisioning))
     raw[64] ^= 1
     dev.items[10] = [1, 1, bytes(raw)]
     dev.items.pop(33)
-    out.add("value-provisioning-off-curve", dev.seal().write(), 1)
+    out.add("value-provisioning-off-curve", dev.seal().write(), 3)
+    for name, raw in (("zero", bytes(32)), ("order", b"\xff" * 32)):
+        dev = factory.device(serial="FW-0073")
+        dev.items[33] = [SALT, raw]
+        out.add("value-scalar-" + name, dev.seal().write(), 3)
+    dev = factory.device(serial="FW-0075").seal()
+    dev.items[49][0] += b"\0"
+    out.add("value-certificate-and-a-byte", dev.write(), 1)
+    dev.items[49] = [b"abc"]
+    out.add("value-certificate-of-three-bytes", dev.write(), 1)
 
 
 SALT = b"0123456789abcdef"
@@ -248,12 +275,32 @@ VALUES = [
     ("pop-long", {32: [SALT, "a" * 65]}),
     ("pop-salt-short", {32: [SALT[:15], "abcd"]}),
     ("pop-no-salt", {32: "abcdefgh"}),
-    ("scalar-zero", {33: [SALT, bytes(32)]}),
-    ("scalar-order", {33: [SALT, b"\xff" * 32]}),
     ("scalar-short", {33: [SALT, bytes(31)]}),
     ("secret-barcodes-bare", {34: [[1, "n", "p"]]}),
     ("claim-state-in-birth", {50: [0, False]}),
 ]
+
+
+def _bundle_encodings(factory, out):
+    """SPEC 8-1, 8-2: signed by the owner, and yet no bundle."""
+    parts = {1: 1, 2: 1, 3: [der(factory.root.cert)], 4: point(factory.owner)}
+    good = encode(parts)
+    root = parts[3]
+    payloads = {"trailing": good + b"\0", "key-5": encode({**parts, 5: 1}),
+                "version-0": encode({**parts, 1: 0}), "purpose-2": encode({**parts, 2: 2}),
+                "no-anchor": encode({**parts, 3: []}), "five-anchors": encode({**parts, 3: root * 5}),
+                "long-head": b"\xb8\x04" + good[1:], "key-twice": b"\xa5\x01\x01" + good[1:],
+                "no-version": encode({k: v for k, v in parts.items() if k != 1})}
+    bundles = {name: seal_bundle(factory.owner, raw) for name, raw in payloads.items()}
+    whole = seal_bundle(factory.owner, good)
+    bundles.update({"protected": [b"\xa1\x01\x38\x06", *whole[1:]],
+                    "unprotected": [whole[0], {4: b"a"}, *whole[2:]],
+                    "five-parts": [*whole, 1], "array-for-map": [whole[0], [], *whole[2:]],
+                    "short-signature": [*whole[:3], whole[3][:63]]})
+    for name, made in bundles.items():
+        dev = factory.device(serial="FW-0076", full=False)
+        dev.items[9] = made
+        out.add("bundle-encoding-" + name, dev.seal().write(), 1)
 
 
 def _bank_values(factory, out):
@@ -270,6 +317,14 @@ def _bank_values(factory, out):
 
 def _encodings(factory, out):
     """SPEC 4-1 to 4-6; the digest is that of the same items, so only the encoding is wrong."""
+    dev = factory.device(serial="FW-0081")
+    dev.items[12] = {"a": 1, "b": 2}
+    dev.seal(purpose=None)
+    for name, bad in (("out-of-order", b"\xa2\x61b\x02\x61a\x01"),
+                      ("twice", b"\xa2\x61a\x01\x61a\x02"),
+                      ("long-head", b"\xa2\x78\x01a\x01\x61b\x02")):
+        swap = lambda raw, bad=bad: raw.replace(encode(dev.items[12]), bad)
+        out.add("encoding-fields-" + name, dev.write(body=swap), 1)
     dev = factory.device(serial="FW-0080", full=False).seal()
     serial = encode(1) + encode("FW-0080")
     count = len(dev.items)
@@ -301,10 +356,11 @@ def _encodings(factory, out):
             ("argument-of-2-32", more(encode(60) + encode(1 << 32))),
             ("argument-in-8-bytes", more(encode(60) + b"\x1b" + bytes(7) + b"\x05")),
             ("nested-7", more(encode(60) + encode([[[[[[]]]]]]))),
-            ("inner-keys-out-of-order", more(encode(60) + b"\xa2\x02\x00\x01\x00")),
-            ("inner-key-twice", more(encode(60) + b"\xa2\x01\x00\x01\x00")),
             ("long-false", more(encode(60) + b"\xf8\x14"))):
         out.add("encoding-" + name, dev.write(body=change), 1)
+    for name, inner in (("order", b"\xa2\x02\x00\x01\x00"), ("twice", b"\xa2\x01\x00\x01\x00")):
+        out.add("encoding-unknown-inner-" + name, dev.write(body=more(encode(60) + inner)), 0,
+                shown=dev.json())  # SPEC 4-12
     wide = Layout(birth_size=32768)
     for size, expect in ((16384, 0), (16385, 1)):  # SPEC 4-7
         fill = encode(60) + encode(bytes(16384))[:3]

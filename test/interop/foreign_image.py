@@ -28,7 +28,10 @@ def sign(key, label, payload):
 
 def bundle(owner, owner_point, version, purpose, anchors):
     """SPEC 8-1 to 8-3."""
-    payload = encode({1: version, 2: purpose, 3: anchors, 4: owner_point})
+    return seal_bundle(owner, encode({1: version, 2: purpose, 3: anchors, 4: owner_point}))
+
+
+def seal_bundle(owner, payload):
     return [ES256, {}, payload, sign(owner, b"devstamp bundle 1", payload)]
 
 

@@ -2,6 +2,7 @@
 
 import zlib
 
+from cryptography import x509
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -12,7 +13,7 @@ from strict_cbor import Malformed, Pairs, decode, decode_body
 
 MAGIC = bytes.fromhex("64537470")
 HEADER, BODY, SIG = 64, 128, 64
-BIRTH, OPERATIONAL, PENDING = 1, 2, 3
+BIRTH, OPERATIONAL = 1, 2
 ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 SYMBOLOGIES = {1: "qr", 2: "datamatrix", 3: "code128"}
 BIRTH_NEEDS = (1, 2, 3, 6, 7, 8, 9, 48, 49)  # SPEC 5-20
@@ -22,6 +23,10 @@ BANK_KEYS = (9, 32, 34, 48, 49, 50)  # SPEC 6-1
 
 class Unreadable(Exception):
     """Exit status 1."""
+
+
+class NotAuthentic(Exception):
+    """Exit status 3."""
 
 
 # --- regions (section 3) -------------------------------------------------------------------
@@ -49,8 +54,7 @@ class Region:
             return "torn"
         if self.version != 1:
             return "newer"  # SPEC 3-8
-        kinds = (BIRTH,) if self.is_birth else (OPERATIONAL, PENDING)
-        if (self.kind not in kinds or (self.sequence == 0) != self.is_birth
+        if ((self.kind == BIRTH) != self.is_birth or (self.sequence == 0) != self.is_birth
                 or self.flags & ~1 or (sizes is not None and self.sizes != sizes)
                 or self.end > len(self.data)):
             return "torn"  # SPEC 3-6
@@ -78,6 +82,9 @@ class Region:
             raise Unreadable("%s: of newer version %d" % (self.name, self.version))
         if self.state != "whole":
             raise Unreadable("%s: damaged" % self.name)
+        quiet = self.header[7:8] + self.header[44:60] + (b"" if self.flags & 1 else self.salt)
+        if quiet.strip(b"\0"):
+            raise Unreadable("%s: header bytes that are not 0" % self.name)  # SPEC 3-16
         if not self.is_erased(self.end):
             raise Unreadable("%s: bytes behind the end" % self.name)
         if not self.is_birth and not self.is_erased(HEADER, BODY):
@@ -141,19 +148,22 @@ def check_array(value, least, most):
 
 def point_key(point):
     """SPEC 5-12, as scalar_key()."""
-    check_bytes(point, 65, 65)
-    require(point[0] == 4, "point is not uncompressed")
     try:
         return ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
     except ValueError as err:
-        raise Malformed("point is not on the curve") from err
+        raise NotAuthentic("a point is not on the curve") from err
 
 
 def scalar_key(scalar):
-    check_bytes(scalar, 32, 32)
     number = int.from_bytes(scalar, "big")
-    require(1 <= number < ORDER, "scalar is not a private key")
+    if not 1 <= number < ORDER:
+        raise NotAuthentic("a scalar is no private key")
     return ec.derive_private_key(number, ec.SECP256R1())
+
+
+def check_point(point):
+    check_bytes(point, 65, 65)
+    require(point[0] == 4, "point is not uncompressed")
 
 
 def check_barcodes(value):
@@ -185,7 +195,7 @@ def check_device_key(value):
     require(value[0] == 1 and type(value[0]) is int, "curve")  # SPEC 5-1
     require(is_uint(value[1], 2), "where the device key is")  # SPEC 5-6, 5-11
     if value[1] == 0:
-        scalar_key(value[2])
+        check_bytes(value[2], 32, 32)
     else:
         require(is_uint(value[2]), "reference of the device key")
 
@@ -193,13 +203,17 @@ def check_device_key(value):
 def check_certificates(value):
     check_array(value, 1, 4)
     for der in value:
-        check_bytes(der, 1, 2048)  # SPEC 5-9
+        check_bytes(der, 1, 2048)  # SPEC 5-9, 5-12
+        try:
+            x509.load_der_x509_certificate(der)
+        except ValueError as err:
+            raise Malformed("a certificate cannot be parsed") from err
 
 
 def check_provisioning(value):
     check_array(value, 3, 3)
     require(is_uint(value[0], 1) and is_uint(value[1]) and value[1] == 1, "provisioning key")
-    point_key(value[2])
+    check_point(value[2])
 
 
 def check_claim_state(value):
@@ -226,7 +240,7 @@ def check_bundle(value):
     check_array(payload[3], 1, 4)
     for der in payload[3]:
         check_bytes(der, 1, 4096)
-    point_key(payload[4])
+    check_point(payload[4])
 
 
 def bundle_payload(bundle):
@@ -249,7 +263,7 @@ CHECKS = {
     11: check_barcodes,
     12: check_fields,
     32: lambda v: check_secret(v, lambda text: check_text(text, 4, 64)),
-    33: lambda v: check_secret(v, scalar_key),
+    33: lambda v: check_secret(v, lambda scalar: check_bytes(scalar, 32, 32)),
     34: lambda v: check_secret(v, check_barcodes),
     48: check_device_key,
     49: check_certificates,
@@ -275,7 +289,7 @@ def open_items(region, items, root_key):
             raw = gcm.decrypt(bytes(8) + key.to_bytes(4, "big"), sealed, None)
         except InvalidTag as err:
             raise Unreadable("%s: item %d does not open" % (region.name, key)) from err
-        clear[key] = (raw, decode(raw, 1))
+        clear[key] = (raw, decode(raw, 1, key in CHECKS))
     return clear
 
 
@@ -283,13 +297,14 @@ def read_items(region, root_key):
     """Everything of a region: {key: (encoding, value)}, limits checked."""
     try:
         require(region.body_len <= 16384, "body above 16384 bytes")  # SPEC 4-7
-        items = decode_body(region.body)
+        items = decode_body(region.body, CHECKS)
         if region.flags & 1:
             items = open_items(region, items, root_key)
-        known = BIRTH_KEYS if region.is_birth else BANK_KEYS
         for key, (raw, value) in items.items():
+            # SPEC 4-6 and 4-11 for the birth stamp, 6-5 for a bank.
+            may = key in BIRTH_KEYS or key not in CHECKS if region.is_birth else key in BANK_KEYS
+            require(may, "key %d in this region" % key)
             if key in CHECKS:
-                require(key in known, "key %d in this region" % key)  # SPEC 4-11
                 CHECKS[key](value)
             if key == 9:
                 require(len(raw) <= 4096, "bundle above 4096 bytes")  # SPEC 8-5

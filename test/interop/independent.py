@@ -10,20 +10,23 @@ Exit status: 0 authentic, 1 unreadable (damaged, malformed, newer), 3 not authen
 """
 
 import argparse
+import base64
 import datetime
 import hashlib
 import json
 import sys
+import textwrap
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from image_format import (OPERATIONAL, SYMBOLOGIES, Unreadable, bundle_payload, point_key,
-                          read_items, scalar_key, split)
-from trust import (NotAuthentic, binding, check_chain, claims, claims_digest, load_certificate,
-                   point_of, signature_holds)
+from image_format import (OPERATIONAL, SYMBOLOGIES, NotAuthentic, Unreadable, bundle_payload,
+                          point_key, read_items, scalar_key, split)
+from trust import (binding, check_chain, claims, claims_digest, load_certificate, point_of,
+                   signature_holds)
 
 PURPOSES = ("development", "production")
 
@@ -88,7 +91,8 @@ class Stamp:
             if stated is not None and stated[0] != self.items[7][1]:
                 raise NotAuthentic("a certificate is for another purpose")
         stated = binding(leaf)
-        if birth and stated is not None and stated[1] != claims_digest(claims(self.items)):
+        digest = claims_digest(claims(self.items))
+        if stated is not None and stated[1] != digest and (birth or stated[1] is not None):
             raise NotAuthentic("the leaf is bound to other claims")
         _, where, ref = items[48][1]
         if where == 0 and point_of(scalar_key(ref).public_key()) != point_of(leaf.public_key()):
@@ -107,6 +111,8 @@ class Stamp:
             raise NotAuthentic("the bundle is older than the birth stamp's")
 
     def _check_provisioning(self):
+        if 10 in self.items:
+            point_key(self.items[10][1][2])
         if 33 in self.items:
             own = point_of(scalar_key(self.items[33][1][1]).public_key())
             if own != self.items[10][1][2]:
@@ -114,8 +120,6 @@ class Stamp:
 
     def as_json(self):
         """The keys of `stamp show --json --secrets`."""
-        pem = lambda der: load_certificate(der).public_bytes(
-            serialization.Encoding.PEM).decode()
         optional = lambda key: self.items[key][1] if key in self.items else None
         made = datetime.datetime.fromtimestamp(self.items[6][1], datetime.timezone.utc)
         pop, secret_codes = self.get(32), self.get(34)
@@ -133,8 +137,8 @@ class Stamp:
                 "algorithm": "P-256",
                 "public_key": public_pem(load_certificate(self.get(49)[0]).public_key()),
             },
-            "certificates": [pem(der) for der in self.get(49)],
-            "trust_anchors": [pem(der) for der in bundle_payload(self.get(9))[3]],
+            "certificates": [pem_text(der) for der in self.get(49)],
+            "trust_anchors": [pem_text(der) for der in bundle_payload(self.get(9))[3]],
             "proof_of_possession": pop[1] if pop else None,
             "provisioning_key": self._provisioning_json(),
             "barcodes": [{"symbology": SYMBOLOGIES[code[0]], "payload": code[2]}
@@ -154,6 +158,12 @@ class Stamp:
                 serialization.NoEncryption()).decode()
         return {"kind": ("own", "peer")[kind], "algorithm": "P-256",
                 "public_key": public_pem(point_key(point)), "private_key": private}
+
+
+def pem_text(der):
+    """Written out, since nobody has judged what the anchors of a bundle are (SPEC 8-6)."""
+    lines = textwrap.wrap(base64.b64encode(der).decode(), 64)
+    return "\n".join(["-----BEGIN CERTIFICATE-----", *lines, "-----END CERTIFICATE-----", ""])
 
 
 def public_pem(key):
@@ -187,7 +197,8 @@ def verify_file(path, trust, root_key=None, erased=0xFF):
             stamp.verify(trust, datetime.datetime.utcnow())
             return 0, "authentic (%s)" % ("bound" if stamp.bound else "unbound"), stamp
         return 0, "readable", stamp
-    except NotAuthentic as err:
+    except (NotAuthentic, ValueError, UnsupportedAlgorithm, x509.DuplicateExtension) as err:
+        # The others are cryptography's, for what it finds wrong only when it looks closer.
         return 3, str(err), stamp
 
 

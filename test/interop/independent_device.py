@@ -27,11 +27,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from foreign_image import sign
-from image_format import Unreadable, point_key, scalar_key
+from image_format import NotAuthentic, Unreadable, point_key, scalar_key
 from independent import Stamp, load_root_key
 from independent_smp import (CLAIM, GROUP_OS, GROUP_STAMP, INFO, ITEM, MAX_PACKET, POSSESS, PROVE,
                              READ, WRITE, Joiner, Trouble, lines_of, message)
-from strict_cbor import Malformed
 from trust import claims, point_of
 
 FAULTS = ("none", "prove", "provisioning", "swap", "seal", "serial", "crc", "mute")
@@ -99,7 +98,7 @@ class Device:
         self.slow()
         try:
             app = point_key(ask["e"])
-        except Malformed as err:
+        except NotAuthentic as err:
             raise Rc(3) from err
         own = ec.generate_private_key(ec.SECP256R1())
         mine = point_of(own.public_key())

@@ -182,15 +182,17 @@ def write_good(factory, out):
         away = factory.device(serial="FW-0005")
         away.seal(where=(where, ref))
         out.add("device-key-elsewhere-%d" % where, away.write(), 0, shown=away.json())
+    longer = factory.device(serial="FW-0007").seal()
+    longer.items[49].append(der(factory.root.cert))
+    out.add("chain-with-its-anchor", longer.write(), 0, shown=longer.json())
     strange = factory.device(serial="FW-0006")
+    # SPEC 4-6, 4-12
     strange.items.update({20: [1, {"a": -1}], 40: "hidden", 60: True})
     strange.seal()
     strange.items[61] = {1: [[[]]]}
     out.add("unknown-keys", strange.write(), 0, shown=strange.json())
     out.add("unknown-keys-encrypted", strange.write(crypt=True), 0, crypt=True,
             shown=strange.json())
-    # SPEC 3-16
-    out.add("header-not-judged", full.write(reserved=b"\x5a" * 16), 0, shown=full.json())
     small_layout = Layout(birth_size=16384, bank_size=2048)
     out.add("other-geometry", full.write(layout=small_layout), 0, shown=full.json())
 
@@ -211,12 +213,13 @@ def write_banks(factory, out):
         own = dev.operational()
         out.add("operational-identity" + tail, dev.write(crypt=crypt, banks=[None, (3, own)]), 0,
                 crypt=crypt, shown=dev.json(own))
-        odd = {20: "ignored", 40: [1], 50: [0, True], 60: {}}  # SPEC 4-6, 4-12
-        out.add("bank-unknown-keys" + tail, dev.write(crypt=crypt, banks=[(1, odd)]), 0,
-                crypt=crypt, shown=dev.json())
-        dev.bank_kind = 3  # never the current bank (SPEC 3-9, 3-17)
-        out.add("pending-bank" + tail, dev.write(crypt=crypt, banks=[(1, {50: [1, False]})]), 0,
-                crypt=crypt, shown=dev.json())
+        for key in (20, 40, 60):  # SPEC 6-5
+            out.add("bank-unknown-key-%d%s" % (key, tail),
+                    dev.write(crypt=crypt, banks=[(1, {key: 1})]), 1, crypt=crypt)
+        for kind in (0, 3, 255):  # never the current bank (SPEC 3-9, 3-17)
+            dev.bank_kind = kind
+            image = dev.write(crypt=crypt, banks=[(1, {32: [os.urandom(16), "not-yet"]})])
+            out.add("bank-of-kind-%d%s" % (kind, tail), image, 0, crypt=crypt, shown=dev.json())
         dev.bank_kind = 2
 
 

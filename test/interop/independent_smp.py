@@ -30,8 +30,9 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from cryptography.x509.oid import NameOID
 
 from independent import load_anchors
+from image_format import NotAuthentic, point_key
 from strict_cbor import Malformed, decode
-from trust import (NotAuthentic, binding, check_chain, claims_digest, point_of,
+from trust import (binding, check_chain, claims_digest, point_of,
                    signature_holds)
 
 READ, WRITE = 0, 2
@@ -228,10 +229,10 @@ class Claim:
         if not known(provisioning):
             raise NotAuthentic("another provisioning key than the label's")
         signed = self.mine + theirs + self.serial.encode()
-        key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), provisioning)
+        key = point_key(provisioning)
         if not signature_holds(key, answer["s"], b"devstamp claim 1", signed):
             raise NotAuthentic("the provisioning key did not sign this exchange")
-        peer = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), theirs)
+        peer = point_key(theirs)
         keys = HKDF(algorithm=hashes.SHA256(), length=64, salt=hashlib.sha256(signed).digest(),
                     info=b"devstamp claim 1").derive(self.key.exchange(ec.ECDH(), peer))
         self.send_key, self.receive_key = keys[:32], keys[32:]  # SPEC 10-13
@@ -293,7 +294,7 @@ def main():
     except Refused as err:
         print("refused: %s" % err, file=sys.stderr)
         return {10: 4, 11: 3}.get(err.code, 1)
-    except (Trouble, Malformed, KeyError, OSError) as err:
+    except (Trouble, Malformed, KeyError, TypeError, ValueError, OSError) as err:
         print("no good answer: %s" % err, file=sys.stderr)
         return 1
     return 0

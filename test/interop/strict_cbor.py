@@ -47,7 +47,7 @@ class _Reader:
             raise Malformed("not the shortest head before byte %d" % self.pos)
         return major, arg
 
-    def item(self, depth=0):
+    def item(self, depth=0, ordered=True):
         major, arg = self.head()
         if major == 0:
             return arg
@@ -64,8 +64,9 @@ class _Reader:
             if depth + 1 > MAX_DEPTH:
                 raise Malformed("nests deeper than %d" % MAX_DEPTH)
             if major == 4:
-                return [self.item(depth + 1) for _ in range(self._count(arg))]
-            return Pairs((key, self.item(depth + 1)) for key, _ in self.keys(arg, depth))
+                return [self.item(depth + 1, ordered) for _ in range(self._count(arg))]
+            return Pairs((key, self.item(depth + 1, ordered))
+                         for key, _ in self.keys(arg, depth, ordered))
         if major == 7 and arg in (20, 21):
             return arg == 21
         raise Malformed("major type %d, argument %d is not used" % (major, arg))
@@ -76,29 +77,29 @@ class _Reader:
             raise Malformed("counts more elements than there are bytes")
         return arg
 
-    def keys(self, count, depth):
+    def keys(self, count, depth, ordered=True):
         """Yield (key, None) before each value; the caller reads the value in between."""
         last = None
         for _ in range(self._count(count)):
             start = self.pos
-            key = self.item(depth + 1)
+            key = self.item(depth + 1, ordered)
             raw = bytes(self.data[start:self.pos])
-            if last is not None and raw <= last:
+            if ordered and last is not None and raw <= last:
                 raise Malformed("map keys are not in ascending order")
             last = raw
             yield key, None
 
 
-def decode(data, depth=0):
+def decode(data, depth=0, ordered=True):
     """The one item that `data` is; bytes left over are an error. `depth` is where it stands."""
     reader = _Reader(data)
-    value = reader.item(depth)
+    value = reader.item(depth, ordered)
     if reader.pos != len(data):
         raise Malformed("%d bytes behind the item" % (len(data) - reader.pos))
     return value
 
 
-def decode_body(data):
+def decode_body(data, known):
     """A body (SPEC 4-1, 4-5, 4-6): {key: (encoding of the value, value)}."""
     reader = _Reader(data)
     major, count = reader.head()
@@ -109,7 +110,7 @@ def decode_body(data):
         if type(key) is not int or not 1 <= key <= 63:
             raise Malformed("body key %r" % (key,))
         start = reader.pos
-        value = reader.item(1)
+        value = reader.item(1, key in known)  # SPEC 4-12
         items[key] = (bytes(data[start:reader.pos]), value)
     if reader.pos != len(data):
         raise Malformed("%d bytes behind the map" % (len(data) - reader.pos))

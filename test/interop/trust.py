@@ -8,13 +8,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, utils
 from cryptography.x509.oid import ExtensionOID
 
+from image_format import NotAuthentic
 from strict_cbor import head
 
 OWN_OID = "1.2.840.113556.1.8000.2554.37814.16545.17066.18216.35878.28763.12531.52370.1"
-
-
-class NotAuthentic(Exception):
-    """Exit status 3."""
 
 
 # --- what is signed (sections 6, 7, 8) -------------------------------------------------------
@@ -58,10 +55,7 @@ def point_of(key):
 
 
 def load_certificate(der):
-    try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError as err:
-        raise NotAuthentic("a certificate cannot be parsed: %s" % err) from err
+    return x509.load_der_x509_certificate(der)
 
 
 def binding(cert):
@@ -135,6 +129,8 @@ def check_one(cert, now):
 def check_chain(ders, anchors, now):
     """Leaf first up to one of the anchors, which are not in the chain (SPEC 5-9, 7-9)."""
     certs = [load_certificate(der) for der in ders]
+    if len(certs) > 1 and certs[-1] in anchors:
+        certs.pop()
     tops = [a for a in anchors if a.subject == certs[-1].issuer and issued(a, certs[-1])]
     if not tops:
         raise NotAuthentic("the chain does not lead to a trusted certificate")
