@@ -172,8 +172,13 @@ static enum stamp_err match_scalar(const uint8_t *scalar, const uint8_t *point,
 static enum stamp_err match_keys(const struct stamp *s, const uint8_t *point,
                                  struct stamp_error *err)
 {
+    STAMP_PKEY_AUTO *provisioning = NULL;
     enum stamp_err rc = STAMP_OK;
 
+    if (s->has_provisioning_key &&
+        stamp_key_from_point(s->provisioning_point.p, &provisioning, NULL) != STAMP_OK) {
+        return refuse(err, "the provisioning key is not a point of P-256");
+    }
     if (s->has_device_key && s->key_where == STAMP_KEY_HERE) {
         rc = match_scalar(s->key_private.p, point,
                           "the device key is not the certificate's", err);
