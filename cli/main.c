@@ -14,14 +14,14 @@ static const struct verb {
     int (*run)(int argc, char **argv);
     const char *what;
 } verbs[] = {
-    {"claim", cmd_claim, "claim a live device with what is on its label"},
     {"init", cmd_init, "make a workspace: profile, keys, certificates, books"},
-    {"label", cmd_label, "draw a stamp's label"},
     {"make", cmd_make, "make stamps"},
-    {"prove", cmd_prove, "let a live device prove who it is"},
     {"show", cmd_show, "say what a stamp holds"},
     {"verify", cmd_verify, "say whether a stamp is authentic"},
+    {"label", cmd_label, "draw a stamp's label"},
     {"flash", cmd_flash, "put a stamp on a board"},
+    {"prove", cmd_prove, "let a live device prove who it is"},
+    {"claim", cmd_claim, "claim a live device with what is on its label"},
 };
 #define N_VERBS (sizeof verbs / sizeof *verbs)
 

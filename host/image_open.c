@@ -15,12 +15,7 @@ static enum stamp_err damaged(struct stamp_error *err, const char *what, const c
 
 static bool all(const uint8_t *p, size_t len, uint8_t value)
 {
-    for (size_t i = 0; i < len; i++) {
-        if (p[i] != value) {
-            return false;
-        }
-    }
-    return true;
+    return len == 0 || (p[0] == value && memcmp(p, p + 1, len - 1) == 0);
 }
 
 /* The sizes that the header of the birth region gives. */
@@ -235,6 +230,14 @@ static enum stamp_err decode_region(struct stamp_image *img, enum stamp_which wh
                                  region_name[which]);
 }
 
+/* The end of one region at least is erased, unless all are full to the brim. */
+static bool may_erase_to_zero(const struct stamp_image *img)
+{
+    return img->bytes.p[img->birth_size - 1] == 0x00 ||
+           img->bytes.p[img->birth_size + img->bank_size - 1] == 0x00 ||
+           img->bytes.p[img->bytes.len - 1] == 0x00;
+}
+
 static enum stamp_err open_bytes(struct stamp_image *img,
                                  const struct stamp_secret *root_key,
                                  struct stamp_error *err)
@@ -243,7 +246,8 @@ static enum stamp_err open_bytes(struct stamp_image *img,
     enum stamp_err rc = take_apart(img, 0xFF, err);
 
     /* Flash that erases to zero is rare: the first message is the better one. */
-    if (rc != STAMP_OK && take_apart(img, 0x00, &other) == STAMP_OK) {
+    if (rc != STAMP_OK && may_erase_to_zero(img) &&
+        take_apart(img, 0x00, &other) == STAMP_OK) {
         if (err != NULL) {
             stamp_error_clear(err);
         }
