@@ -72,10 +72,10 @@ def check_image(tally, program, entry, root_key):
 
 
 def main():
-    tally, base = Tally(), sys.argv[2]
+    tally, base = Tally(), os.path.abspath(sys.argv[2])
     for folder in ("", "development", "pen"):
         place = os.path.join(base, folder)
-        program = Program(sys.argv[1], place)
+        program = Program(os.path.abspath(sys.argv[1]), place)
         with open(os.path.join(place, "manifest.json"), encoding="utf-8") as file:
             for entry in json.load(file):
                 check_image(tally, program, entry, os.path.join(place, "root.key"))

@@ -87,6 +87,12 @@ def write_bad(factory, out):
     out.add("encrypted-flip-tag", reheader(torn, 0, 40, struct.pack("<I", crc)), 1, crypt=True)
 
 
+    zero = dev.write(layout=Layout(erased=0x00))
+    add("erased-zero-flip", flip(zero, len(zero) - 1))
+    add("erased-zero-and-ff", zero[:birth] + b"\xff" * (2 * bank))
+    add("nothing-but-zero", bytes(len(good)))
+
+
 def write_not_authentic(factory, out):
     """Images that read well and prove nothing (SPEC 6-2, 7-7, 8-4)."""
     add = lambda name, image, **more: out.add(name, image, 3, **more)
@@ -288,7 +294,8 @@ def _bundle_encodings(factory, out):
     root = parts[3]
     payloads = {"trailing": good + b"\0", "key-5": encode({**parts, 5: 1}),
                 "version-0": encode({**parts, 1: 0}), "purpose-2": encode({**parts, 2: 2}),
-                "no-anchor": encode({**parts, 3: []}), "five-anchors": encode({**parts, 3: root * 5}),
+                "no-anchor": encode({**parts, 3: []}),
+                "five-anchors": encode({**parts, 3: root * 5}),
                 "long-head": b"\xb8\x04" + good[1:], "key-twice": b"\xa5\x01\x01" + good[1:],
                 "no-version": encode({k: v for k, v in parts.items() if k != 1})}
     bundles = {name: seal_bundle(factory.owner, raw) for name, raw in payloads.items()}

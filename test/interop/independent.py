@@ -31,13 +31,27 @@ from trust import (binding, check_chain, claims, claims_digest, load_certificate
 PURPOSES = ("development", "production")
 
 
+def whole_regions(image, erased):
+    """The regions, none of them damaged; where `erased` is None, SPEC 2-6."""
+    try:
+        regions = split(image, 0xFF if erased is None else erased)
+        for region in regions:
+            region.check()
+        return regions
+    except Unreadable:
+        if erased is not None:
+            raise
+    try:
+        return whole_regions(image, 0x00)
+    except Unreadable:
+        return whole_regions(image, 0xFF)
+
+
 class Stamp:
     """An image that could be read; verify() then says whether it is authentic."""
 
-    def __init__(self, image, root_key=None, erased=0xFF):
-        self.birth, *banks = split(image, erased)
-        for region in (self.birth, *banks):
-            region.check()
+    def __init__(self, image, root_key=None, erased=None):
+        self.birth, *banks = whole_regions(image, erased)
         self.items = read_items(self.birth, root_key)
         self.banks = [b for b in banks if b.state == "whole"]
         self.bank_items = {b.name: read_items(b, root_key) for b in self.banks}
@@ -185,7 +199,7 @@ def load_root_key(path):
     return data if len(data) == 32 else bytes.fromhex(data.decode().strip())
 
 
-def verify_file(path, trust, root_key=None, erased=0xFF):
+def verify_file(path, trust, root_key=None, erased=None):
     """(exit status, words, Stamp or None); without trust only readability is judged."""
     try:
         with open(path, "rb") as file:
@@ -207,12 +221,12 @@ def main():
     parser.add_argument("image")
     parser.add_argument("--trust", required=True, metavar="PEM")
     parser.add_argument("--root-key", metavar="FILE")
-    parser.add_argument("--erased", default="ff", help="what erased flash holds: ff or 00")
+    parser.add_argument("--erased", choices=("ff", "00"), help="what erased flash holds")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
     root_key = load_root_key(args.root_key) if args.root_key else None
     status, words, stamp = verify_file(args.image, load_anchors(args.trust), root_key,
-                                       int(args.erased, 16))
+                                       int(args.erased, 16) if args.erased else None)
     if args.json and stamp is not None:
         json.dump(stamp.as_json(), sys.stdout, indent=2)
         print()

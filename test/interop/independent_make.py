@@ -193,6 +193,11 @@ def write_good(factory, out):
     out.add("unknown-keys", strange.write(), 0, shown=strange.json())
     out.add("unknown-keys-encrypted", strange.write(crypt=True), 0, crypt=True,
             shown=strange.json())
+    out.add("erased-zero", full.write(layout=Layout(erased=0x00)), 0, shown=full.json())
+    out.add("erased-zero-locked", full.write(layout=Layout(erased=0x00), locked=True), 0,
+            shown=full.json())
+    out.add("erased-zero-bank", full.write(layout=Layout(erased=0x00), banks=[(9, {})]), 0,
+            shown=full.json())
     small_layout = Layout(birth_size=16384, bank_size=2048)
     out.add("other-geometry", full.write(layout=small_layout), 0, shown=full.json())
 

@@ -202,13 +202,16 @@ def prove(port, anchors):
     return claims
 
 
-def dpp_hash(point):
-    """10.1: SHA-256 of the DER SubjectPublicKeyInfo with compressed point."""
-    key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
-    compressed = key.public_bytes(serialization.Encoding.X962,
-                                  serialization.PublicFormat.CompressedPoint)
+def dpp_der(point):
+    """The DER SubjectPublicKeyInfo with compressed point of Wi-Fi Easy Connect."""
     prefix = bytes.fromhex("3039301306072a8648ce3d020106082a8648ce3d030107032200")
-    return hashlib.sha256(prefix + compressed).digest()
+    return prefix + point_key(point).public_bytes(serialization.Encoding.X962,
+                                                  serialization.PublicFormat.CompressedPoint)
+
+
+def dpp_hash(point):
+    """What 10.1 calls the bootstrapping key hash."""
+    return hashlib.sha256(dpp_der(point)).digest()
 
 
 class Claim:
