@@ -4,7 +4,7 @@
 enum stamp_err stamp_check_binding(const struct stamp_device *dev)
 {
     bool bound;
-    enum stamp_err rc = stampi_judge(dev, NULL, &bound);
+    enum stamp_err rc = stampi_judge(dev, NULL, 0, &bound);
 
     return rc == STAMP_OK && !bound ? STAMP_E_MISSING : rc;
 }
@@ -25,8 +25,6 @@ static enum stamp_err check_place(const struct stamp_device *dev)
     }
 }
 
-#define BIT(key) (1u << (key) % 32)
-
 enum stamp_err stamp_birth_write(struct stamp_device *dev, const void *in, size_t in_len)
 {
     struct stampi_view view;
@@ -35,22 +33,15 @@ enum stamp_err stamp_birth_write(struct stamp_device *dev, const void *in, size_
         .kind = STAMP_KIND_BIRTH,
         .from = &view.dev,
         .from_which = STAMP_BIRTH,
-        .may = {UINT32_MAX, ~BIT(STAMP_CLAIM_STATE)},
-        /* SPEC 5-20 */
-        .must = {BIT(STAMP_SERIAL) | BIT(STAMP_COMPANY) | BIT(STAMP_PRODUCT) |
-                     BIT(STAMP_MADE_AT) | BIT(STAMP_PURPOSE) | BIT(STAMP_OWNER_KEY_HASH) |
-                     BIT(STAMP_TRUST_BUNDLE),
-                 BIT(STAMP_DEVICE_KEY) | BIT(STAMP_CERTIFICATES)},
+        .in = in,
+        .in_len = in_len,
     };
     bool bound;
     enum stamp_err rc = check_place(dev);
 
     stampi_view_init(&view, dev->port, in, in_len);
     if (rc == STAMP_OK) {
-        rc = stampi_check_map(in, in_len);
-    }
-    if (rc == STAMP_OK) {
-        rc = stampi_judge(&view.dev, NULL, &bound);
+        rc = stampi_judge(&view.dev, NULL, 0, &bound);
     }
     if (rc == STAMP_OK) {
         rc = stampi_region_write(dev, &job);

@@ -26,4 +26,10 @@ enum stamp_err stampi_parse_certificate(mbedtls_x509_crt *list, struct stamp_sli
 /** The leaf certifies this key, and this serial where it names one. */
 bool stampi_certifies(mbedtls_x509_crt *leaf, const struct stampi_identity *who);
 
+/** Parse the anchors of the owner's bundle: `offered`, or where it is NULL the one that
+ * is held. */
+enum stamp_err stampi_take_anchors(const struct stamp_device *dev,
+                                   const struct stamp_slice *offered, uint8_t purpose,
+                                   mbedtls_x509_crt *anchors);
+
 #endif

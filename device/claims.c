@@ -45,16 +45,12 @@ static enum stamp_err put_claim(const struct stamp_device *dev, uint32_t key,
     uint8_t hash[STAMPI_HASH_SIZE];
     struct stamp_slice v;
     enum stamp_err rc = stampi_find(dev, STAMP_BIRTH, key, &v);
-    size_t len;
 
     if (rc == STAMP_OK) {
         put_head(s, STAMP_CBOR_UINT, key);
         if (key >= STAMP_KEY_SECRET_FIRST) {
             put_head(s, STAMP_CBOR_BYTES, sizeof hash);
-            if (psa_hash_compute(PSA_ALG_SHA_256, v.p, v.len, hash, sizeof hash, &len) !=
-                PSA_SUCCESS) {
-                rc = STAMP_E_CRYPTO;
-            }
+            rc = stampi_sha256(v.p, v.len, hash);
             v.p = hash;
             v.len = sizeof hash;
         }

@@ -39,13 +39,13 @@ struct stamp_device {
  *
  * @param dev   filled in every case, so that a stamp can be written after STAMP_E_BLANK
  * and STAMP_E_CORRUPT; after other errors only to be opened again
- * @param port  borrowed as long as `dev` is used
+ * @param port  borrowed as long as `dev` is used; its geometry is as core/flash.h says,
+ * which test/unit/port_conformance checks and this function does not
  * @retval STAMP_OK         there is a stamp
  * @retval STAMP_E_BLANK    no stamp yet; stamp_birth_write() may be called
  * @retval STAMP_E_CORRUPT  the birth region is torn; unless locked, stamp_birth_write()
  * may be called
  * @retval STAMP_E_VERSION  the birth region is of a newer format
- * @retval STAMP_E_RANGE    the port's geometry breaks a rule of core/flash.h
  * @retval STAMP_E_FLASH    the port failed to read or to lock
  * @retval STAMP_E_CRYPTO   a bank could not be checked: no root key or another one, no
  * birth key, or the crypto library failed Changes no flash. SPEC 3-9, 3-10.
@@ -218,20 +218,14 @@ struct stamp_change {
 STAMP_MUST_USE enum stamp_err
 stamp_bank_update(struct stamp_device *dev, const struct stamp_change *changes, size_t n);
 
-/** A new operational identity, each a CBOR encoding as in SPEC 4-10; borrowed. */
-struct stamp_rotation {
-    struct stamp_slice key;          /* item 48 */
-    struct stamp_slice certificates; /* item 49 */
-    struct stamp_slice bundle;       /* item 9; p == NULL keeps the one that is held */
-    struct stamp_slice pop;          /* item 32; p == NULL keeps what is held */
-};
-
 /**
- * Replace the operational identity, after checking that
+ * Replace the operational identity: as stamp_bank_update(), with the new device key (item
+ * 48) and its certificates (item 49), maybe a trust bundle (item 9), and whatever else is
+ * to change; but only after checking that
  * - the trust bundle is the owner's, of the birth stamp's purpose, and not older (SPEC
  * 8-4),
  * - the chain leads to an anchor of that bundle,
- * - the leaf certifies `key`, its serialNumber (where it has one) is this device's, its
+ * - the leaf certifies the key, its serialNumber (where it has one) is this device's, its
  * digest (where it binds) is this stamp's, and no certificate is for another purpose
  * (SPEC 7-7).
  *
@@ -245,6 +239,6 @@ struct stamp_rotation {
  * Validity dates are checked where the crypto library has a clock.
  */
 STAMP_MUST_USE enum stamp_err stamp_rotate(struct stamp_device *dev,
-                                           const struct stamp_rotation *rotation);
+                                           const struct stamp_change *changes, size_t n);
 
 #endif

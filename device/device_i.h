@@ -36,18 +36,15 @@ void stampi_view_init(struct stampi_view *view, const struct stamp_port *port,
 enum stamp_err stampi_rest_key(const struct stamp_port *port, const uint8_t header[32],
                                psa_key_usage_t usage, psa_key_id_t *id);
 
-/** AES-256-GCM; the last byte of the nonce is `key`. `out` takes in_len + 16 bytes; it
- * may be `in`, or overlap it when it begins 8 bytes or more before. */
-enum stamp_err stampi_seal(psa_key_id_t id, uint32_t key, const uint8_t *in,
-                           size_t in_len, uint8_t *out);
-
-/** `in_len` is at least 16; `out` takes in_len - 16 bytes; it may overlap `in` when it
- * begins 8 bytes or more before. */
-enum stamp_err stampi_open(psa_key_id_t id, uint32_t key, const uint8_t *in,
-                           size_t in_len, uint8_t *out);
+/** AES-256-GCM with a nonce of zeroes that ends in `key`, and no additional data. Opening
+ * takes at least 16 bytes. `out` gets 16 bytes more than `in`, or when opening fewer; it
+ * may overlap `in` when it begins 8 bytes or more before, and for sealing may be `in`. */
+enum stamp_err stampi_crypt(psa_key_id_t id, uint32_t key, bool open, const uint8_t *in,
+                            size_t in_len, uint8_t *out);
 
 /* ---- keys and signatures (key.c, sign.c) ---- */
 
+/** Fill `*attr`, whatever it was. */
 void stampi_attributes(psa_key_attributes_t *attr, psa_key_type_t type,
                        psa_key_usage_t usage, psa_algorithm_t alg);
 
@@ -58,6 +55,9 @@ enum stamp_err stampi_import(psa_key_type_t type, psa_key_usage_t usage,
 /** The key that the encoding of item 48 (or of another, [salt, scalar]) names. */
 enum stamp_err stampi_key_parse(const struct stamp_port *port, uint32_t key,
                                 struct stamp_slice value, psa_key_id_t *id);
+
+/** SHA-256 at once. */
+enum stamp_err stampi_sha256(const void *p, size_t len, uint8_t hash[STAMPI_HASH_SIZE]);
 
 /** Hash on; an error sticks. */
 void stampi_hash(psa_hash_operation_t *op, const void *p, size_t len);
@@ -79,11 +79,11 @@ struct stampi_job {
     uint8_t kind;
     uint32_t seq;
     psa_key_id_t signer; /* banks: the birth key */
-    uint32_t may[2];     /* keys that may be there, one bit each: [key / 32] */
-    uint32_t must[2];    /* keys that must be there */
 
     const struct stamp_device *from; /* NULL: nothing but the changes */
     enum stamp_which from_which;
+    const uint8_t *in; /* where that is a view: the whole encoding, to be used up */
+    size_t in_len;
     const struct stamp_change *changes;
     size_t n_changes;
 };
@@ -97,8 +97,9 @@ enum stamp_err stampi_region_write(struct stamp_device *dev,
 enum stamp_err stampi_program(const struct stamp_flash *flash, uint32_t off,
                               const void *p, size_t len);
 
-/** The bytes are one map as SPEC 4 wants it; what its values are is not looked at. */
-enum stamp_err stampi_check_map(const void *in, size_t in_len);
+/** The change of an item, or NULL. */
+const struct stamp_slice *stampi_change(const struct stamp_change *changes, size_t n,
+                                        uint32_t key);
 
 /* ---- banks (open.c) ---- */
 
@@ -111,11 +112,11 @@ void stampi_pick_newest(struct stamp_part *part);
  * Does an identity belong to this device and its owner (SPEC 7-7, 8-4)?
  *
  * @param dev       a whole birth stamp, in flash or a view
- * @param rotation  a new identity; NULL: the birth stamp's own
- * @param bound     whether the leaf carries a digest
+ * @param changes  a new identity; `n` 0: the birth stamp's own
+ * @param bound    whether the leaf carries a digest
  * @retval as stamp_rotate()
  */
 enum stamp_err stampi_judge(const struct stamp_device *dev,
-                            const struct stamp_rotation *rotation, bool *bound);
+                            const struct stamp_change *changes, size_t n, bool *bound);
 
 #endif

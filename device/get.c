@@ -26,7 +26,7 @@ static enum stamp_err open_record(const struct stamp_device *dev,
         rc = stampi_rest_key(dev->port, header, PSA_KEY_USAGE_DECRYPT, &id);
     }
     if (rc == STAMP_OK) {
-        rc = stampi_open(id, key, v->p, v->len, dev->port->work);
+        rc = stampi_crypt(id, key, true, v->p, v->len, dev->port->work);
         (void)psa_destroy_key(id);
         v->p = dev->port->work;
         v->len -= STAMPI_TAG_SIZE;

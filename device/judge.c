@@ -6,20 +6,6 @@
 
 #include "device/chain_i.h"
 
-/* The hash of the owner's key: pinned in the firmware, else the birth stamp's. */
-static enum stamp_err owner_hash(const struct stamp_device *dev,
-                                 uint8_t hash[STAMPI_HASH_SIZE])
-{
-    size_t len;
-
-    if (dev->port->owner_key_hash != NULL) {
-        memcpy(hash, dev->port->owner_key_hash, STAMPI_HASH_SIZE);
-        return STAMP_OK;
-    }
-    return stamp_get_string(dev, STAMP_BIRTH, STAMP_OWNER_KEY_HASH, hash,
-                            STAMPI_HASH_SIZE, &len);
-}
-
 /* All of `who` but the point. `serial` takes STAMP_MAX_TEXT bytes. */
 static enum stamp_err identify(const struct stamp_device *dev,
                                struct stampi_identity *who, uint8_t *serial)
@@ -35,27 +21,6 @@ static enum stamp_err identify(const struct stamp_device *dev,
         who->purpose = purpose; /* small enough to be its own encoding */
     }
     return rc == STAMP_OK ? stamp_claims_digest(dev, who->digest) : rc;
-}
-
-/* SPEC 8-4. Uses no work buffer: the bundle may lie there. */
-static enum stamp_err check_bundle(const struct stamp_bundle *b,
-                                   const uint8_t owner[STAMPI_HASH_SIZE], uint8_t purpose)
-{
-    uint8_t hash[STAMPI_HASH_SIZE];
-    size_t len;
-
-    if (psa_hash_compute(PSA_ALG_SHA_256, b->owner.p, b->owner.len, hash, sizeof hash,
-                         &len) != PSA_SUCCESS) {
-        return STAMP_E_CRYPTO;
-    }
-    if (memcmp(hash, owner, sizeof hash) != 0) {
-        return STAMP_E_AUTH;
-    }
-    if (b->purpose != purpose) {
-        return STAMP_E_PURPOSE;
-    }
-    return stamp_verify_point(b->owner.p, STAMP_LABEL_BUNDLE, b->payload.p,
-                              b->payload.len, b->signature.p);
 }
 
 static enum stamp_err key_point(const struct stamp_device *dev,
@@ -75,40 +40,6 @@ static enum stamp_err key_point(const struct stamp_device *dev,
     stamp_key_unload(id);
     return rc;
 }
-/* Take the anchors of the owner's bundle: the one that is offered, or the one held. */
-static enum stamp_err take_anchors(const struct stamp_device *dev,
-                                   const struct stamp_slice *offered, uint8_t purpose,
-                                   mbedtls_x509_crt *anchors)
-{
-    uint8_t owner[STAMPI_HASH_SIZE];
-    struct stamp_bundle b;
-    struct stamp_slice v;
-    uint32_t version = 0;
-    enum stamp_err rc = owner_hash(dev, owner);
-
-    if (rc == STAMP_OK) {
-        rc = stampi_find(dev, STAMP_NEWEST, STAMP_TRUST_BUNDLE, &v);
-    }
-    if (rc == STAMP_OK) {
-        rc = stamp_bundle_decode(&b, v.p, v.len);
-        version = b.version;
-    }
-    if (rc == STAMP_OK && offered != NULL) {
-        rc = stamp_bundle_decode(&b, offered->p, offered->len);
-    }
-    if (rc == STAMP_OK) {
-        rc = check_bundle(&b, owner, purpose);
-    }
-    if (rc == STAMP_OK && b.version < version) {
-        rc = STAMP_E_ROLLBACK;
-    }
-    for (uint8_t i = 0; rc == STAMP_OK && i < b.n_anchors; i++) {
-        rc = stampi_parse_certificate(anchors, b.anchors[i], NULL);
-    }
-    stampi_done(dev);
-    return rc;
-}
-
 static enum stamp_err take_chain(struct stamp_slice certificates,
                                  struct stampi_identity *who, mbedtls_x509_crt *chain)
 {
@@ -143,10 +74,11 @@ static enum stamp_err follow(mbedtls_x509_crt *chain, mbedtls_x509_crt *anchors)
 }
 
 enum stamp_err stampi_judge(const struct stamp_device *dev,
-                            const struct stamp_rotation *rotation, bool *bound)
+                            const struct stamp_change *changes, size_t n, bool *bound)
 {
     uint8_t serial[STAMP_MAX_TEXT];
     struct stampi_identity who = {.leaf = true};
+    const struct stamp_slice *chosen;
     struct stamp_slice v;
     mbedtls_x509_crt chain;
     mbedtls_x509_crt anchors;
@@ -156,16 +88,15 @@ enum stamp_err stampi_judge(const struct stamp_device *dev,
     mbedtls_x509_crt_init(&anchors);
     rc = identify(dev, &who, serial);
     if (rc == STAMP_OK) {
-        rc = key_point(dev, rotation != NULL ? &rotation->key : NULL, who.point);
+        rc = key_point(dev, stampi_change(changes, n, STAMP_DEVICE_KEY), who.point);
     }
     if (rc == STAMP_OK) {
-        rc = take_anchors(
-            dev,
-            rotation != NULL && rotation->bundle.p != NULL ? &rotation->bundle : NULL,
-            who.purpose, &anchors);
+        chosen = stampi_change(changes, n, STAMP_TRUST_BUNDLE);
+        rc = stampi_take_anchors(dev, chosen, who.purpose, &anchors);
     }
-    if (rc == STAMP_OK && rotation != NULL) {
-        v = rotation->certificates;
+    chosen = stampi_change(changes, n, STAMP_CERTIFICATES);
+    if (rc == STAMP_OK && chosen != NULL) {
+        v = *chosen;
     } else if (rc == STAMP_OK) {
         rc = stampi_find(dev, STAMP_BIRTH, STAMP_CERTIFICATES, &v);
     }
@@ -183,36 +114,4 @@ enum stamp_err stampi_judge(const struct stamp_device *dev,
     mbedtls_x509_crt_free(&anchors);
     *bound = who.bound;
     return rc;
-}
-
-static void add(struct stamp_change *changes, size_t *n, uint32_t key,
-                struct stamp_slice value)
-{
-    if (value.p != NULL) {
-        changes[*n].key = key;
-        changes[*n].value = value;
-        ++*n;
-    }
-}
-
-enum stamp_err stamp_rotate(struct stamp_device *dev,
-                            const struct stamp_rotation *rotation)
-{
-    struct stamp_change changes[4];
-    bool bound;
-    enum stamp_err rc;
-    size_t n = 0;
-
-    if (dev->part.region[STAMP_BIRTH].state != STAMP_REGION_WHOLE) {
-        return STAMP_E_BLANK;
-    }
-    rc = stampi_judge(dev, rotation, &bound);
-    if (rc != STAMP_OK) {
-        return rc;
-    }
-    add(changes, &n, STAMP_TRUST_BUNDLE, rotation->bundle);
-    add(changes, &n, STAMP_POP, rotation->pop);
-    add(changes, &n, STAMP_DEVICE_KEY, rotation->key);
-    add(changes, &n, STAMP_CERTIFICATES, rotation->certificates);
-    return stamp_bank_update(dev, changes, n);
 }

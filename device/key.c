@@ -6,6 +6,7 @@
 void stampi_attributes(psa_key_attributes_t *attr, psa_key_type_t type,
                        psa_key_usage_t usage, psa_algorithm_t alg)
 {
+    *attr = psa_key_attributes_init();
     psa_set_key_type(attr, type);
     psa_set_key_usage_flags(attr, usage);
     psa_set_key_algorithm(attr, alg);
@@ -15,7 +16,7 @@ enum stamp_err stampi_import(psa_key_type_t type, psa_key_usage_t usage,
                              psa_algorithm_t alg, const uint8_t *data, size_t len,
                              psa_key_id_t *id)
 {
-    psa_key_attributes_t attr = PSA_KEY_ATTRIBUTES_INIT;
+    psa_key_attributes_t attr;
 
     stampi_attributes(&attr, type, usage, alg);
     return psa_import_key(&attr, data, len, id) == PSA_SUCCESS ? STAMP_OK
@@ -31,8 +32,7 @@ enum stamp_err stampi_key_parse(const struct stamp_port *port, uint32_t key,
     bool device = key == STAMP_DEVICE_KEY;
     size_t at = device ? sizeof here : 4 + STAMP_SALT_SIZE;
     const uint8_t *p = value.p;
-    struct stamp_cbor c;
-    uint32_t ref;
+    struct stamp_cbor_head ref;
 
     *id = PSA_KEY_ID_NULL;
     if (value.len == at + STAMP_SCALAR_SIZE &&
@@ -46,19 +46,17 @@ enum stamp_err stampi_key_parse(const struct stamp_port *port, uint32_t key,
                              id);
     }
     if (!device || value.len < 4 || memcmp(p, here, 2) != 0 || p[2] == STAMP_KEY_HERE ||
-        p[2] > STAMP_KEY_ELEMENT) {
-        return STAMP_E_FORMAT;
-    }
-    stamp_cbor_init(&c, p + 3, value.len - 3);
-    ref = stamp_cbor_expect(&c, STAMP_CBOR_UINT);
-    if (c.err != STAMP_OK || c.left != 0) {
+        p[2] > STAMP_KEY_ELEMENT ||
+        stamp_cbor_head(p + 3, value.len - 3, &ref) != STAMP_OK ||
+        ref.type != STAMP_CBOR_UINT || ref.size != value.len - 3) {
         return STAMP_E_FORMAT;
     }
     if (p[2] == STAMP_KEY_ELEMENT &&
-        (port->element_key == NULL || port->element_key(port->ctx, ref, &ref) != 0)) {
+        (port->element_key == NULL ||
+         port->element_key(port->ctx, ref.arg, &ref.arg) != 0)) {
         return STAMP_E_CRYPTO;
     }
-    *id = ref;
+    *id = ref.arg;
     return STAMP_OK;
 }
 

@@ -20,25 +20,6 @@ void stampi_pick_newest(struct stamp_part *part)
     }
 }
 
-/* Without a division, for which some cores need a routine of 250 bytes. */
-static bool is_multiple(uint32_t size, uint32_t of)
-{
-    while (size >= of) {
-        size -= of;
-    }
-    return size == 0;
-}
-
-static bool geometry_ok(const struct stamp_flash *f)
-{
-    uint32_t unit = f->program_size;
-
-    return unit >= 1 && unit <= STAMP_HEADER_SIZE && (unit & (unit - 1)) == 0 &&
-           f->erase_size >= unit && (f->erase_size & (unit - 1)) == 0 &&
-           is_multiple(f->birth_size, f->erase_size) &&
-           is_multiple(f->bank_size, f->erase_size);
-}
-
 /* SPEC 6-2. STAMP_E_AUTH: not this device's. */
 static enum stamp_err check_bank(const struct stamp_part *part,
                                  const struct stamp_region *r, psa_key_id_t birth)
@@ -103,9 +84,6 @@ enum stamp_err stamp_device_open(struct stamp_device *dev, const struct stamp_po
     enum stamp_err rc;
 
     *dev = (struct stamp_device){.port = port, .part = {.flash = &port->flash}};
-    if (!geometry_ok(&port->flash)) {
-        return STAMP_E_RANGE;
-    }
     rc = stamp_part_open(&dev->part, &port->flash);
     if (rc == STAMP_E_FLASH) {
         return rc;

@@ -15,7 +15,7 @@ static psa_status_t derive(psa_key_id_t root, const uint8_t header[32],
                            psa_key_usage_t usage, psa_key_id_t *id)
 {
     psa_key_derivation_operation_t kdf = PSA_KEY_DERIVATION_OPERATION_INIT;
-    psa_key_attributes_t attr = PSA_KEY_ATTRIBUTES_INIT;
+    psa_key_attributes_t attr;
     uint8_t info[sizeof STAMP_LABEL_REST - 1 + INFO_HEADER];
     psa_status_t status;
 
@@ -56,26 +56,16 @@ enum stamp_err stampi_rest_key(const struct stamp_port *port, const uint8_t head
     return status == PSA_SUCCESS ? STAMP_OK : STAMP_E_CRYPTO;
 }
 
-enum stamp_err stampi_seal(psa_key_id_t id, uint32_t key, const uint8_t *in,
-                           size_t in_len, uint8_t *out)
+enum stamp_err stampi_crypt(psa_key_id_t id, uint32_t key, bool open, const uint8_t *in,
+                            size_t in_len, uint8_t *out)
 {
-    uint8_t nonce[NONCE_SIZE] = {[NONCE_SIZE - 1] = (uint8_t)key};
-    size_t len;
+    uint8_t nonce[NONCE_SIZE] = {0};
+    size_t out_len = open ? in_len - STAMPI_TAG_SIZE : in_len + STAMPI_TAG_SIZE;
 
-    return psa_aead_encrypt(id, PSA_ALG_GCM, nonce, sizeof nonce, NULL, 0, in, in_len,
-                            out, in_len + STAMPI_TAG_SIZE, &len) == PSA_SUCCESS
-               ? STAMP_OK
-               : STAMP_E_CRYPTO;
-}
-
-enum stamp_err stampi_open(psa_key_id_t id, uint32_t key, const uint8_t *in,
-                           size_t in_len, uint8_t *out)
-{
-    uint8_t nonce[NONCE_SIZE] = {[NONCE_SIZE - 1] = (uint8_t)key};
-    size_t len;
-
-    return psa_aead_decrypt(id, PSA_ALG_GCM, nonce, sizeof nonce, NULL, 0, in, in_len,
-                            out, in_len - STAMPI_TAG_SIZE, &len) == PSA_SUCCESS
+    nonce[NONCE_SIZE - 1] = (uint8_t)key; /* at most STAMP_KEY_LAST */
+    return (open ? psa_aead_decrypt
+                 : psa_aead_encrypt)(id, PSA_ALG_GCM, nonce, sizeof nonce, NULL, 0, in,
+                                     in_len, out, out_len, &out_len) == PSA_SUCCESS
                ? STAMP_OK
                : STAMP_E_CRYPTO;
 }

@@ -3,6 +3,16 @@
 
 #define ES256 PSA_ALG_ECDSA(PSA_ALG_SHA_256)
 
+enum stamp_err stampi_sha256(const void *p, size_t len, uint8_t hash[STAMPI_HASH_SIZE])
+{
+    size_t hash_len;
+
+    return psa_hash_compute(PSA_ALG_SHA_256, p, len, hash, STAMPI_HASH_SIZE, &hash_len) ==
+                   PSA_SUCCESS
+               ? STAMP_OK
+               : STAMP_E_CRYPTO;
+}
+
 void stampi_hash(psa_hash_operation_t *op, const void *p, size_t len)
 {
     (void)psa_hash_update(op, p, len); /* psa_hash_finish() tells */

@@ -19,6 +19,7 @@ struct writer {
     uint32_t fill;
     uint32_t count;   /* of items */
     uint32_t seen[2]; /* which */
+    size_t extra;     /* bytes that encryption adds */
     enum stamp_err err;
     uint8_t unit[STAMP_HEADER_SIZE]; /* a multiple of every program size */
 };
@@ -69,15 +70,32 @@ static void put_head(struct writer *w, enum stamp_cbor_type type, uint32_t arg)
     put(w, head, stamp_cbor_encode_head(head, type, arg));
 }
 
-/* The value that an item will have. */
+const struct stamp_slice *stampi_change(const struct stamp_change *changes, size_t n,
+                                        uint32_t key)
+{
+    for (; n > 0; n--, changes++) {
+        if (changes->key == key) {
+            return &changes->value;
+        }
+    }
+    return NULL;
+}
+
+/* The value that an item will have. A new one must be one whole CBOR item. */
 static enum stamp_err job_value(const struct stampi_job *job, uint32_t key,
                                 struct stamp_slice *v)
 {
-    for (size_t i = 0; i < job->n_changes; i++) {
-        if (job->changes[i].key == key) {
-            *v = job->changes[i].value;
-            return v->p != NULL ? STAMP_OK : STAMP_E_MISSING;
+    const struct stamp_slice *change = stampi_change(job->changes, job->n_changes, key);
+    struct stamp_cbor c;
+
+    if (change != NULL) {
+        *v = *change;
+        if (v->p == NULL) {
+            return STAMP_E_MISSING;
         }
+        stamp_cbor_init(&c, v->p, v->len);
+        (void)stamp_cbor_skip(&c);
+        return c.left == 0 ? c.err : STAMP_E_FORMAT;
     }
     return job->from != NULL ? stampi_find(job->from, job->from_which, key, v)
                              : STAMP_E_MISSING;
@@ -95,11 +113,13 @@ static enum stamp_err put_item(struct writer *w, const struct stamp_port *port,
             return STAMP_E_SPACE;
         }
         if (w->flash != NULL) {
-            rc = stampi_seal(rest, key, v.p, v.len, port->work);
+            rc = stampi_crypt(rest, key, false, v.p, v.len, port->work);
         }
+        w->extra -= w->len + v.len;
         v.p = port->work;
         v.len += STAMPI_TAG_SIZE;
         put_head(w, STAMP_CBOR_BYTES, (uint32_t)v.len);
+        w->extra += w->len + v.len;
     }
     put(w, v.p, v.len);
     return rc;
@@ -126,17 +146,37 @@ static enum stamp_err put_items(struct writer *w, const struct stamp_device *dev
     return rc;
 }
 
-/* Are the items that were counted those that the region may and must hold? */
-static enum stamp_err check_seen(const struct writer *w, const struct stampi_job *job)
-{
-    uint32_t pair = w->seen[1] >> STAMP_DEVICE_KEY % 32 & 3u;
+#define BIT(key) (1u << (key) % 32)
 
-    if ((w->seen[0] & ~job->may[0]) != 0 || (w->seen[1] & ~job->may[1]) != 0 ||
-        pair == 1 || pair == 2) { /* key and certificates go together */
+/* Are the items that were counted those that the region holds? SPEC 5-20, 6-1. */
+static enum stamp_err check_items(const struct writer *w, const struct stampi_job *job)
+{
+    const uint32_t pair = BIT(STAMP_DEVICE_KEY) | BIT(STAMP_CERTIFICATES);
+    const uint32_t must = BIT(STAMP_SERIAL) | BIT(STAMP_COMPANY) | BIT(STAMP_PRODUCT) |
+                          BIT(STAMP_MADE_AT) | BIT(STAMP_PURPOSE) |
+                          BIT(STAMP_OWNER_KEY_HASH) | BIT(STAMP_TRUST_BUNDLE);
+    const uint32_t bank =
+        pair | BIT(STAMP_POP) | BIT(STAMP_SECRET_BARCODES) | BIT(STAMP_CLAIM_STATE);
+    uint8_t head[STAMP_CBOR_HEAD_MAX];
+    uint32_t low = w->seen[0];
+    uint32_t high = w->seen[1];
+
+    /* something was left over, or was not in its place */
+    if (job->in != NULL &&
+        (w->len - w->extra != job->in_len ||
+         memcmp(job->in, head, stamp_cbor_encode_head(head, STAMP_CBOR_MAP, w->count)) !=
+             0)) {
         return STAMP_E_FORMAT;
     }
-    return (job->must[0] & ~w->seen[0]) != 0 || (job->must[1] & ~w->seen[1]) != 0
-               ? STAMP_E_MISSING
+    if (job->which == STAMP_BIRTH) {
+        if ((must & ~low) != 0 || (pair & ~high) != 0) {
+            return STAMP_E_MISSING;
+        }
+        return (high & BIT(STAMP_CLAIM_STATE)) != 0 ? STAMP_E_FORMAT : STAMP_OK;
+    }
+    return (low & ~BIT(STAMP_TRUST_BUNDLE)) != 0 || (high & ~bank) != 0 ||
+                   ((high & pair) != 0 && (pair & ~high) != 0)
+               ? STAMP_E_FORMAT
                : STAMP_OK;
 }
 
@@ -150,39 +190,39 @@ static enum stamp_err erase(const struct stamp_flash *flash, const struct stamp_
     return STAMP_OK;
 }
 
-static enum stamp_err write_region(const struct stamp_device *dev,
+static enum stamp_err write_region(struct writer *w, const struct stamp_device *dev,
                                    const struct stampi_job *job, struct stamp_header *h,
-                                   uint32_t count, psa_key_id_t rest)
+                                   psa_key_id_t rest)
 {
     const struct stamp_region *r = &dev->part.region[job->which];
     uint8_t raw[STAMP_HEADER_SIZE]; /* the signature, then the header */
-    struct writer w;
+    uint32_t count = w->count;
     enum stamp_err rc;
 
-    memset(&w, 0, sizeof w);
-    w.flash = dev->part.flash;
-    w.off = r->off + STAMP_BODY_OFFSET;
-    w.err = erase(w.flash, r);
+    memset(w, 0, sizeof *w);
+    w->flash = dev->part.flash;
+    w->off = r->off + STAMP_BODY_OFFSET;
+    w->err = erase(w->flash, r);
     stamp_header_encode(h, raw);
-    stampi_sig_begin(&w.hash, STAMP_LABEL_BANK, STAMP_SIGNED_SIZE + h->body_len);
-    stampi_hash(&w.hash, raw, STAMP_SIGNED_SIZE);
-    put_head(&w, STAMP_CBOR_MAP, count);
-    rc = put_items(&w, dev, job, rest);
+    stampi_sig_begin(&w->hash, STAMP_LABEL_BANK, STAMP_SIGNED_SIZE + h->body_len);
+    stampi_hash(&w->hash, raw, STAMP_SIGNED_SIZE);
+    put_head(w, STAMP_CBOR_MAP, count);
+    rc = put_items(w, dev, job, rest);
     if (rc == STAMP_OK && job->signer != PSA_KEY_ID_NULL) {
-        rc = stampi_sig_sign(&w.hash, job->signer, raw);
-        put(&w, raw, STAMP_SIGNATURE_SIZE);
+        rc = stampi_sig_sign(&w->hash, job->signer, raw);
+        put(w, raw, STAMP_SIGNATURE_SIZE);
     }
-    (void)psa_hash_abort(&w.hash);
-    flush(&w);
+    (void)psa_hash_abort(&w->hash);
+    flush(w);
     if (rc == STAMP_OK) {
-        rc = w.err;
+        rc = w->err;
     }
     if (rc == STAMP_OK) {
-        h->body_crc = w.crc;
+        h->body_crc = w->crc;
         stamp_header_encode(h, raw);
-        rc = stampi_program(w.flash, r->off, raw, sizeof raw);
+        rc = stampi_program(w->flash, r->off, raw, sizeof raw);
     }
-    mbedtls_platform_zeroize(w.unit, sizeof w.unit);
+    mbedtls_platform_zeroize(w->unit, sizeof w->unit);
     return rc;
 }
 
@@ -222,12 +262,12 @@ enum stamp_err stampi_region_write(struct stamp_device *dev, const struct stampi
         .birth_size = dev->part.flash->birth_size,
         .bank_size = dev->part.flash->bank_size,
     };
-    struct writer counter;
+    struct writer w;
     psa_key_id_t rest = PSA_KEY_ID_NULL;
     uint32_t room = r->size - STAMP_BODY_OFFSET;
     enum stamp_err rc = STAMP_OK;
 
-    memset(&counter, 0, sizeof counter);
+    memset(&w, 0, sizeof w);
     if (job->which != STAMP_BIRTH) {
         room -= STAMP_SIGNATURE_SIZE;
     }
@@ -235,42 +275,23 @@ enum stamp_err stampi_region_write(struct stamp_device *dev, const struct stampi
         rc = begin_rest(dev->port, &h, &rest);
     }
     if (rc == STAMP_OK) {
-        rc = put_items(&counter, dev, job, rest);
+        rc = put_items(&w, dev, job, rest);
     }
+    put_head(&w, STAMP_CBOR_MAP, w.count);
     if (rc == STAMP_OK) {
-        rc = check_seen(&counter, job);
+        rc = check_items(&w, job);
     }
-    put_head(&counter, STAMP_CBOR_MAP, counter.count);
-    h.body_len = (uint32_t)counter.len;
-    if (rc == STAMP_OK && (counter.len > room || counter.len > STAMP_MAX_LEN)) {
+    h.body_len = (uint32_t)w.len;
+    if (rc == STAMP_OK && (w.len > room || w.len > STAMP_MAX_LEN)) {
         rc = STAMP_E_SPACE;
     }
     if (rc == STAMP_OK) {
         r->state = STAMP_REGION_TORN;
-        rc = write_region(dev, job, &h, counter.count, rest);
+        rc = write_region(&w, dev, job, &h, rest);
         if (rc == STAMP_OK) {
             rc = read_back(dev, job->which);
         }
     }
     (void)psa_destroy_key(rest);
     return rc;
-}
-
-enum stamp_err stampi_check_map(const void *in, size_t in_len)
-{
-    struct stamp_cbor c;
-    uint32_t last = 0;
-    uint32_t n;
-
-    stamp_cbor_init(&c, in, in_len);
-    for (n = stamp_cbor_expect(&c, STAMP_CBOR_MAP); n > 0; n--) {
-        uint32_t key = stamp_cbor_uint(&c, STAMP_KEY_LAST);
-
-        (void)stamp_cbor_skip(&c);
-        if (c.err != STAMP_OK || key <= last) {
-            return STAMP_E_FORMAT;
-        }
-        last = key;
-    }
-    return c.err == STAMP_OK && c.left == 0 ? STAMP_OK : STAMP_E_FORMAT;
 }
