@@ -332,10 +332,9 @@ static unsigned lie(void *ctx, bool up, uint8_t *msg, size_t *len)
         return 1;
     }
     for (size_t i = 0; i < body_len; i++) {
-        unsigned v;
+        char hex[3] = {body[2 * i], body[2 * i + 1], 0};
 
-        assert_int_equal(sscanf(body + 2 * i, "%2x", &v), 1);
-        msg[STAMP_SMP_HEADER + i] = (uint8_t)v;
+        msg[STAMP_SMP_HEADER + i] = (uint8_t)strtoul(hex, NULL, 16);
     }
     msg[2] = 0;
     msg[3] = (uint8_t)body_len;
