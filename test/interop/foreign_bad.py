@@ -87,6 +87,8 @@ def write_bad(factory, out):
     out.add("encrypted-flip-tag", reheader(torn, 0, 40, struct.pack("<I", crc)), 1, crypt=True)
 
 
+    same = [(4, {50: [0, True]}), (4, {50: [0, False]})]
+    add("banks-of-one-sequence", dev.write(banks=same))
     zero = dev.write(layout=Layout(erased=0x00))
     add("erased-zero-flip", flip(zero, len(zero) - 1))
     add("erased-zero-and-ff", zero[:birth] + b"\xff" * (2 * bank))

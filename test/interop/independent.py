@@ -37,6 +37,9 @@ def whole_regions(image, erased):
         regions = split(image, 0xFF if erased is None else erased)
         for region in regions:
             region.check()
+        if regions[1].state == regions[2].state == "whole" \
+                and regions[1].sequence == regions[2].sequence:
+            raise Unreadable("two banks of the same sequence")  # SPEC 3-18
         return regions
     except Unreadable:
         if erased is not None:

@@ -221,6 +221,8 @@ def write_banks(factory, out):
         for key in (20, 40, 60):  # SPEC 6-5
             out.add("bank-unknown-key-%d%s" % (key, tail),
                     dev.write(crypt=crypt, banks=[(1, {key: 1})]), 1, crypt=crypt)
+        image = dev.write(crypt=crypt, banks=[(0xFFFFFFFF, newer), (1, new_pop)])
+        out.add("bank-of-last-sequence" + tail, image, 0, crypt=crypt, shown=dev.json())
         for kind in (0, 3, 255):  # never the current bank (SPEC 3-9, 3-17)
             dev.bank_kind = kind
             image = dev.write(crypt=crypt, banks=[(1, {32: [os.urandom(16), "not-yet"]})])

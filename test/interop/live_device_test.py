@@ -23,7 +23,8 @@ from trust import claims
 POP = "correct-horse-7"
 PROVES = ("minimal", "full", "locked", "peer-provisioning", "unbound", "unknown-keys", "bank-a",
           "both-banks-a-newer", "both-banks-b-newer", "operational-identity",
-          "bank-of-kind-3", "bank-of-kind-255")
+          "bank-of-kind-3", "bank-of-kind-255",
+          "bank-of-last-sequence")
 
 
 def outcome(call, *args):
@@ -48,9 +49,12 @@ class Bench:
         self.root_key = load_root_key(self.root_path) if self.root_path else None
         shutil.copy(os.path.join(base, name + ".bin"), self.flash)
 
-    def stamp(self):
+    def image(self):
         with open(self.flash, "rb") as file:
-            return Stamp(file.read(), self.root_key)
+            return file.read()
+
+    def stamp(self):
+        return Stamp(self.image(), self.root_key)
 
     def run(self, call):
         with agent(self.program, self.flash, self.root_path) as device:
@@ -228,6 +232,19 @@ def broken_lines(tally, port):
     port.timeout = old
 
 
+def check_last_sequence(tally, bench):
+    """SPEC 3-19: no try without a record of it, so no claim at all."""
+    before = bench.image()
+
+    def attempt(port):
+        exchange = smp.Claim(port)
+        exchange.begin(lambda point: True)
+        return exchange.possess(POP)
+
+    tally.check("last sequence: claim", bench.run(lambda p: outcome(attempt, p)), ("rc", 1))
+    tally.check("last sequence: flash untouched", bench.image(), before)
+
+
 def check_blank(tally, program, tmp):
     flash = os.path.join(tmp, "blank.bin")
     with agent(program, flash) as device:
@@ -265,6 +282,7 @@ def main():
                                 "837bf51f5")
             tally.check(name + ": cannot be claimed",
                         bench.run(lambda p: outcome(p.ask, 2, 64, 3, {"e": key})), ("rc", 8))
+        check_last_sequence(tally, Bench(program, base, "bank-of-last-sequence", tmp))
         check_requests(tally, Bench(program, base, "full", tmp))
         check_blank(tally, program, tmp)
     return tally.end(least=100)
