@@ -227,7 +227,7 @@ enum stamp_err stamp_rest_open(const struct stamp_secret *root_key,
     OPENSSL_cleanse(out, body.len);
     *len = 0;
     ERR_clear_error();
-    if (c.err != STAMP_OK || c.left != 0) {
+    if (ok) {
         return stamp_error_set(err, STAMP_E_FORMAT, 0, "the encrypted body is malformed");
     }
     (void)stamp_error_set(err, STAMP_E_CRYPTO, 0,
