@@ -2,18 +2,22 @@
 """A second writer of stamp images, from spec/SPEC.md alone; the C readers must read it.
 
     independent_make.py DIRECTORY
+    independent_make.py --vectors spec/vectors
 
 writes into DIRECTORY images (good, and changed in ways that must be refused), trust.pem,
 other.pem (a root that issued none of them), root.key, and manifest.json: a list of
-{name, file, expect, crypt, locked, erased, json}; expect is 0 authentic, 1 unreadable,
-3 not authentic; json is what was put in.
+{name, file, expect, crypt, json}; expect is 0 authentic, 1 unreadable,
+3 not authentic; json is what was put in. With --vectors it writes the images anew that are
+frozen in spec/vectors: all in one folder, smaller regions, and one vectors.json.
 """
 
 import datetime
 import hashlib
 import json
 import os
+import shutil
 import sys
+import tempfile
 
 import foreign_bad
 from foreign_image import Layout, bundle, claims_digest
@@ -26,13 +30,13 @@ MADE_AT = 1735689600  # 2025-01-01T00:00:00Z
 class Factory:
     """One owner: a root, a sub-CA, and devices made to order."""
 
-    def __init__(self, purpose=1, **options):
+    def __init__(self, purpose=1, layout=None, **options):
         self.purpose = purpose
         self.owner = new_key()
         self.root = Authority("Foreign root", purpose, **options)
         self.sub = Authority("Foreign line 1", purpose, issuer=self.root, path_length=0, **options)
         self.root_key = os.urandom(32)
-        self.layout = Layout()
+        self.layout = layout or Layout()
 
     def bundle(self, version=1, purpose=None, owner=None, anchors=None):
         owner = owner or self.owner
@@ -153,10 +157,10 @@ class Output:
             os.chmod(path, 0o600 if name == "root.key" else 0o644)
             file.write(data)
 
-    def add(self, name, image, expect, *, crypt=False, shown=None, **more):
+    def add(self, name, image, expect, *, crypt=False, shown=None):
         self.put(name + ".bin", image)
         self.manifest.append({"name": name, "file": name + ".bin", "expect": expect,
-                              "crypt": crypt, "json": shown, **more})
+                              "crypt": crypt, "json": shown})
 
     def close(self):
         self.put("manifest.json", json.dumps(self.manifest, indent=1).encode())
@@ -169,9 +173,8 @@ def write_good(factory, out):
     full = factory.device(serial="FW-0002").seal()
     out.add("full", full.write(), 0, shown=full.json())
     out.add("full-encrypted", full.write(crypt=True), 0, crypt=True, shown=full.json())
-    out.add("locked", full.write(locked=True), 0, shown=full.json(), locked=True)
-    out.add("locked-32-byte-unit", full.write(locked=True, mark_len=32), 0, shown=full.json(),
-            locked=True)
+    out.add("locked", full.write(locked=True), 0, shown=full.json())
+    out.add("locked-32-byte-unit", full.write(locked=True, mark_len=32), 0, shown=full.json())
     peer = factory.device(serial="FW-0003", kind=1).seal()
     out.add("peer-provisioning", peer.write(), 0, shown=peer.json())
     out.add("peer-provisioning-encrypted", peer.write(crypt=True), 0, crypt=True,
@@ -230,11 +233,11 @@ def write_banks(factory, out):
         dev.bank_kind = 2
 
 
-def write_others(path):
-    """Owners of another purpose, OID or flash; each has its own directory, root and manifest."""
+def write_others(path, layout):
+    """Owners of another purpose or OID; each has its own directory, root and manifest."""
     for name, purpose, options in (("development", 0, {}),
                                    ("pen", 1, {"oid": "1.3.6.1.4.1.32473.33445.1"})):
-        factory = Factory(purpose, **options)
+        factory = Factory(purpose, layout, **options)
         out = Output(os.path.join(path, name), factory)
         dev = factory.device(serial="FW-0100").seal()
         out.add(name, dev.write(), 0, shown=dev.json())
@@ -245,8 +248,8 @@ def write_others(path):
         out.close()
 
 
-def write_all(path):
-    factory = Factory()
+def write_all(path, layout=None):
+    factory = Factory(layout=layout)
     out = Output(path, factory)
     write_good(factory, out)
     write_banks(factory, out)
@@ -254,11 +257,35 @@ def write_all(path):
     foreign_bad.write_not_authentic(factory, out)
     foreign_bad.write_malformed(factory, out)
     out.close()
-    write_others(path)
-    return out.manifest
+    write_others(path, layout)
+
+
+def write_vectors(path):
+    """What write_all() makes, as spec/vectors has it."""
+    vectors = []
+    with tempfile.TemporaryDirectory() as tmp:
+        write_all(tmp, Layout(birth_size=4096, bank_size=2048))
+        for folder in ("", "development", "pen"):
+            place = os.path.join(tmp, folder)
+            with open(os.path.join(place, "root.key"), "rb") as file:
+                root_key = file.read().hex()
+            trust = "-".join(part for part in (folder, "trust.pem") if part)
+            shutil.copy(os.path.join(place, "trust.pem"), os.path.join(path, trust))
+            with open(os.path.join(place, "manifest.json"), encoding="utf-8") as file:
+                for entry in json.load(file):
+                    shutil.copy(os.path.join(place, entry["file"]), path)
+                    entry["trust"] = trust
+                    entry["root_key"] = root_key if entry.pop("crypt") else None
+                    vectors.append(entry)
+    with open(os.path.join(path, "vectors.json"), "w", encoding="utf-8") as file:
+        json.dump(vectors, file, indent=1, sort_keys=True)
+        file.write("\n")
 
 
 if __name__ == "__main__":
-    if len(sys.argv) != 2:
-        sys.exit("usage: independent_make.py DIRECTORY")
-    write_all(sys.argv[1])
+    if len(sys.argv) == 3 and sys.argv[1] == "--vectors":
+        write_vectors(sys.argv[2])
+    elif len(sys.argv) == 2:
+        write_all(sys.argv[1])
+    else:
+        sys.exit("usage: independent_make.py DIRECTORY | --vectors DIRECTORY")
