@@ -250,7 +250,8 @@ enum stamp_err stamp_smp_reply_bytes(const struct stamp_smp_reply *r, const char
     return STAMP_OK;
 }
 
-/* A text to show: what could move a terminal's cursor becomes '?'. */
+/* A text to show: what could move a terminal's cursor becomes '?'. So do the controls of
+ * U+0080 to U+009F, C2 80 to C2 9F. */
 static bool reply_text(const struct stamp_smp_reply *r, const char *key, char *out,
                        size_t size)
 {
@@ -264,7 +265,10 @@ static bool reply_text(const struct stamp_smp_reply *r, const char *key, char *o
         return false;
     }
     for (size_t i = 0; i < s.len; i++) {
-        out[i] = (char)(s.p[i] < 0x20 || s.p[i] == 0x7F ? '?' : s.p[i]);
+        bool control = s.p[i] < 0x20 || s.p[i] == 0x7F ||
+                       (i > 0 && s.p[i - 1] == 0xC2 && s.p[i] < 0xA0);
+
+        out[i] = (char)(control ? '?' : s.p[i]);
     }
     out[s.len] = '\0';
     return true;
