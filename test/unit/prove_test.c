@@ -366,6 +366,32 @@ static void answers_that_lie_are_errors(void **state)
     }
 }
 
+/* Info with texts that would move a terminal's cursor. */
+static unsigned paint(void *ctx, bool up, uint8_t *msg, size_t *len)
+{
+    struct stamp_cbor c;
+    struct stamp_slice s;
+
+    (void)ctx;
+    if (!up && msg[7] == STAMP_SMP_INFO) {
+        stamp_smp_field(msg + STAMP_SMP_HEADER, *len - STAMP_SMP_HEADER, "product", &c);
+        s = stamp_cbor_string(&c, STAMP_CBOR_TEXT, 7, 7); /* LIVE_PRODUCT */
+        assert_int_equal(c.err, STAMP_OK);
+        memcpy(msg + (s.p - msg), "\x1b[A\xc2\x9b\x7f\n", 7);
+    }
+    return 1;
+}
+
+static void no_control_character_of_a_device_is_passed_on(void **state)
+{
+    struct stamp_info info;
+
+    (void)state;
+    live.hook = paint;
+    assert_int_equal(stamp_smp_info(&live.client, &info, NULL), STAMP_OK);
+    assert_string_equal(info.product, "?[A\xc2???");
+}
+
 #define PLAIN(test) cmocka_unit_test_setup_teardown(test, start, end)
 
 int main(void)
@@ -383,6 +409,7 @@ int main(void)
         cmocka_unit_test(without_a_stamp_the_error_says_so),
         PLAIN(a_silent_port_is_named),
         PLAIN(answers_that_lie_are_errors),
+        PLAIN(no_control_character_of_a_device_is_passed_on),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
