@@ -35,19 +35,11 @@ struct stamp_agent_config {
      */
     stamp_smp_tx tx;
     void *tx_ctx;
-
-    /* Room for one item that is sent in chunks: certificates and trust bundle; not the
-     * port's work buffer. At least 256 bytes; an item that does not fit is answered with
-     * "message too large". 2 KiB is enough for a chain of two or three, 4,096 for every
-     * bundle. */
-    void *work;
-    size_t work_size;
 };
 
 /** The exchange of SPEC 10.1, between claim and possess. */
 struct stamp_claim {
-    bool open;
-    psa_key_id_t from_app;
+    psa_key_id_t from_app; /* PSA_KEY_ID_NULL: there is no exchange */
     psa_key_id_t to_app;
     uint32_t since_ms; /* boot or the last wrong try; waiting counts from here */
 };
@@ -57,7 +49,7 @@ struct stamp_agent {
     struct stamp_claim claim;
     struct stamp_smp_rx rx;
     uint8_t out[STAMP_SMP_BUFFER];
-    uint16_t answered;                  /* length of the answer in `out`; 0 = none */
+    size_t answered;                    /* length of the answer in `out`; 0 = none */
     uint8_t last[STAMP_SMP_HEADER + 2]; /* header and CRC of what it answers */
 };
 

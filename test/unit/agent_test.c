@@ -165,7 +165,7 @@ static void an_item_too_large_for_the_work_buffer_is_refused(void **state)
     struct stamp_smp_body b;
 
     (void)state;
-    live.agent.cfg.work_size = 256;
+    live.port.work_size = 256;
     stamp_smp_body_init(&b, 1);
     stamp_smp_body_uint(&b, "k", STAMP_CERTIFICATES);
     assert_int_equal(ask_stamp(STAMP_SMP_READ, STAMP_SMP_ITEM, &b), STAMP_RC_TOO_LARGE);

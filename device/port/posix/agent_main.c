@@ -170,7 +170,7 @@ static int terminal_open(struct terminal *t)
         (name = ptsname(t->master)) == NULL || strlen(name) >= sizeof t->path) {
         return -1;
     }
-    (void)strcpy(t->path, name);
+    memcpy(t->path, name, strlen(name) + 1);
     t->slave = open(t->path, O_RDWR | O_NOCTTY | O_CLOEXEC);
     if (t->slave < 0 || tcgetattr(t->slave, &raw) != 0) {
         return -1;
@@ -261,7 +261,6 @@ static int link_terminal(const char *link_path, const char *path)
 static struct stamp_posix port;
 static struct stamp_device device;
 static struct stamp_agent agent;
-static uint8_t work[STAMP_MAX_BUNDLE];
 
 static void say_what_it_is(const struct terminal *t, enum stamp_err opened)
 {
@@ -287,8 +286,6 @@ static int run(const struct options *o, struct terminal *t)
         .firmware = o->firmware,
         .tx = send_line,
         .tx_ctx = t,
-        .work = work,
-        .work_size = sizeof work,
     };
 
     if (terminal_open(t) != 0 || link_terminal(o->link, t->path) != 0) {

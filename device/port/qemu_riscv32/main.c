@@ -25,7 +25,6 @@
 #define IDLE_MS 1000u
 
 static unsigned char heap[HEAP_SIZE];
-static uint8_t work[BOARD_WORK_SIZE];
 static struct board board;
 static struct stamp_device device;
 static struct stamp_agent agent;
@@ -96,8 +95,6 @@ int main(void)
     config.opened = stamp_device_open(&device, &board.port);
     config.firmware = BOARD_FIRMWARE_VERSION;
     config.tx = send;
-    config.work = work;
-    config.work_size = sizeof(work);
     stamp_agent_init(&agent, &config);
     print_boot_line(config.opened);
 

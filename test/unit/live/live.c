@@ -334,12 +334,8 @@ void live_start(struct live *l, const struct live_options *o)
 
 void live_boot(struct live *l)
 {
-    struct stamp_agent_config config = {.dev = &l->dev,
-                                        .firmware = "live 1",
-                                        .tx = from_device,
-                                        .tx_ctx = l,
-                                        .work = l->agent_work,
-                                        .work_size = sizeof l->agent_work};
+    struct stamp_agent_config config = {
+        .dev = &l->dev, .firmware = "live 1", .tx = from_device, .tx_ctx = l};
 
     if (l->booted) {
         stamp_agent_fini(&l->agent);

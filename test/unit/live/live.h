@@ -48,7 +48,6 @@ struct live {
     uint8_t port_work[4096 + STAMP_WORK_EXTRA];
     struct stamp_device dev;
     struct stamp_agent agent;
-    uint8_t agent_work[STAMP_MAX_BUNDLE];
     bool booted;
 
     EVP_PKEY *root;
