@@ -70,7 +70,7 @@ static enum stamp_err draw(const struct stamp *s, bool public_only, const char *
 {
     struct stamp_label_code codes[2 * STAMP_MAX_BARCODES];
     struct stamp_label label = {.codes = codes};
-    struct texts t = {.size = 2u * STAMP_MAX_LEN};
+    struct texts t = {.size = (size_t)2 * STAMP_MAX_LEN};
     enum stamp_err rc;
 
     t.block = malloc(t.size); /* texts and NULs of a stamp, which is shorter than half */

@@ -102,7 +102,7 @@ static void encode(uint8_t out[4], const uint8_t *in, size_t len)
 void stamp_smp_send(uint8_t buf[STAMP_SMP_BUFFER], size_t len, stamp_smp_tx tx, void *ctx)
 {
     uint8_t line[STAMP_SMP_LINE] = {LINE_FIRST, LINE_FIRST_2};
-    size_t total = len + 2 * STAMP_SMP_ROOM;
+    size_t total = len + STAMP_SMP_ROOM + STAMP_SMP_ROOM;
     size_t off = 0;
 
     put16(buf, len + 2);
@@ -152,7 +152,7 @@ static bool take_char(struct stamp_smp_rx *rx, uint8_t byte)
 static size_t end_line(struct stamp_smp_rx *rx)
 {
     size_t len = (size_t)get16(rx->buf) - STAMP_SMP_ROOM;
-    size_t missing = len + 2 * STAMP_SMP_ROOM - rx->len;
+    size_t missing = len + STAMP_SMP_ROOM + STAMP_SMP_ROOM - rx->len;
     bool ok = (rx->chars & 3u) == 0 && len <= STAMP_SMP_MAX;
 
     if (ok && missing - 1 < STAMP_SMP_BUFFER) {

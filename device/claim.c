@@ -21,7 +21,8 @@ enum {
     POP_MIN = 4,
     POP_MAX = 64,
     PLAIN_MAX = 1 + 4 + 2 + POP_MAX, /* {"pop": text} */
-    SHARED_MAX = 2 * STAMP_POINT_SIZE + STAMP_MAX_TEXT,
+    POINTS = 2 * STAMP_POINT_SIZE,
+    SHARED_MAX = POINTS + STAMP_MAX_TEXT,
     POP_AT = 1 + 1 + STAMP_SALT_SIZE, /* where [salt, text] has its text */
     NONCE = 0, /* a key seals one message, with a nonce of zeroes: SPEC 10-14, 10-15 */
 };
@@ -196,10 +197,10 @@ int stampi_claim(struct stampi_call *c)
         rc = check_items(&dev->part);
     }
     if (rc == STAMP_OK) {
-        rc = stamp_get_string(dev, STAMP_BIRTH, STAMP_SERIAL,
-                              shared + 2 * STAMP_POINT_SIZE, STAMP_MAX_TEXT, &len);
+        rc = stamp_get_string(dev, STAMP_BIRTH, STAMP_SERIAL, shared + POINTS,
+                              STAMP_MAX_TEXT, &len);
     }
-    len += 2 * STAMP_POINT_SIZE;
+    len += POINTS;
     if (rc == STAMP_OK) {
         rc = agree(&c->a->claim, shared, len);
     }

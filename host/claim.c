@@ -12,7 +12,7 @@
 #include "host/prove.h"
 #include "host/sig.h"
 
-enum { PLAIN_MAX = 128, POP_MAX = 64 };
+enum { PLAIN_MAX = 128, POP_MAX = 64, POINTS = 2 * STAMP_POINT_SIZE };
 
 static const char not_sent[] = "the proof of possession was not sent";
 
@@ -90,7 +90,7 @@ enum stamp_err stamp_claim_label_check(const struct stamp_scan *label,
 /* What both sides know of one exchange. */
 struct exchange {
     EVP_PKEY *own;
-    uint8_t shared[2 * STAMP_POINT_SIZE + STAMP_MAX_TEXT]; /* A, B, serial */
+    uint8_t shared[POINTS + STAMP_MAX_TEXT]; /* A, B, serial */
     size_t shared_len;
 };
 
@@ -186,8 +186,8 @@ static enum stamp_err open_exchange(struct stamp_smp_client *c,
     if (code != STAMP_OK) {
         return code;
     }
-    memcpy(x->shared + 2 * STAMP_POINT_SIZE, serial, serial_len);
-    x->shared_len = 2 * STAMP_POINT_SIZE + serial_len;
+    memcpy(x->shared + POINTS, serial, serial_len);
+    x->shared_len = POINTS + serial_len;
     return check_device(label, x, point, signature, c->line.name, err);
 }
 
@@ -276,7 +276,7 @@ enum stamp_err stamp_claim_run(struct stamp_smp_client *c, const struct stamp_sc
 {
     struct exchange x = {.own = NULL};
     struct stamp_claim_keys keys;
-    struct stamp_smp_reply r;
+    struct stamp_smp_reply r = {.len = 0};
     struct stamp_info info;
     enum stamp_err code;
 

@@ -213,6 +213,7 @@ enum stamp_err stamp_smp_request(struct stamp_smp_client *c, enum stamp_smp_op o
     if (!stamp_cbor_out_ok(&body->out)) {
         STAMP_BUG("a request beyond the size of a message");
     }
+    r->len = 0;
     h.len = (uint16_t)body->out.len;
     h.seq = c->seq++;
     for (int i = 0; i < c->tries && code == STAMP_E_TIMEOUT; i++) {

@@ -15,6 +15,8 @@
 #include "host/key.h"
 #include "test/unit/live/live.h"
 
+enum { POINTS = 2 * STAMP_POINT_SIZE };
+
 static struct live live; /* large */
 
 static int start(void **state)
@@ -455,7 +457,7 @@ static enum stamp_err possess(const uint8_t *sealed, size_t len, struct stamp_er
 /* An app of its own, that can seal what it likes. */
 static void open_exchange(struct stamp_claim_keys *keys)
 {
-    uint8_t shared[2 * STAMP_POINT_SIZE + sizeof LIVE_SERIAL - 1];
+    uint8_t shared[POINTS + sizeof LIVE_SERIAL - 1];
     struct stamp_smp_body b;
     struct stamp_smp_reply r;
     EVP_PKEY *own = NULL;
@@ -471,7 +473,7 @@ static void open_exchange(struct stamp_claim_keys *keys)
     assert_int_equal(
         stamp_smp_reply_bytes(&r, "e", shared + STAMP_POINT_SIZE, STAMP_POINT_SIZE, NULL),
         STAMP_OK);
-    memcpy(shared + 2 * STAMP_POINT_SIZE, LIVE_SERIAL, sizeof LIVE_SERIAL - 1);
+    memcpy(shared + POINTS, LIVE_SERIAL, sizeof LIVE_SERIAL - 1);
     assert_int_equal(stampi_claim_keys(own, shared + STAMP_POINT_SIZE, shared,
                                        sizeof shared, keys, NULL),
                      STAMP_OK);
