@@ -26,12 +26,15 @@ struct stamp_files {
 static enum stamp_err failed(const struct stamp_files *f, const char *verb,
                              const char *name, int code, struct stamp_error *err)
 {
+    const char *dir = strcmp(f->path, ".") == 0 ? "" : f->path;
+    const char *slash = dir[0] == '\0' || name[0] == '\0' ? "" : "/";
+
     if (code == EEXIST) {
-        return stamp_error_set(err, STAMP_E_EXISTS, code, "'%s/%s' exists already",
-                               f->path, name);
+        return stamp_error_set(err, STAMP_E_EXISTS, code, "'%s%s%s' exists already", dir,
+                               slash, name);
     }
-    return stamp_error_set(err, STAMP_E_IO, code, "cannot %s '%s/%s': %s", verb, f->path,
-                           name, strerror(code));
+    return stamp_error_set(err, STAMP_E_IO, code, "cannot %s '%s%s%s': %s", verb, dir,
+                           slash, name, strerror(code));
 }
 
 enum stamp_err stamp_files_new(const char *dir, struct stamp_files **out,
@@ -169,7 +172,7 @@ enum stamp_err stamp_files_commit(struct stamp_files *f, struct stamp_error *err
 
     if (code != 0) {
         stamp_files_remove(f);
-        return failed(f, "sync", "", code, err);
+        return failed(f, "sync the directory", "", code, err);
     }
     for (size_t i = 0; i < f->n; i++) {
         code = take_name(f, &f->entry[i]);
@@ -181,7 +184,7 @@ enum stamp_err stamp_files_commit(struct stamp_files *f, struct stamp_error *err
         }
     }
     if (fsync(f->dir) != 0 && errno != EINVAL) {
-        enum stamp_err rc = failed(f, "sync", "", errno, err);
+        enum stamp_err rc = failed(f, "sync the directory", "", errno, err);
 
         stamp_files_remove(f);
         return rc;
