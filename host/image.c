@@ -16,7 +16,8 @@ enum stamp_err stamp_buffer_new(struct stamp_buffer *b, size_t len, uint8_t fill
     b->p = malloc(len == 0 ? 1 : len);
     b->len = b->p == NULL ? 0 : len;
     if (b->p == NULL) {
-        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+        (void)stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+        return STAMP_E_NOMEM;
     }
     memset(b->p, fill, len);
     return STAMP_OK;
@@ -87,7 +88,7 @@ static enum stamp_err put_birth(const struct stamp_geometry *g, struct stamp_sli
                                 struct stamp_buffer *out, struct stamp_error *err)
 {
     struct stamp_header h = {.kind = STAMP_KIND_BIRTH};
-    STAMP_BUFFER_AUTO sealed = {NULL, 0};
+    uint8_t sealed[STAMP_REST_MAX]; /* ciphertext: nothing to wipe */
     uint8_t header[STAMP_HEADER_SIZE];
     struct stamp_slice raw = body;
     enum stamp_err rc;
@@ -95,17 +96,13 @@ static enum stamp_err put_birth(const struct stamp_geometry *g, struct stamp_sli
     if (root_key == NULL) {
         return put_region(g, STAMP_BIRTH, &h, raw, NULL, out, err);
     }
-    rc = stamp_buffer_new(&sealed, STAMP_REST_MAX, 0, err);
-    if (rc != STAMP_OK) {
-        return rc;
-    }
     h.flags = STAMP_FLAG_ENCRYPTED;
     if (RAND_bytes(h.salt, sizeof h.salt) != 1) {
         return stamp_error_set(err, STAMP_E_CRYPTO, 0, "the random generator failed");
     }
     stamp_header_encode(&h, header);
-    raw.p = sealed.p;
-    rc = stamp_rest_seal(root_key, header, body, sealed.p, &raw.len, err);
+    raw.p = sealed;
+    rc = stamp_rest_seal(root_key, header, body, sealed, &raw.len, err);
     if (rc == STAMP_OK && raw.len > STAMP_MAX_LEN) {
         rc = stamp_error_set(err, STAMP_E_SPACE, 0,
                              "encrypted, the stamp is longer than %u bytes",
@@ -120,8 +117,9 @@ static enum stamp_err new_image(const struct stamp_geometry *g, struct stamp_buf
     out->p = NULL;
     out->len = 0;
     if (!possible(g)) {
-        return stamp_error_set(err, STAMP_E_RANGE, 0,
-                               "the partition's geometry is impossible");
+        (void)stamp_error_set(err, STAMP_E_RANGE, 0,
+                              "the partition's geometry is impossible");
+        return STAMP_E_RANGE;
     }
     return stamp_buffer_new(out, stamp_geometry_size(g), g->erased, err);
 }

@@ -40,7 +40,9 @@ static enum stamp_err file_name(const struct run *r, const char *serial,
         return stamp_error_set(err, STAMP_E_RANGE, 0, "the file name is too long");
     }
     for (char *p = out; *p != '\0'; p++) {
-        *p = *p == '/' ? '_' : *p;
+        if (*p == '/') {
+            *p = '_';
+        }
     }
     return STAMP_OK;
 }
@@ -53,7 +55,8 @@ static enum stamp_err join(const char *dir, const char *name, char **out,
 
     if (n < 0) {
         *out = NULL;
-        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+        (void)stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+        return STAMP_E_NOMEM;
     }
     return STAMP_OK;
 }
@@ -191,7 +194,8 @@ static void tell(const struct run *r, const struct stamp_registry_row *rows, siz
     }
 }
 
-/* Where even this fails, on a full disk say, they stay reserved: not used again either. */
+/* Where even this fails, on a full disk say, they stay reserved: not used again either.
+ */
 static void give_up(struct run *r, const struct stamp_registry_row *rows, size_t n)
 {
     if (stamp_registry_void(r->ws->registry, rows, n, NULL) != STAMP_OK) {

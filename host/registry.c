@@ -159,7 +159,8 @@ static enum stamp_err open_db(const char *path, struct stamp_registry **out,
 
     *out = r;
     if (r == NULL) {
-        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+        (void)stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+        return STAMP_E_NOMEM;
     }
     if (sqlite3_open_v2(path, &r->db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK) {
         return failed(r, "open", err);
@@ -398,12 +399,16 @@ enum stamp_err stamp_registry_reserve_serial(struct stamp_registry *r, const cha
     return finish(r, rc, err);
 }
 
+struct by_key {
+    const struct stamp_registry_row *row;
+};
+
 static int by_fingerprint(const void *a, const void *b)
 {
-    const struct stamp_registry_row *const *x = a;
-    const struct stamp_registry_row *const *y = b;
+    const struct by_key *x = a;
+    const struct by_key *y = b;
 
-    return memcmp((*x)->fingerprint, (*y)->fingerprint, sizeof(*x)->fingerprint);
+    return memcmp(x->row->fingerprint, y->row->fingerprint, sizeof x->row->fingerprint);
 }
 
 /* In the order of their index: random inserts into a large one are slow. */
@@ -412,30 +417,31 @@ static enum stamp_err add_keys(struct stamp_registry *r,
                                struct stamp_error *err)
 {
     STATEMENT_AUTO *s = NULL;
-    const struct stamp_registry_row **sorted = calloc(n, sizeof *sorted);
+    struct by_key *sorted = calloc(n, sizeof *sorted);
     enum stamp_err rc = prepare(r, "INSERT INTO device_key VALUES (?, ?)", &s, err);
 
     if (sorted == NULL) {
         return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     }
     for (size_t i = 0; i < n; i++) {
-        sorted[i] = &rows[i];
+        sorted[i].row = &rows[i];
     }
     qsort(sorted, n, sizeof *sorted, by_fingerprint);
     for (size_t i = 0; i < n && rc == STAMP_OK; i++) {
         int step = SQLITE_ERROR;
 
-        if (sqlite3_bind_blob(s, 1, sorted[i]->fingerprint,
-                              (int)sizeof sorted[i]->fingerprint,
+        if (sqlite3_bind_blob(s, 1, sorted[i].row->fingerprint,
+                              (int)sizeof sorted[i].row->fingerprint,
                               SQLITE_STATIC) == SQLITE_OK &&
-            sqlite3_bind_text(s, 2, sorted[i]->serial, -1, SQLITE_STATIC) == SQLITE_OK) {
+            sqlite3_bind_text(s, 2, sorted[i].row->serial, -1, SQLITE_STATIC) ==
+                SQLITE_OK) {
             step = sqlite3_step(s) & 0xFF;
         }
         (void)sqlite3_reset(s);
         if (step == SQLITE_CONSTRAINT) {
             rc = stamp_error_set(err, STAMP_E_DUPLICATE, 0,
                                  "the key of '%s' is on the books already",
-                                 sorted[i]->serial);
+                                 sorted[i].row->serial);
         } else if (step != SQLITE_DONE) {
             rc = failed(r, "write", err);
         }

@@ -28,12 +28,14 @@ static enum stamp_err secret_alloc(struct stamp_secret **out, size_t len,
 
     *out = NULL;
     if (len > SECRET_MAX) {
-        return stamp_error_set(err, STAMP_E_RANGE, 0, "a secret of %zu bytes is too long",
-                               len);
+        (void)stamp_error_set(err, STAMP_E_RANGE, 0, "a secret of %zu bytes is too long",
+                              len);
+        return STAMP_E_RANGE;
     }
     s = calloc(1, sizeof *s + len + 1);
     if (s == NULL) {
-        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+        (void)stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+        return STAMP_E_NOMEM;
     }
     /* Where there is a limit on locked memory, secrets are what it is spent on. */
     (void)mlock(s, sizeof *s + len + 1);

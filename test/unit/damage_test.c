@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "core/bytes.h"
-#include "desk/desk.h"
 #include "host/key.h"
+#include "test/unit/desk/desk.h"
 
 #define CORRUPTIONS 10000u
 
@@ -88,6 +88,13 @@ static bool in_use(const struct stamp_buffer *image, size_t at)
     return at - start < used(image, start, start == 0);
 }
 
+static void must_be_found(int verdict, const char *name, size_t byte, unsigned bit)
+{
+    if (verdict == 0) {
+        fail_msg("%s: bit %u of byte %zu makes no difference", name, bit, byte);
+    }
+}
+
 static void flip_every_bit(struct stamp_buffer *image, const char *name)
 {
     size_t found[4] = {0};
@@ -102,9 +109,7 @@ static void flip_every_bit(struct stamp_buffer *image, const char *name)
             image->p[i] ^= (uint8_t)(1u << bit);
             verdict = desk_verdict(&desk, image->p, image->len);
             image->p[i] ^= (uint8_t)(1u << bit);
-            if (verdict == 0) {
-                fail_msg("%s: bit %u of byte %zu makes no difference", name, bit, i);
-            }
+            must_be_found(verdict, name, i, bit);
             found[verdict]++;
             spare += mine ? 0 : 1;
         }
@@ -128,6 +133,7 @@ static void flip_and_repair(struct stamp_buffer *image, enum stamp_which which,
     uint32_t start = which == STAMP_BIRTH    ? 0
                      : which == STAMP_BANK_A ? g->birth_size
                                              : g->birth_size + g->bank_size;
+    static const char *const region[] = {"birth", "bank A", "bank B"};
     uint8_t header[STAMP_HEADER_SIZE];
     size_t end = used(image, start, which == STAMP_BIRTH);
 
@@ -146,10 +152,7 @@ static void flip_and_repair(struct stamp_buffer *image, enum stamp_which which,
             *p = old;
             memcpy(image->p + start, header, sizeof header);
             *p = old;
-            if (verdict == 0) {
-                fail_msg("region %d: bit %u of byte %zu makes no difference", which, bit,
-                         i);
-            }
+            must_be_found(verdict, region[which], i, bit);
             found[verdict]++;
         }
     }

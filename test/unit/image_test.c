@@ -10,12 +10,12 @@
 
 #include <cmocka.h>
 
-#include "desk/desk.h"
 #include "host/file.h"
 #include "host/ihex.h"
 #include "host/imagefile.h"
 #include "host/rest.h"
 #include "host/verify.h"
+#include "test/unit/desk/desk.h"
 
 static struct desk desk;
 static struct stamp_buffer body;

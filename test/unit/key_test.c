@@ -12,10 +12,10 @@
 #include <cmocka.h>
 #include <openssl/pem.h>
 
-#include "desk/desk.h"
 #include "host/file.h"
 #include "host/keyfile.h"
 #include "host/sig.h"
+#include "test/unit/desk/desk.h"
 
 static char dir[] = "/tmp/stamp-key-XXXXXX";
 static char path[64];

@@ -14,7 +14,7 @@
 #include <cmocka.h>
 #include <sqlite3.h>
 
-#include "desk/desk.h"
+#include "test/unit/desk/desk.h"
 
 #define NOW ((time_t)1774000000)
 
@@ -290,7 +290,7 @@ static void kill_loses_nothing_that_was_told(void **state)
         (void)kill(pid, SIGKILL);
         (void)waitpid(pid, NULL, 0);
         while (read(fd[0], serial, 7) == 7) {
-            int n = atoi(serial + 3);
+            long n = strtol(serial + 3, NULL, 10);
 
             assert_in_range(n, 1, 9999);
             assert_false(told[n]); /* never twice */

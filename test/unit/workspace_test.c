@@ -12,10 +12,10 @@
 
 #include <cmocka.h>
 
-#include "desk/desk.h"
 #include "host/bundle.h"
 #include "host/make.h"
 #include "host/verify.h"
+#include "test/unit/desk/desk.h"
 
 static char dir[48];
 static char path[96];

@@ -1,4 +1,4 @@
-#include "desk/desk.h"
+#include "test/unit/desk/desk.h"
 
 #include <ftw.h>
 #include <setjmp.h>
