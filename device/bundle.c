@@ -38,8 +38,8 @@ static enum stamp_err check_bundle(const struct stamp_bundle *b,
 }
 
 enum stamp_err stampi_take_anchors(const struct stamp_device *dev,
-                                   const struct stamp_slice *offered, uint8_t purpose,
-                                   mbedtls_x509_crt *anchors)
+                                   const struct stamp_slice *offered,
+                                   struct stampi_identity *who, mbedtls_x509_crt *anchors)
 {
     uint8_t owner[STAMPI_HASH_SIZE];
     struct stamp_bundle b;
@@ -58,13 +58,13 @@ enum stamp_err stampi_take_anchors(const struct stamp_device *dev,
         rc = stamp_bundle_decode(&b, offered->p, offered->len);
     }
     if (rc == STAMP_OK) {
-        rc = check_bundle(&b, owner, purpose);
+        rc = check_bundle(&b, owner, who->purpose);
     }
     if (rc == STAMP_OK && b.version < version) {
         rc = STAMP_E_ROLLBACK;
     }
     for (uint8_t i = 0; rc == STAMP_OK && i < b.n_anchors; i++) {
-        rc = stampi_parse_certificate(anchors, b.anchors[i], NULL);
+        rc = stampi_parse_certificate(anchors, b.anchors[i], who);
     }
     stampi_done(dev);
     return rc;

@@ -88,12 +88,9 @@ static int see_extension(void *ctx, const mbedtls_x509_crt *crt,
 enum stamp_err stampi_parse_certificate(mbedtls_x509_crt *list, struct stamp_slice der,
                                         struct stampi_identity *who)
 {
-    if (mbedtls_x509_crt_parse_der_with_ext_cb(
-            list, der.p, der.len, 1, who != NULL ? see_extension : NULL, who) != 0) {
+    if (mbedtls_x509_crt_parse_der_with_ext_cb(list, der.p, der.len, 1, see_extension,
+                                               who) != 0) {
         return STAMP_E_FORMAT;
-    }
-    if (who == NULL) {
-        return STAMP_OK;
     }
     who->leaf = false;
     return who->err;

@@ -19,7 +19,8 @@ struct stampi_identity {
 };
 
 /** Parse one certificate to the end of `list`, in the crypto library's heap.
- * @param who  of a device's chain; NULL for anchors */
+ * @param who  its purpose is checked, and of the first one after `leaf` was set the
+ * digest */
 enum stamp_err stampi_parse_certificate(mbedtls_x509_crt *list, struct stamp_slice der,
                                         struct stampi_identity *who);
 
@@ -29,7 +30,8 @@ bool stampi_certifies(mbedtls_x509_crt *leaf, const struct stampi_identity *who)
 /** Parse the anchors of the owner's bundle: `offered`, or where it is NULL the one that
  * is held. */
 enum stamp_err stampi_take_anchors(const struct stamp_device *dev,
-                                   const struct stamp_slice *offered, uint8_t purpose,
+                                   const struct stamp_slice *offered,
+                                   struct stampi_identity *who,
                                    mbedtls_x509_crt *anchors);
 
 #endif

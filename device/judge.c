@@ -77,7 +77,7 @@ enum stamp_err stampi_judge(const struct stamp_device *dev,
                             const struct stamp_change *changes, size_t n, bool *bound)
 {
     uint8_t serial[STAMP_MAX_TEXT];
-    struct stampi_identity who = {.leaf = true};
+    struct stampi_identity who = {.leaf = false};
     const struct stamp_slice *chosen;
     struct stamp_slice v;
     mbedtls_x509_crt chain;
@@ -92,7 +92,8 @@ enum stamp_err stampi_judge(const struct stamp_device *dev,
     }
     if (rc == STAMP_OK) {
         chosen = stampi_change(changes, n, STAMP_TRUST_BUNDLE);
-        rc = stampi_take_anchors(dev, chosen, who.purpose, &anchors);
+        rc = stampi_take_anchors(dev, chosen, &who, &anchors);
+        who.leaf = true;
     }
     chosen = stampi_change(changes, n, STAMP_CERTIFICATES);
     if (rc == STAMP_OK && chosen != NULL) {
