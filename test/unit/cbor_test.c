@@ -141,7 +141,7 @@ static void skip_takes_one_item_whatever_it_is(void **state)
         SAMPLE("\xA0"),
         SAMPLE("\x82\x01\x82\x02\x03"),
         SAMPLE("\xA2\x01\x81\x02\x03\xF4"),
-        SAMPLE("\x81\x81\x81\x81\x81\x81\x00"), /* six levels: SPEC 4-4 */
+        SAMPLE("\x81\x81\x81\x81\x81\x00"), /* five levels, six with the body: SPEC 4-4 */
     };
 
     (void)state;
@@ -172,7 +172,7 @@ static void skip_refuses_lies(void **state)
         SAMPLE("\x5A\xFF\xFF\xFF\xFF"),
         SAMPLE("\x82\x01"), /* one missing */
         SAMPLE("\xA1\x01"),
-        SAMPLE("\x81\x81\x81\x81\x81\x81\x81\x00"), /* seven levels */
+        SAMPLE("\x81\x81\x81\x81\x81\x81\x00"), /* six levels */
     };
 
     (void)state;
