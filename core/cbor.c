@@ -75,20 +75,37 @@ uint32_t stamp_cbor_expect(struct stamp_cbor *c, enum stamp_cbor_type type)
     return h.arg;
 }
 
+void stamp_cbor_want(struct stamp_cbor *c, enum stamp_cbor_type type, uint32_t arg)
+{
+    if (stamp_cbor_expect(c, type) != arg) {
+        fail(c);
+    }
+}
+
+/* The next bytes. */
+static struct stamp_slice take(struct stamp_cbor *c, uint32_t len)
+{
+    struct stamp_slice s = {NULL, 0};
+
+    if (len > c->left) {
+        fail(c);
+    } else if (c->err == STAMP_OK) {
+        s.p = c->p;
+        s.len = len;
+        advance(c, len);
+    }
+    return s;
+}
+
 struct stamp_slice stamp_cbor_string(struct stamp_cbor *c, enum stamp_cbor_type type,
                                      size_t min, size_t max)
 {
-    struct stamp_slice s = {NULL, 0};
     uint32_t len = stamp_cbor_expect(c, type);
 
-    if (c->err != STAMP_OK || len < min || len > max || len > c->left) {
+    if (len < min || len > max) {
         fail(c);
-        return s;
     }
-    s.p = c->p;
-    s.len = (size_t)len;
-    advance(c, s.len);
-    return s;
+    return take(c, len);
 }
 
 uint32_t stamp_cbor_uint(struct stamp_cbor *c, uint32_t max)
@@ -102,53 +119,35 @@ uint32_t stamp_cbor_uint(struct stamp_cbor *c, uint32_t max)
     return v;
 }
 
-/* Consume one head and, of a string, its bytes. */
-static bool step(struct stamp_cbor *c, struct stamp_cbor_head *h)
-{
-    if (stamp_cbor_head(c->p, c->left, h) != STAMP_OK) {
-        return false;
-    }
-    advance(c, h->size);
-    if (h->type == STAMP_CBOR_BYTES || h->type == STAMP_CBOR_TEXT) {
-        if (h->arg > c->left) {
-            return false;
-        }
-        advance(c, (size_t)h->arg);
-    }
-    return true;
-}
-
 struct stamp_slice stamp_cbor_skip(struct stamp_cbor *c)
 {
     struct stamp_slice s = {c->p, c->left};
     size_t owed[STAMP_CBOR_DEPTH + 1]; /* items still to come at each level */
     unsigned depth = 0;
-    struct stamp_cbor_head h;
 
     owed[0] = 1;
-    for (;;) {
-        if (c->err != STAMP_OK || !step(c, &h)) {
-            goto bad;
-        }
+    do {
+        int type = stamp_cbor_peek(c);
+        uint32_t n = stamp_cbor_expect(c, (enum stamp_cbor_type)type);
+
         owed[depth]--;
-        if (h.type == STAMP_CBOR_ARRAY || h.type == STAMP_CBOR_MAP) {
+        if (type == STAMP_CBOR_BYTES || type == STAMP_CBOR_TEXT) {
+            (void)take(c, n);
+        } else if (type == STAMP_CBOR_ARRAY || type == STAMP_CBOR_MAP) {
             /* each item takes a byte at least, so a count beyond what is left is a lie */
-            if (h.arg > c->left || depth == STAMP_CBOR_DEPTH) {
-                goto bad;
+            if (n > c->left || depth == STAMP_CBOR_DEPTH) {
+                fail(c);
+            } else {
+                owed[++depth] = (size_t)n << (type == STAMP_CBOR_MAP ? 1 : 0);
             }
-            owed[++depth] = (size_t)h.arg << (h.type == STAMP_CBOR_MAP ? 1 : 0);
         }
-        while (owed[depth] == 0) {
-            if (depth == 0) {
-                s.len -= c->left;
-                return s;
-            }
+        while (owed[depth] == 0 && depth > 0) {
             depth--;
         }
+    } while (owed[depth] > 0 && c->err == STAMP_OK);
+    if (c->err != STAMP_OK) {
+        return (struct stamp_slice){NULL, 0};
     }
-bad:
-    fail(c);
-    s.p = NULL;
-    s.len = 0;
+    s.len -= c->left;
     return s;
 }

@@ -64,6 +64,9 @@ void stamp_cbor_init(struct stamp_cbor *c, const void *p, size_t len);
 /** Read a head of `type`; returns its argument, 0 on error. */
 uint32_t stamp_cbor_expect(struct stamp_cbor *c, enum stamp_cbor_type type);
 
+/** Read a head of `type` whose argument must be `arg`. */
+void stamp_cbor_want(struct stamp_cbor *c, enum stamp_cbor_type type, uint32_t arg);
+
 /** Type of the next item without consuming it; -1 at the end or on error. */
 int stamp_cbor_peek(const struct stamp_cbor *c);
 

@@ -127,9 +127,9 @@ STAMP_MUST_USE enum stamp_err stamp_item_content(const struct stamp_part *part,
 STAMP_MUST_USE enum stamp_err stamp_flash_read(const struct stamp_flash *flash,
                                                uint32_t off, void *buf, size_t len);
 
-/** Is the stamp locked? In a whole birth region any trace of the lock mark counts, elsewhere
- * the whole mark only, since a cut erase leaves anything there. Fails safe: an unreadable mark
- * counts as locked. SPEC 3-10. */
+/** Is the stamp locked? In a whole birth region any trace of the lock mark counts,
+ * elsewhere the whole mark only, since a cut erase leaves anything there. Fails safe: an
+ * unreadable mark counts as locked. SPEC 3-10. */
 bool stamp_part_locked(const struct stamp_part *part);
 
 /** Where a region lies. */

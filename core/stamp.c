@@ -1,4 +1,4 @@
-/* Reading a stamp and a trust bundle; writing them is in stamp_out.c. */
+/* Reading a stamp; writing it is in stamp_out.c. */
 #include "core/stamp.h"
 
 #include <string.h>
@@ -321,61 +321,4 @@ enum stamp_err stamp_check_birth(const struct stamp *s)
                !s->has_claim_state;
 
     return all ? STAMP_OK : STAMP_E_MISSING;
-}
-
-static void get_bundle_payload(struct stamp_cbor *c, struct stamp_bundle *b)
-{
-    if (stamp_cbor_expect(c, STAMP_CBOR_MAP) != 4) {
-        fail(c);
-    }
-    for (uint32_t key = STAMP_BUNDLE_VERSION; key <= STAMP_BUNDLE_OWNER; key++) {
-        if (stamp_cbor_uint(c, key) != key) {
-            fail(c);
-        }
-        switch (key) {
-        case STAMP_BUNDLE_VERSION:
-            b->version = stamp_cbor_uint(c, UINT32_MAX);
-            break;
-        case STAMP_BUNDLE_PURPOSE:
-            b->purpose = (uint8_t)stamp_cbor_uint(c, STAMP_PRODUCTION);
-            break;
-        case STAMP_BUNDLE_ANCHORS:
-            get_certificates(c, b->anchors, &b->n_anchors);
-            break;
-        default:
-            b->owner = get_bytes(c, STAMP_POINT_SIZE, STAMP_POINT_SIZE);
-        }
-    }
-    if (c->err != STAMP_OK || c->left != 0 || b->version == 0) {
-        fail(c);
-    }
-}
-
-enum stamp_err stamp_bundle_decode(struct stamp_bundle *b, const void *in, size_t in_len)
-{
-    struct stamp_cbor c;
-    struct stamp_cbor inner;
-
-    memset(b, 0, sizeof *b);
-    if (in_len > STAMP_MAX_BUNDLE) {
-        return STAMP_E_FORMAT;
-    }
-    stamp_cbor_init(&c, in, in_len);
-    get_array(&c, 4);
-    b->protected_header = get_bytes(&c, 3, 3);
-    if (stamp_cbor_expect(&c, STAMP_CBOR_MAP) != 0) {
-        fail(&c);
-    }
-    b->payload = get_bytes(&c, 1, STAMP_MAX_BUNDLE);
-    b->signature = get_bytes(&c, 64, 64);
-    if (c.err == STAMP_OK && c.left == 0 &&
-        memcmp(b->protected_header.p, STAMP_ES256_HEADER, 3) == 0) {
-        stamp_cbor_init(&inner, b->payload.p, b->payload.len);
-        get_bundle_payload(&inner, b);
-        if (inner.err == STAMP_OK) {
-            return STAMP_OK;
-        }
-    }
-    memset(b, 0, sizeof *b);
-    return STAMP_E_FORMAT;
 }
