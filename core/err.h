@@ -37,6 +37,7 @@ enum stamp_err {
     STAMP_E_UNSUPPORTED = -37, /* asked for something this build or device does not do */
     STAMP_E_DATABASE = -38,    /* the registry failed; native = its own code */
     STAMP_E_DEVICE = -39,      /* the device answered with an error; native = its code */
+    STAMP_E_STATE = -40,       /* no step from the state that it is in */
 };
 
 #endif
