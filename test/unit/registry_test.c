@@ -273,7 +273,7 @@ static void kill_loses_nothing_that_was_told(void **state)
 {
     static bool told[10000];
     size_t n_told = 0;
-    char serial[8] = "";
+    char serial[16] = "";
 
     (void)state;
     for (unsigned round = 0; round < 12; round++) {
