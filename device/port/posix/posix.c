@@ -12,7 +12,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define SLICE 256u /* bytes moved at a time */
+#include "core/part.h"
+
+#define SLICE 256u            /* bytes moved at a time */
+#define SIZE_LIMIT (1u << 28) /* of a region, and of what is before the partition */
 
 static int read_all(int fd, void *buf, size_t len, off_t off)
 {
@@ -78,8 +81,7 @@ static int flash_read(void *ctx, uint32_t off, void *buf, size_t len)
                : -1;
 }
 
-/* May `len` bytes at `off` take the values `to`? Units must be erased: ECC flash allows
- * no second programming. */
+/* Units must be erased: ECC flash allows no second programming. */
 static bool is_erased(struct stamp_posix *p, uint32_t off, size_t len)
 {
     uint8_t now[SLICE];
@@ -197,10 +199,27 @@ static enum stamp_err load_root_key(const char *path, uint8_t key[32])
     return rc;
 }
 
-/* The file as long as the partition needs; a new one comes erased. */
+/* A new file gets its length first: should power fail before it is erased, its zeroes
+ * count as a torn stamp, which may be written, and not as a file that is too short. */
+static enum stamp_err make_flash(const struct stamp_posix *p)
+{
+    off_t size = (off_t)p->flash_off + (off_t)size_of(&p->port.flash);
+
+    if (ftruncate(p->fd, size) != 0 ||
+        fill(p->fd, 0, (uint32_t)size, p->port.flash.erased) != 0) {
+        int saved = errno;
+        int emptied = ftruncate(p->fd, 0); /* no half of one is left on a full disk */
+
+        (void)emptied;
+        errno = saved;
+        return STAMP_E_FLASH;
+    }
+    return STAMP_OK;
+}
+
 static enum stamp_err open_flash(struct stamp_posix *p, const char *path)
 {
-    const struct stamp_flash *f = &p->port.flash;
+    off_t size = (off_t)p->flash_off + (off_t)size_of(&p->port.flash);
     struct stat st;
 
     p->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -214,11 +233,20 @@ static enum stamp_err open_flash(struct stamp_posix *p, const char *path)
         return STAMP_E_FLASH;
     }
     if (st.st_size == 0) {
-        return fill(p->fd, 0, p->flash_off + size_of(f), f->erased) == 0 ? STAMP_OK
-                                                                         : STAMP_E_FLASH;
+        return make_flash(p);
     }
-    return st.st_size < (off_t)p->flash_off + (off_t)size_of(f) ? STAMP_E_RANGE
-                                                                : STAMP_OK;
+    return st.st_size < size ? STAMP_E_RANGE : STAMP_OK;
+}
+
+static bool geometry_ok(const struct stamp_flash *f)
+{
+    uint32_t unit = f->program_size;
+
+    return unit <= STAMP_HEADER_SIZE && (unit & (unit - 1)) == 0 &&
+           f->erase_size % unit == 0 && f->birth_size % f->erase_size == 0 &&
+           f->bank_size % f->erase_size == 0 && f->birth_size >= STAMP_REGION_MIN &&
+           f->bank_size >= STAMP_REGION_MIN && f->birth_size <= SIZE_LIMIT &&
+           f->bank_size <= SIZE_LIMIT;
 }
 
 static void set_geometry(struct stamp_flash *f, const struct stamp_posix_config *c)
@@ -249,7 +277,7 @@ enum stamp_err stamp_posix_open(struct stamp_posix *p,
     p->port.lock = lock;
     p->port.now_ms = now_ms;
     p->port.ctx = p;
-    if (f->birth_size > INT32_MAX / 4 || f->bank_size > INT32_MAX / 4) {
+    if (!geometry_ok(f) || p->flash_off > SIZE_LIMIT) {
         rc = STAMP_E_RANGE;
     }
     if (rc == STAMP_OK && config->root_key_file != NULL) {
