@@ -20,12 +20,12 @@ static uint16_t get16(const uint8_t *p)
 
 void stamp_smp_header_put(uint8_t out[STAMP_SMP_HEADER], const struct stamp_smp_header *h)
 {
-    out[0] = h->op;
-    out[1] = 0;
-    put16(out + 2, h->len);
-    put16(out + 4, h->group);
-    out[6] = h->seq;
-    out[7] = h->id;
+    out[STAMP_SMP_AT_OP] = h->op;
+    out[STAMP_SMP_AT_FLAGS] = 0;
+    put16(out + STAMP_SMP_AT_LEN, h->len);
+    put16(out + STAMP_SMP_AT_GROUP, h->group);
+    out[STAMP_SMP_AT_SEQ] = h->seq;
+    out[STAMP_SMP_AT_ID] = h->id;
 }
 
 enum stamp_err stamp_smp_header_get(const uint8_t *in, size_t len,
@@ -34,11 +34,11 @@ enum stamp_err stamp_smp_header_get(const uint8_t *in, size_t len,
     if (len < STAMP_SMP_HEADER) {
         return STAMP_E_FORMAT;
     }
-    h->op = in[0] & 7u;
-    h->len = get16(in + 2);
-    h->group = get16(in + 4);
-    h->seq = in[6];
-    h->id = in[7];
+    h->op = in[STAMP_SMP_AT_OP] & STAMP_SMP_OP_MASK;
+    h->len = get16(in + STAMP_SMP_AT_LEN);
+    h->group = get16(in + STAMP_SMP_AT_GROUP);
+    h->seq = in[STAMP_SMP_AT_SEQ];
+    h->id = in[STAMP_SMP_AT_ID];
     return h->len == len - STAMP_SMP_HEADER ? STAMP_OK : STAMP_E_FORMAT;
 }
 

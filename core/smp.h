@@ -19,6 +19,18 @@
 #define STAMP_SMP_MAX 256u  /* a message, header included */
 #define STAMP_SMP_LINE 127u /* a line, its two first bytes and the line feed included */
 
+/* Where the fields of the header are; two-byte ones are big-endian. A version is in the
+ * upper bits of op. */
+enum stamp_smp_at {
+    STAMP_SMP_AT_OP = 0,
+    STAMP_SMP_AT_FLAGS = 1,
+    STAMP_SMP_AT_LEN = 2,
+    STAMP_SMP_AT_GROUP = 4,
+    STAMP_SMP_AT_SEQ = 6,
+    STAMP_SMP_AT_ID = 7,
+};
+#define STAMP_SMP_OP_MASK 7u
+
 /* A message in memory has room for its length before it and its CRC behind it. */
 #define STAMP_SMP_ROOM 2u
 #define STAMP_SMP_BUFFER (STAMP_SMP_ROOM + STAMP_SMP_MAX + STAMP_SMP_ROOM)

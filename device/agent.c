@@ -11,6 +11,11 @@ enum {
     ITEM_CHUNK = 224, /* bytes of one answer: with heads and "len" in STAMP_SMP_MAX */
 };
 
+static unsigned get16(const uint8_t *p)
+{
+    return (unsigned)p[0] << 8 | p[1];
+}
+
 void stampi_put_map(struct stamp_cbor_out *o, uint32_t n)
 {
     stamp_cbor_put_head(o, STAMP_CBOR_MAP, n);
@@ -230,85 +235,82 @@ static int answer_echo(struct stampi_call *c)
     return v.err == STAMP_OK ? STAMP_RC_OK : STAMP_RC_BAD;
 }
 
-static int answer(struct stampi_call *c, const struct stamp_smp_header *h)
+static int answer(struct stampi_call *c, const uint8_t *header)
 {
-    static const struct {
-        uint8_t group;
-        uint8_t id;
-        uint8_t op;
-        int (*answer)(struct stampi_call *c);
-    } table[] = {
-        {STAMP_SMP_GROUP_OS, STAMP_SMP_ECHO, STAMP_SMP_WRITE, answer_echo},
-        {STAMP_SMP_GROUP_STAMP, STAMP_SMP_INFO, STAMP_SMP_READ, answer_info},
-        {STAMP_SMP_GROUP_STAMP, STAMP_SMP_ITEM, STAMP_SMP_READ, answer_item},
-        {STAMP_SMP_GROUP_STAMP, STAMP_SMP_PROVE, STAMP_SMP_WRITE, answer_prove},
-        {STAMP_SMP_GROUP_STAMP, STAMP_SMP_CLAIM, STAMP_SMP_WRITE, stampi_claim},
-        {STAMP_SMP_GROUP_STAMP, STAMP_SMP_POSSESS, STAMP_SMP_WRITE, stampi_possess},
+    static int (*const table[])(struct stampi_call * c) = {
+        [STAMP_SMP_INFO] = answer_info,       [STAMP_SMP_ITEM] = answer_item,
+        [STAMP_SMP_PROVE] = answer_prove,     [STAMP_SMP_CLAIM] = stampi_claim,
+        [STAMP_SMP_POSSESS] = stampi_possess,
     };
+    unsigned group = get16(header + STAMP_SMP_AT_GROUP);
+    unsigned id = header[STAMP_SMP_AT_ID];
+    bool write = (header[STAMP_SMP_AT_OP] & STAMP_SMP_WRITE) != 0;
 
-    for (unsigned i = 0; i < sizeof table / sizeof table[0]; i++) {
-        if (table[i].group == h->group && table[i].id == h->id && table[i].op == h->op) {
-            return i >= 2 && c->a->cfg.opened != STAMP_OK ? STAMP_RC_NOT_FOUND
-                                                          : table[i].answer(c);
-        }
+    if (group == STAMP_SMP_GROUP_OS && id == STAMP_SMP_ECHO && write) {
+        return answer_echo(c);
     }
-    return STAMP_RC_NOT_SUPPORTED;
-}
-
-static int rc_of(int rc)
-{
-    switch (rc) {
-    case STAMP_E_MISSING:
+    if (group != STAMP_SMP_GROUP_STAMP || id > STAMP_SMP_POSSESS ||
+        write != (id >= STAMP_SMP_PROVE)) {
+        return STAMP_RC_NOT_SUPPORTED;
+    }
+    if (id != STAMP_SMP_INFO && c->a->cfg.opened != STAMP_OK) {
         return STAMP_RC_NOT_FOUND;
-    case STAMP_E_SPACE:
-        return STAMP_RC_TOO_LARGE;
-    default:
-        return rc < 0 ? STAMP_RC_UNKNOWN : rc;
     }
+    return table[id](c);
 }
 
-/* Make the answer to a request in a->out. `h` becomes its header. */
-static void make_answer(struct stamp_agent *a, struct stamp_smp_header *h,
-                        const uint8_t *msg)
+/* Put the body of the answer to a request into c->out. */
+static void put_answer(struct stampi_call *c, const uint8_t *header)
 {
-    uint8_t *out = a->out + STAMP_SMP_ROOM;
-    struct stampi_call c = {.a = a, .body = msg + STAMP_SMP_HEADER, .len = h->len};
-    int rc;
+    int rc = answer(c, header);
 
-    stamp_cbor_out_init(&c.out, out + STAMP_SMP_HEADER, STAMP_SMP_MAX - STAMP_SMP_HEADER);
-    rc = rc_of(answer(&c, h));
-    if (rc == STAMP_RC_OK && !stamp_cbor_out_ok(&c.out)) {
-        rc = STAMP_RC_TOO_LARGE;
+    if (rc == STAMP_RC_OK && !stamp_cbor_out_ok(&c->out)) {
+        rc = STAMP_E_SPACE;
     }
-    if (rc != STAMP_RC_OK) {
-        c.out.len = 0;
-        stampi_put_map(&c.out, rc == STAMP_RC_BUSY ? 2 : 1);
-        put_uint(&c.out, "rc", (uint32_t)rc);
-        if (rc == STAMP_RC_BUSY) {
-            put_uint(&c.out, "wait", c.wait_ms);
-        }
+    if (rc == STAMP_RC_OK) {
+        return;
     }
-    h->op = (uint8_t)(h->op + 1u);
-    h->len = (uint16_t)c.out.len;
-    stamp_smp_header_put(out, h);
-    a->answered = STAMP_SMP_HEADER + c.out.len;
+    if (rc < 0) {
+        rc = rc == STAMP_E_MISSING ? STAMP_RC_NOT_FOUND
+             : rc == STAMP_E_SPACE ? STAMP_RC_TOO_LARGE
+                                   : STAMP_RC_UNKNOWN;
+    }
+    c->out.len = 0;
+    stampi_put_map(&c->out, rc == STAMP_RC_BUSY ? 2 : 1);
+    put_uint(&c->out, "rc", (uint32_t)rc);
+    if (rc == STAMP_RC_BUSY) {
+        put_uint(&c->out, "wait", c->wait_ms);
+    }
 }
 
 /* `msg` has its CRC behind it. A request that comes a second time gets the same answer,
- * so that a host may repeat what it has no answer to: SPEC 10-19. */
+ * so that a host may repeat what it has no answer to: SPEC 10-19. What tells it is group,
+ * sequence and id, which the answer repeats, and the CRC. */
 static void reply(struct stamp_agent *a, const uint8_t *msg, size_t len)
 {
-    struct stamp_smp_header h;
+    uint8_t *out = a->out + STAMP_SMP_ROOM;
+    struct stampi_call c = {
+        .a = a,
+        .body = msg + STAMP_SMP_HEADER,
+        .len = len - STAMP_SMP_HEADER,
+        .out = {out + STAMP_SMP_HEADER, STAMP_SMP_MAX - STAMP_SMP_HEADER, 0},
+    };
 
-    if (stamp_smp_header_get(msg, len, &h) != STAMP_OK ||
-        (h.op != STAMP_SMP_READ && h.op != STAMP_SMP_WRITE)) {
+    if (len < STAMP_SMP_HEADER || get16(msg + STAMP_SMP_AT_LEN) != c.len ||
+        (msg[STAMP_SMP_AT_OP] & STAMP_SMP_OP_MASK & ~(unsigned)STAMP_SMP_WRITE) != 0) {
         return; /* not a request: to answer it could start a quarrel of two devices */
     }
-    if (a->answered == 0 || memcmp(a->last, msg, STAMP_SMP_HEADER) != 0 ||
-        memcmp(a->last + STAMP_SMP_HEADER, msg + len, 2) != 0) {
-        make_answer(a, &h, msg);
-        memcpy(a->last, msg, STAMP_SMP_HEADER);
-        memcpy(a->last + STAMP_SMP_HEADER, msg + len, 2);
+    if (a->answered == 0 || get16(msg + len) != a->crc ||
+        memcmp(out + STAMP_SMP_AT_GROUP, msg + STAMP_SMP_AT_GROUP,
+               STAMP_SMP_HEADER - STAMP_SMP_AT_GROUP) != 0) {
+        put_answer(&c, msg);
+        memcpy(out, msg, STAMP_SMP_HEADER);
+        out[STAMP_SMP_AT_OP] = (msg[STAMP_SMP_AT_OP] & STAMP_SMP_OP_MASK) + 1u;
+        out[STAMP_SMP_AT_FLAGS] = 0;
+        out[STAMP_SMP_AT_LEN] = (uint8_t)(c.out.len >> 8);
+        out[STAMP_SMP_AT_LEN + 1] = (uint8_t)c.out.len;
+        a->answered = STAMP_SMP_HEADER + c.out.len;
+        a->crc = get16(msg + len);
     }
     stamp_smp_send(a->out, a->answered, a->cfg.tx, a->cfg.tx_ctx);
 }

@@ -39,18 +39,17 @@ struct stamp_agent_config {
 
 /** The exchange of SPEC 10.1, between claim and possess. */
 struct stamp_claim {
-    psa_key_id_t from_app; /* PSA_KEY_ID_NULL: there is no exchange */
-    psa_key_id_t to_app;
-    uint32_t since_ms; /* boot or the last wrong try; waiting counts from here */
+    psa_key_id_t key[2]; /* from the app, to the app; PSA_KEY_ID_NULL: no exchange */
+    uint32_t since_ms;   /* boot or the last wrong try; waiting counts from here */
 };
 
 struct stamp_agent {
     struct stamp_agent_config cfg;
     struct stamp_claim claim;
     struct stamp_smp_rx rx;
+    size_t answered; /* length of the answer in `out`; 0 = none */
+    unsigned crc;    /* of the request that it answers */
     uint8_t out[STAMP_SMP_BUFFER];
-    size_t answered;                    /* length of the answer in `out`; 0 = none */
-    uint8_t last[STAMP_SMP_HEADER + 2]; /* header and CRC of what it answers */
 };
 
 /** Begin. Copies `*cfg`. */

@@ -12,8 +12,6 @@
 #include "device/agent_i.h"
 #include "device/device_i.h"
 
-#define ECDH_HKDF PSA_ALG_KEY_AGREEMENT(PSA_ALG_ECDH, PSA_ALG_HKDF(PSA_ALG_SHA_256))
-
 enum {
     TRIES_FREE = 3,        /* wrong tries before waiting begins */
     WAIT_MAX_MS = 3600000, /* SPEC 10-17 */
@@ -93,73 +91,46 @@ void stampi_claim_init(struct stamp_agent *a)
 
 void stampi_claim_end(struct stamp_agent *a)
 {
-    (void)psa_destroy_key(a->claim.from_app); /* of no id: does nothing */
-    (void)psa_destroy_key(a->claim.to_app);
-    a->claim.from_app = PSA_KEY_ID_NULL;
-    a->claim.to_app = PSA_KEY_ID_NULL;
+    for (unsigned i = 0; i < 2; i++) {
+        (void)psa_destroy_key(a->claim.key[i]); /* of no id: does nothing */
+        a->claim.key[i] = PSA_KEY_ID_NULL;
+    }
 }
 
-static psa_status_t output_key(psa_key_derivation_operation_t *kdf, psa_key_usage_t usage,
-                               psa_key_id_t *id)
+/* Agree on both keys with the app, by an ephemeral pair whose point goes to its place in
+ * `shared`. No secret leaves PSA. SPEC 10-11, 10-13. */
+static int agree(struct stamp_claim *claim, uint8_t *shared, size_t shared_len)
 {
-    psa_key_attributes_t attr;
-
-    stampi_attributes(&attr, PSA_KEY_TYPE_AES, usage, PSA_ALG_GCM);
-    psa_set_key_bits(&attr, 256);
-    return psa_key_derivation_output_key(&attr, kdf, id);
-}
-
-/* Both keys of the exchange, from the device's ephemeral one and `shared`, which begins
- * with the app's point. The secret never leaves PSA. An error sticks in the operation.
- * SPEC 10-13. */
-static int derive(struct stamp_claim *claim, psa_key_id_t ephemeral,
-                  struct stamp_slice shared)
-{
-    psa_key_derivation_operation_t kdf = PSA_KEY_DERIVATION_OPERATION_INIT;
     uint8_t salt[STAMPI_HASH_SIZE];
-    psa_status_t agreed;
+    struct stampi_kdf kdf = {
+        .peer = shared, /* the app's point is at its beginning */
+        .salt = {salt, sizeof salt},
+        .info = {(const uint8_t *)STAMP_LABEL_CLAIM, sizeof STAMP_LABEL_CLAIM - 1},
+    };
+    psa_key_attributes_t attr;
     psa_status_t status;
+    size_t len;
 
-    if (stampi_sha256(shared.p, shared.len, salt) != STAMP_OK) {
-        return STAMP_E_CRYPTO;
-    }
-    (void)psa_key_derivation_setup(&kdf, ECDH_HKDF);
-    (void)psa_key_derivation_input_bytes(&kdf, PSA_KEY_DERIVATION_INPUT_SALT, salt,
-                                         sizeof salt);
-    agreed = psa_key_derivation_key_agreement(&kdf, PSA_KEY_DERIVATION_INPUT_SECRET,
-                                              ephemeral, shared.p, STAMP_POINT_SIZE);
-    (void)psa_key_derivation_input_bytes(&kdf, PSA_KEY_DERIVATION_INPUT_INFO,
-                                         (const uint8_t *)STAMP_LABEL_CLAIM,
-                                         sizeof STAMP_LABEL_CLAIM - 1);
-    status = output_key(&kdf, PSA_KEY_USAGE_DECRYPT, &claim->from_app);
+    stampi_attributes(&attr, PSA_KEY_TYPE_ECC_KEY_PAIR(PSA_ECC_FAMILY_SECP_R1),
+                      PSA_KEY_USAGE_DERIVE,
+                      PSA_ALG_KEY_AGREEMENT(PSA_ALG_ECDH, PSA_ALG_HKDF(PSA_ALG_SHA_256)));
+    psa_set_key_bits(&attr, 256);
+    status = psa_generate_key(&attr, &kdf.secret);
     if (status == PSA_SUCCESS) {
-        status = output_key(&kdf, PSA_KEY_USAGE_ENCRYPT, &claim->to_app);
+        status = psa_export_public_key(kdf.secret, shared + STAMP_POINT_SIZE,
+                                       STAMP_POINT_SIZE, &len);
     }
-    (void)psa_key_derivation_abort(&kdf);
-    if (agreed == PSA_ERROR_INVALID_ARGUMENT) {
+    if (status == PSA_SUCCESS && stampi_sha256(shared, shared_len, salt) != STAMP_OK) {
+        status = PSA_ERROR_GENERIC_ERROR;
+    }
+    if (status == PSA_SUCCESS) {
+        status = stampi_derive(&kdf, PSA_KEY_USAGE_DECRYPT, claim->key, 2);
+    }
+    (void)psa_destroy_key(kdf.secret);
+    if (status == PSA_ERROR_INVALID_ARGUMENT) {
         return STAMP_RC_BAD; /* no point of the curve */
     }
     return status == PSA_SUCCESS ? STAMP_OK : STAMP_E_CRYPTO;
-}
-
-/* Agree with the app; the device's point goes to its place in `shared`. */
-static int agree(struct stamp_claim *claim, uint8_t *shared, size_t shared_len)
-{
-    psa_key_attributes_t attr;
-    psa_key_id_t id = PSA_KEY_ID_NULL;
-    size_t len;
-    int rc = STAMP_E_CRYPTO;
-
-    stampi_attributes(&attr, PSA_KEY_TYPE_ECC_KEY_PAIR(PSA_ECC_FAMILY_SECP_R1),
-                      PSA_KEY_USAGE_DERIVE, ECDH_HKDF);
-    psa_set_key_bits(&attr, 256);
-    if (psa_generate_key(&attr, &id) == PSA_SUCCESS &&
-        psa_export_public_key(id, shared + STAMP_POINT_SIZE, STAMP_POINT_SIZE, &len) ==
-            PSA_SUCCESS) {
-        rc = derive(claim, id, (struct stamp_slice){shared, shared_len});
-    }
-    (void)psa_destroy_key(id);
-    return rc;
 }
 
 /* What a claim takes is in the stamp: SPEC 10-20. */
@@ -250,7 +221,7 @@ static int put_claimed(struct stampi_call *c)
     stampi_put_bool(&o, "claimed", true);
     if (err == STAMP_OK) {
         err = stamp_cbor_out_ok(&o)
-                  ? stampi_crypt(c->a->claim.to_app, NONCE, false, buf, o.len, buf)
+                  ? stampi_crypt(c->a->claim.key[1], NONCE, false, buf, o.len, buf)
                   : STAMP_E_FORMAT;
     }
     if (err == STAMP_OK) {
@@ -289,11 +260,11 @@ int stampi_possess(struct stampi_call *c)
     struct stamp_cbor v;
     int rc = STAMP_RC_BAD;
 
-    if (c->a->claim.to_app != PSA_KEY_ID_NULL &&
+    if (c->a->claim.key[1] != PSA_KEY_ID_NULL &&
         stampi_field_bytes(c, "c", STAMP_GCM_TAG, PLAIN_MAX + STAMP_GCM_TAG, &sealed)) {
         rc = check_wait(c, &state);
     }
-    if (rc == STAMP_OK && stampi_crypt(c->a->claim.from_app, NONCE, true, sealed.p,
+    if (rc == STAMP_OK && stampi_crypt(c->a->claim.key[0], NONCE, true, sealed.p,
                                        sealed.len, plain) != STAMP_OK) {
         rc = STAMP_RC_NOT_AUTHENTIC;
     }

@@ -52,6 +52,24 @@ enum stamp_err stampi_import(psa_key_type_t type, psa_key_usage_t usage,
                              psa_algorithm_t alg, const uint8_t *data, size_t len,
                              psa_key_id_t *id);
 
+/** HKDF-SHA-256 from a key, or from what this key agrees on with the point `peer`. */
+struct stampi_kdf {
+    psa_key_id_t secret;
+    const uint8_t *peer;
+    struct stamp_slice salt;
+    struct stamp_slice info;
+};
+
+/**
+ * Derive `n` AES-256-GCM keys one after the other: the first for `usage`, encryption or
+ * decryption, the next for the other.
+ *
+ * @param id  those that were not made stay as they were
+ * @retval PSA_ERROR_INVALID_ARGUMENT  `peer` is no point of the curve
+ */
+psa_status_t stampi_derive(const struct stampi_kdf *kdf, psa_key_usage_t usage,
+                           psa_key_id_t *id, size_t n);
+
 /** The key that the encoding of item 48 (or of another, [salt, scalar]) names. */
 enum stamp_err stampi_key_parse(const struct stamp_port *port, uint32_t key,
                                 struct stamp_slice value, psa_key_id_t *id);

@@ -5,55 +5,34 @@
 #include "device/device_i.h"
 
 #define NONCE_SIZE 12u
-#define KEY_BITS 256u
 #define INFO_HEADER 12u /* bytes 0 to 11 of the header */
 #define SALT_OFFSET 16u
 #define SALT_SIZE 16u
 
-/* An error sticks in the operation, so only the last result is looked at. */
-static psa_status_t derive(psa_key_id_t root, const uint8_t header[32],
-                           psa_key_usage_t usage, psa_key_id_t *id)
-{
-    psa_key_derivation_operation_t kdf = PSA_KEY_DERIVATION_OPERATION_INIT;
-    psa_key_attributes_t attr;
-    uint8_t info[sizeof STAMP_LABEL_REST - 1 + INFO_HEADER];
-    psa_status_t status;
-
-    memcpy(info, STAMP_LABEL_REST, sizeof STAMP_LABEL_REST - 1);
-    memcpy(info + sizeof STAMP_LABEL_REST - 1, header, INFO_HEADER);
-    stampi_attributes(&attr, PSA_KEY_TYPE_AES, usage, PSA_ALG_GCM);
-    psa_set_key_bits(&attr, KEY_BITS);
-    (void)psa_key_derivation_setup(&kdf, PSA_ALG_HKDF(PSA_ALG_SHA_256));
-    (void)psa_key_derivation_input_bytes(&kdf, PSA_KEY_DERIVATION_INPUT_SALT,
-                                         header + SALT_OFFSET, SALT_SIZE);
-    (void)psa_key_derivation_input_key(&kdf, PSA_KEY_DERIVATION_INPUT_SECRET, root);
-    (void)psa_key_derivation_input_bytes(&kdf, PSA_KEY_DERIVATION_INPUT_INFO, info,
-                                         sizeof info);
-    status = psa_key_derivation_output_key(&attr, &kdf, id);
-    (void)psa_key_derivation_abort(&kdf);
-    return status;
-}
-
 enum stamp_err stampi_rest_key(const struct stamp_port *port, const uint8_t header[32],
                                psa_key_usage_t usage, psa_key_id_t *id)
 {
-    uint8_t key[32] = {0};
-    psa_key_id_t root;
-    psa_status_t status;
+    uint8_t info[sizeof STAMP_LABEL_REST - 1 + INFO_HEADER];
+    uint8_t key[32];
+    struct stampi_kdf kdf = {
+        .salt = {header + SALT_OFFSET, SALT_SIZE},
+        .info = {info, sizeof info},
+    };
     enum stamp_err rc = STAMP_E_CRYPTO;
 
     *id = PSA_KEY_ID_NULL;
+    memcpy(info, STAMP_LABEL_REST, sizeof STAMP_LABEL_REST - 1);
+    memcpy(info + sizeof STAMP_LABEL_REST - 1, header, INFO_HEADER);
     if (port->root_key != NULL && port->root_key(port->ctx, key) == 0) {
         rc = stampi_import(PSA_KEY_TYPE_DERIVE, PSA_KEY_USAGE_DERIVE,
-                           PSA_ALG_HKDF(PSA_ALG_SHA_256), key, sizeof key, &root);
+                           PSA_ALG_HKDF(PSA_ALG_SHA_256), key, sizeof key, &kdf.secret);
     }
     mbedtls_platform_zeroize(key, sizeof key);
-    if (rc != STAMP_OK) {
-        return rc;
+    if (rc == STAMP_OK && stampi_derive(&kdf, usage, id, 1) != PSA_SUCCESS) {
+        rc = STAMP_E_CRYPTO;
     }
-    status = derive(root, header, usage, id);
-    (void)psa_destroy_key(root);
-    return status == PSA_SUCCESS ? STAMP_OK : STAMP_E_CRYPTO;
+    (void)psa_destroy_key(kdf.secret); /* of no id: does nothing */
+    return rc;
 }
 
 enum stamp_err stampi_crypt(psa_key_id_t id, uint32_t key, bool open, const uint8_t *in,

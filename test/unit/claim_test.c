@@ -568,7 +568,7 @@ static void a_point_off_the_curve_is_refused(void **state)
                                            &err),
                          STAMP_E_DEVICE);
         assert_int_equal(err.native, STAMP_RC_BAD);
-        assert_int_equal(live.agent.claim.to_app, PSA_KEY_ID_NULL);
+        assert_int_equal(live.agent.claim.key[1], PSA_KEY_ID_NULL);
     }
 }
 
