@@ -18,7 +18,7 @@ static char key_file[96];
 static int make_dir(void **state)
 {
     (void)state;
-    (void)strcpy(dir, "/tmp/stamp-posix-XXXXXX");
+    (void)snprintf(dir, sizeof(dir), "/tmp/stamp-posix-XXXXXX");
     if (mkdtemp(dir) == NULL) {
         return -1;
     }
