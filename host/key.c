@@ -31,7 +31,7 @@ enum stamp_err stamp_key_point(const EVP_PKEY *key, uint8_t point[STAMP_POINT_SI
     size_t len = 0;
 
     memset(point, 0, STAMP_POINT_SIZE);
-    if (EVP_PKEY_get_base_id(key) != EVP_PKEY_EC ||
+    if (key == NULL || EVP_PKEY_get_base_id(key) != EVP_PKEY_EC ||
         EVP_PKEY_get_utf8_string_param(key, OSSL_PKEY_PARAM_GROUP_NAME, group,
                                        sizeof group, NULL) != 1 ||
         (strcmp(group, "prime256v1") != 0 && strcmp(group, CURVE) != 0)) {
@@ -165,8 +165,6 @@ enum stamp_err stamp_key_public_pem(const uint8_t point[STAMP_POINT_SIZE], char 
 {
     STAMP_PKEY_AUTO *key = NULL;
     STAMP_BIO_AUTO *bio = NULL;
-    char *text = NULL;
-    long len;
     enum stamp_err rc = stamp_key_from_point(point, &key, err);
 
     *out = NULL;
@@ -177,8 +175,5 @@ enum stamp_err stamp_key_public_pem(const uint8_t point[STAMP_POINT_SIZE], char 
     if (bio == NULL || PEM_write_bio_PUBKEY(bio, key) != 1) {
         return stamp_openssl_failed(err, "cannot write a public key");
     }
-    len = BIO_get_mem_data(bio, &text);
-    *out = strndup(text, (size_t)len);
-    return *out == NULL ? stamp_error_set(err, STAMP_E_NOMEM, 0, "out of memory")
-                        : STAMP_OK;
+    return stamp_bio_text(bio, out, err);
 }

@@ -1,6 +1,8 @@
 #include "host/openssl.h"
 
 #include <openssl/err.h>
+#include <stdlib.h>
+#include <string.h>
 
 enum stamp_err stamp_openssl_failed(struct stamp_error *err, const char *what)
 {
@@ -12,6 +14,19 @@ enum stamp_err stamp_openssl_failed(struct stamp_error *err, const char *what)
         return stamp_error_set(err, STAMP_E_CRYPTO, (long)code, "%s", what);
     }
     return stamp_error_set(err, STAMP_E_CRYPTO, (long)code, "%s: %s", what, reason);
+}
+
+enum stamp_err stamp_bio_text(BIO *bio, char **out, struct stamp_error *err)
+{
+    char *text = NULL;
+    long len = BIO_get_mem_data(bio, &text);
+
+    *out = calloc(1, (size_t)len + 1); /* there is no NUL behind the text of a BIO */
+    if (*out == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, 0, "out of memory");
+    }
+    memcpy(*out, text, (size_t)len);
+    return STAMP_OK;
 }
 
 void stamp_free_pkey(EVP_PKEY **p)

@@ -16,6 +16,10 @@
 /** STAMP_E_CRYPTO with OpenSSL's reason behind `what`; empties OpenSSL's error queue. */
 enum stamp_err stamp_openssl_failed(struct stamp_error *err, const char *what);
 
+/** The text in a memory BIO as a string of its own; free() it. */
+STAMP_MUST_USE enum stamp_err stamp_bio_text(BIO *bio, char **out,
+                                             struct stamp_error *err);
+
 void stamp_free_pkey(EVP_PKEY **p);
 void stamp_free_pkey_ctx(EVP_PKEY_CTX **p);
 void stamp_free_md_ctx(EVP_MD_CTX **p);

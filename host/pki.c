@@ -173,18 +173,13 @@ enum stamp_err stamp_pki_decode(struct stamp_slice der, X509 **out,
 enum stamp_err stamp_pki_pem(struct stamp_slice der, char **out, struct stamp_error *err)
 {
     STAMP_BIO_AUTO *bio = BIO_new(BIO_s_mem());
-    char *text = NULL;
-    long len;
 
     *out = NULL;
     if (bio == NULL ||
         PEM_write_bio(bio, PEM_STRING_X509, "", der.p, (long)der.len) <= 0) {
         return stamp_openssl_failed(err, "cannot write a certificate");
     }
-    len = BIO_get_mem_data(bio, &text);
-    *out = strndup(text, (size_t)len);
-    return *out == NULL ? stamp_error_set(err, STAMP_E_NOMEM, 0, "out of memory")
-                        : STAMP_OK;
+    return stamp_bio_text(bio, out, err);
 }
 
 enum stamp_err stamp_pki_load(const char *path, X509 **out, struct stamp_error *err)

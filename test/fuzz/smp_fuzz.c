@@ -71,12 +71,13 @@ static void set_up(void)
     done = true;
 }
 
-/* A message is a length byte and that many bytes. */
-static size_t take(const uint8_t **data, size_t *len, uint8_t *msg)
+/* A message is a length byte and that many bytes, cut to `max`. */
+static size_t take(const uint8_t **data, size_t *len, uint8_t *msg, size_t max)
 {
     size_t n = *len > 0 ? (*data)[0] : 0;
 
     n = n < *len ? n : *len - (*len > 0);
+    n = n < max ? n : max;
     memcpy(msg, *data + (*len > 0), n);
     *data += n + (*len > 0);
     *len -= n + (*len > 0);
@@ -105,7 +106,7 @@ static void to_agent(const uint8_t *data, size_t len, bool framed)
 
         live.out_len = 0;
         if (framed) {
-            size_t n = take(&data, &len, buf + STAMP_SMP_ROOM);
+            size_t n = take(&data, &len, buf + STAMP_SMP_ROOM, STAMP_SMP_MAX);
 
             claims += n > 7 && buf[STAMP_SMP_ROOM + 7] == STAMP_SMP_CLAIM;
             if (claims <= 2) { /* key agreement is slow, and more of it finds no more */
@@ -152,8 +153,8 @@ static enum stamp_err answer(void *ctx, const void *p, size_t len,
             continue;
         }
         memcpy(buf + STAMP_SMP_ROOM, a->rx.buf + STAMP_SMP_ROOM, STAMP_SMP_HEADER);
-        n = take(&a->data, &a->len, buf + STAMP_SMP_ROOM + STAMP_SMP_HEADER);
-        n = n < STAMP_SMP_MAX - STAMP_SMP_HEADER ? n : STAMP_SMP_MAX - STAMP_SMP_HEADER;
+        n = take(&a->data, &a->len, buf + STAMP_SMP_ROOM + STAMP_SMP_HEADER,
+                 STAMP_SMP_MAX - STAMP_SMP_HEADER);
         buf[STAMP_SMP_ROOM]++;
         buf[STAMP_SMP_ROOM + 2] = 0;
         buf[STAMP_SMP_ROOM + 3] = (uint8_t)n;
