@@ -13,7 +13,8 @@
 /** A new pair; the caller frees it. */
 STAMP_MUST_USE enum stamp_err stamp_key_generate(EVP_PKEY **out, struct stamp_error *err);
 
-/** The public point. STAMP_E_FORMAT where the key is not P-256. */
+/** The public point. STAMP_E_FORMAT where the key is not P-256, or is NULL, as OpenSSL
+ * gives for a certificate with a key that it does not know. */
 STAMP_MUST_USE enum stamp_err stamp_key_point(const EVP_PKEY *key,
                                               uint8_t point[STAMP_POINT_SIZE],
                                               struct stamp_error *err);
