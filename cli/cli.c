@@ -48,6 +48,24 @@ int cli_flush(int status)
     return status;
 }
 
+void cli_print_text(const void *text, size_t len)
+{
+    const unsigned char *p = text;
+
+    for (size_t i = 0; i < len; i++) {
+        /* U+0080 to U+009F are C2 80 to C2 9F in UTF-8 */
+        bool c1 = p[i] == 0xC2 && i + 1 < len && p[i + 1] >= 0x80 && p[i + 1] <= 0x9F;
+
+        if (c1) {
+            (void)printf("\\x%02X", p[++i]);
+        } else if (p[i] < 0x20 || p[i] == 0x7F) {
+            (void)printf("\\x%02X", p[i]);
+        } else {
+            (void)putchar(p[i]);
+        }
+    }
+}
+
 int cli_help(const char *text)
 {
     (void)fputs(text, stdout);

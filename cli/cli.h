@@ -40,6 +40,10 @@ int cli_usage(const char *verb, const char *fmt, ...)
 /** getopt_long() met something: it was printed already; point to --help. */
 int cli_bad_option(const char *verb);
 
+/** Print text that comes from a stamp: what a terminal would obey (C0, DEL, C1) is shown
+ * as \xNN. */
+void cli_print_text(const void *text, size_t len);
+
 /** Print help to stdout, return CLI_DONE (or CLI_FAILED where stdout is full). */
 int cli_help(const char *text);
 

@@ -2,6 +2,7 @@
 #include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/cli.h"
 #include "host/barcode.h"
@@ -35,7 +36,9 @@ static const struct option options[] = {
 static void line(const char *name, struct stamp_slice s)
 {
     if (s.p != NULL) {
-        (void)printf("%-20s %.*s\n", name, (int)s.len, (const char *)s.p);
+        (void)printf("%-20s ", name);
+        cli_print_text(s.p, s.len);
+        (void)putchar('\n');
     }
 }
 
@@ -50,7 +53,8 @@ static void print_barcodes(const struct stamp_barcode *b, size_t n, bool hidden)
         if (hidden) {
             (void)printf("(secret)\n");
         } else {
-            (void)printf("%.*s\n", (int)b[i].payload.len, (const char *)b[i].payload.p);
+            cli_print_text(b[i].payload.p, b[i].payload.len);
+            (void)putchar('\n');
         }
     }
 }
@@ -80,7 +84,9 @@ static void print_certificates(const struct stamp *s)
         if (stamp_pki_decode(s->certificates[i], &cert, NULL) == STAMP_OK) {
             stamp_pki_name(cert, name, sizeof name);
         }
-        (void)printf("%-20s %s\n", i == 0 ? "certificate" : "  issued by", name);
+        (void)printf("%-20s ", i == 0 ? "certificate" : "  issued by");
+        cli_print_text(name, strlen(name));
+        (void)putchar('\n');
     }
 }
 

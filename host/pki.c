@@ -231,6 +231,14 @@ enum stamp_err stamp_pki_serial(const X509 *cert, char *out, size_t size,
 
 void stamp_pki_name(const X509 *cert, char *out, size_t size)
 {
+    STAMP_BIO_AUTO *bio = BIO_new(BIO_s_mem());
+    int len;
+
     out[0] = '\0';
-    (void)X509_NAME_oneline(X509_get_subject_name(cert), out, (int)size);
+    if (bio == NULL || X509_NAME_print_ex(bio, X509_get_subject_name(cert), 0,
+                                          XN_FLAG_ONELINE & ~ASN1_STRFLGS_ESC_MSB) < 0) {
+        return;
+    }
+    len = BIO_read(bio, out, (int)size - 1);
+    out[len > 0 ? len : 0] = '\0';
 }
