@@ -7,12 +7,12 @@
 
 size_t stamp_sig_prefix(const char *label, size_t payload_len, uint8_t *out)
 {
+    /* array of 4; text of 10; byte string of 3 */
+    static const char begin[] = "\x84\x6ASignature1\x43" STAMP_ES256_HEADER;
     struct stamp_cbor_out o;
 
     stamp_cbor_out_init(&o, out, STAMP_SIG_PREFIX_MAX);
-    stamp_cbor_put_head(&o, STAMP_CBOR_ARRAY, 4);
-    stamp_cbor_put_string(&o, STAMP_CBOR_TEXT, "Signature1", 10);
-    stamp_cbor_put_string(&o, STAMP_CBOR_BYTES, STAMP_ES256_HEADER, 3);
+    stamp_cbor_put_raw(&o, begin, sizeof begin - 1);
     stamp_cbor_put_string(&o, STAMP_CBOR_BYTES, label, strlen(label));
     stamp_cbor_put_head(&o, STAMP_CBOR_BYTES, (uint32_t)payload_len);
     return o.len;

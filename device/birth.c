@@ -59,7 +59,7 @@ enum stamp_err stamp_lock(struct stamp_device *dev)
     if (dev->part.region[STAMP_BIRTH].state != STAMP_REGION_WHOLE) {
         return STAMP_E_BLANK;
     }
-    if (!stamp_part_locked(&dev->part)) {
+    if (!dev->locked) {
         for (size_t i = 0; i < len; i++) {
             mark[i] = (uint8_t)STAMP_LOCK_MARK[i % 4];
         }

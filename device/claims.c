@@ -62,12 +62,13 @@ static enum stamp_err put_claim(const struct stamp_device *dev, uint32_t key,
 
 static enum stamp_err emit(const struct stamp_device *dev, struct sink *s)
 {
-    struct stamp_item item;
+    struct stamp_item item = {0};
     uint32_t n = 0;
     enum stamp_err rc = STAMP_OK;
 
-    for (uint32_t key = 1; key < STAMP_KEY_OUTSIDE_FIRST; key++) {
-        n += stamp_find(&dev->part, STAMP_BIRTH, key, &item) == STAMP_OK ? 1u : 0u;
+    while (stamp_next(&dev->part, STAMP_BIRTH, &item) == STAMP_OK &&
+           item.key < STAMP_KEY_OUTSIDE_FIRST) {
+        n++;
     }
     put_head(s, STAMP_CBOR_MAP, n);
     for (uint32_t key = 1; key < STAMP_KEY_OUTSIDE_FIRST && rc == STAMP_OK; key++) {

@@ -77,14 +77,17 @@ void stampi_done(const struct stamp_device *dev)
     }
 }
 
-/* With `string`, what the value's one string holds. */
+/* With `string`, what the value's one string holds. The arguments come in the order of
+ * those of the callers, who then only add one. */
 static enum stamp_err get(const struct stamp_device *dev, enum stamp_which which,
-                          uint32_t key, bool string, struct stamp_cbor_out *out)
+                          uint32_t key, uint8_t *buf, size_t size, size_t *len,
+                          bool string)
 {
     struct stamp_slice v;
     struct stamp_cbor_head h = {0};
     enum stamp_err rc = stampi_find(dev, which, key, &v);
 
+    *len = 0;
     if (rc == STAMP_OK && string) {
         rc = stamp_cbor_head(v.p, v.len, &h);
         if (rc == STAMP_OK &&
@@ -94,8 +97,12 @@ static enum stamp_err get(const struct stamp_device *dev, enum stamp_which which
         }
     }
     if (rc == STAMP_OK) {
-        stamp_cbor_put_raw(out, v.p + h.size, v.len - h.size);
-        rc = stamp_cbor_out_ok(out) ? STAMP_OK : STAMP_E_SPACE;
+        *len = v.len - h.size;
+        if (*len > size) {
+            rc = STAMP_E_SPACE;
+        } else {
+            memcpy(buf, v.p + h.size, *len);
+        }
     }
     stampi_done(dev);
     return rc;
@@ -104,21 +111,13 @@ static enum stamp_err get(const struct stamp_device *dev, enum stamp_which which
 enum stamp_err stamp_get(const struct stamp_device *dev, enum stamp_which which,
                          uint32_t key, void *buf, size_t size, size_t *len)
 {
-    struct stamp_cbor_out out = {buf, size, 0};
-    enum stamp_err rc = get(dev, which, key, false, &out);
-
-    *len = out.len;
-    return rc;
+    return get(dev, which, key, buf, size, len, false);
 }
 
 enum stamp_err stamp_get_string(const struct stamp_device *dev, enum stamp_which which,
                                 uint32_t key, void *buf, size_t size, size_t *len)
 {
-    struct stamp_cbor_out out = {buf, size, 0};
-    enum stamp_err rc = get(dev, which, key, true, &out);
-
-    *len = out.len;
-    return rc;
+    return get(dev, which, key, buf, size, len, true);
 }
 
 /* The body is taken for one that lies STAMP_BODY_OFFSET behind a header: the offset of
