@@ -46,6 +46,7 @@ enum stamp_err stamp_bundle_check(struct stamp_slice in, const uint8_t *owner_ha
                                   struct stamp_error *err)
 {
     struct stamp_bundle b;
+    struct stamp_error why = STAMP_ERROR_INIT;
     uint8_t hash[32];
     enum stamp_err rc;
 
@@ -60,10 +61,14 @@ enum stamp_err stamp_bundle_check(struct stamp_slice in, const uint8_t *owner_ha
         return stamp_error_set(err, STAMP_E_AUTH, 0,
                                "the trust bundle is of another owner");
     }
-    if (stamp_sig_check_point(b.owner.p, STAMP_LABEL_BUNDLE, b.payload.p, b.payload.len,
-                              b.signature.p, NULL) != STAMP_OK) {
+    rc = stamp_sig_check_point(b.owner.p, STAMP_LABEL_BUNDLE, b.payload.p, b.payload.len,
+                               b.signature.p, &why);
+    if (rc == STAMP_E_AUTH || rc == STAMP_E_FORMAT) {
         return stamp_error_set(err, STAMP_E_AUTH, 0,
                                "the trust bundle is not signed by its owner");
+    }
+    if (rc != STAMP_OK) { /* it could not be checked: no verdict */
+        return stamp_error_set(err, rc, why.native, "%s", why.what);
     }
     if (b.purpose != purpose) {
         return stamp_error_set(err, STAMP_E_PURPOSE, 0,

@@ -2,8 +2,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <openssl/rand.h>
 #include <sqlite3.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -174,11 +176,24 @@ static enum stamp_err open_db(const char *path, struct stamp_registry **out,
     return rc == STAMP_OK ? migrate(r, err) : rc;
 }
 
+/* SQLite's own files too: it leaves them where closing did not go well. */
+static void remove_all(const char *path)
+{
+    static const char *const suffix[] = {"", "-wal", "-shm"};
+
+    for (size_t i = 0; i < sizeof suffix / sizeof *suffix; i++) {
+        char name[PATH_MAX];
+
+        (void)snprintf(name, sizeof name, "%s%s", path, suffix[i]);
+        (void)unlink(name);
+    }
+}
+
 enum stamp_err stamp_registry_create(const char *path, uint8_t purpose,
                                      struct stamp_error *err)
 {
-    STAMP_REGISTRY_AUTO *r = NULL;
-    STATEMENT_AUTO *s = NULL;
+    struct stamp_registry *r = NULL;
+    sqlite3_stmt *s = NULL;
     int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     enum stamp_err rc;
 
@@ -195,8 +210,10 @@ enum stamp_err stamp_registry_create(const char *path, uint8_t purpose,
                            sqlite3_step(s) != SQLITE_DONE)) {
         rc = failed(r, "write", err);
     }
+    finalize(&s);
+    stamp_registry_close(&r);
     if (rc != STAMP_OK) {
-        (void)unlink(path);
+        remove_all(path);
     }
     return rc;
 }

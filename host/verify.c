@@ -154,19 +154,33 @@ enum stamp_err stamp_verify_claims(struct stamp_slice claims,
     return verify_birth(claims, certs, n, trust, out, err);
 }
 
+/* Bytes that are wrong are a verdict; a check that could not be made is none. */
+static enum stamp_err judge(enum stamp_err rc, const struct stamp_error *cause,
+                            const char *why, struct stamp_error *err)
+{
+    if (rc == STAMP_E_AUTH || rc == STAMP_E_FORMAT) {
+        return refuse(err, why);
+    }
+    return rc == STAMP_OK ? rc
+                          : stamp_error_set(err, rc, cause->native, "%s", cause->what);
+}
+
 /* The private half in the image belongs to the public one. */
 static enum stamp_err match_scalar(const uint8_t *scalar, const uint8_t *point,
                                    const char *why, struct stamp_error *err)
 {
     STAMP_PKEY_AUTO *key = NULL;
+    struct stamp_error cause = STAMP_ERROR_INIT;
     uint8_t mine[STAMP_POINT_SIZE];
+    enum stamp_err rc = stamp_key_from_scalar(scalar, &key, &cause);
 
-    if (stamp_key_from_scalar(scalar, &key, NULL) != STAMP_OK ||
-        stamp_key_point(key, mine, NULL) != STAMP_OK ||
-        memcmp(mine, point, sizeof mine) != 0) {
-        return refuse(err, why);
+    if (rc == STAMP_OK) {
+        rc = stamp_key_point(key, mine, &cause);
     }
-    return STAMP_OK;
+    if (rc == STAMP_OK && memcmp(mine, point, sizeof mine) != 0) {
+        rc = STAMP_E_AUTH;
+    }
+    return judge(rc, &cause, why, err);
 }
 
 static enum stamp_err match_keys(const struct stamp *s, const uint8_t *point,
@@ -202,6 +216,7 @@ static enum stamp_err check_bank(const struct stamp_image *img,
     struct stamp_bundle first;
     struct stamp_bundle now;
     struct stamp_chain chain;
+    struct stamp_error why = STAMP_ERROR_INIT;
     enum stamp_err rc =
         stamp_buffer_new(&signed_bytes, STAMP_SIGNED_SIZE + r->raw.len, 0, err);
 
@@ -210,11 +225,10 @@ static enum stamp_err check_bank(const struct stamp_image *img,
     }
     memcpy(signed_bytes.p, r->raw_header, STAMP_SIGNED_SIZE);
     memcpy(signed_bytes.p + STAMP_SIGNED_SIZE, r->raw.p, r->raw.len);
-    if (stamp_sig_check_point(id->point, STAMP_LABEL_BANK, signed_bytes.p,
-                              signed_bytes.len, r->signature, NULL) != STAMP_OK) {
-        return refuse(err, "an operational bank is not signed by the birth key");
-    }
-    if (s->trust_bundle.p != NULL) {
+    rc = stamp_sig_check_point(id->point, STAMP_LABEL_BANK, signed_bytes.p,
+                               signed_bytes.len, r->signature, &why);
+    rc = judge(rc, &why, "an operational bank is not signed by the birth key", err);
+    if (rc == STAMP_OK && s->trust_bundle.p != NULL) {
         rc = stamp_bundle_check(s->trust_bundle, id->owner_key_hash, id->purpose, &now,
                                 err);
         if (rc == STAMP_OK &&
