@@ -208,7 +208,7 @@ static void dates_are_kept(void **state)
 
     (void)state;
     usual(&s);
-    put_leaf(&s, "SN-1", true, time(NULL) - 2 * 86400, 1);
+    put_leaf(&s, "SN-1", true, time(NULL) - (time_t)2 * 86400, 1);
     refused(&s, STAMP_E_AUTH, "expired");
     put_leaf(&s, "SN-1", true, time(NULL) + 86400, 0);
     refused(&s, STAMP_E_AUTH, "not yet valid");
