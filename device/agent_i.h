@@ -41,8 +41,8 @@ bool stampi_field_bytes(const struct stampi_call *c, const char *key, size_t min
 
 void stampi_put_map(struct stamp_cbor_out *o, uint32_t n);
 
-/** A key and its value: a string `p` of `arg` bytes, or without `p` a number or a bool.
- */
+/** A key and its value: a string `p` of `arg` bytes; without `p` a number, a bool, or the
+ * head of a string whose bytes follow. */
 void stampi_put(struct stamp_cbor_out *o, const char *key, enum stamp_cbor_type type,
                 uint32_t arg, const void *p);
 void stampi_put_bool(struct stamp_cbor_out *o, const char *key, bool v);

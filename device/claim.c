@@ -22,6 +22,8 @@ enum {
     POINTS = 2 * STAMP_POINT_SIZE,
     SHARED_MAX = POINTS + STAMP_MAX_TEXT,
     POP_AT = 1 + 1 + STAMP_SALT_SIZE, /* where [salt, text] has its text */
+    CLAIMED_AT = 1 + 2 + 2,           /* heads of {"c": bytes}, of 24..255 bytes */
+    CLAIMED_MAX = 1 + 7 + 2 + STAMP_MAX_TEXT + 8 + 1,
     NONCE = 0, /* a key seals one message, with a nonce of zeroes: SPEC 10-14, 10-15 */
 };
 
@@ -207,27 +209,25 @@ static int compare_pop(const struct stamp_device *dev, struct stamp_slice given)
     return rc;
 }
 
-/* The answer to a right proof: {"serial": text, "claimed": true} under the device's key.
- */
+/* The answer to a right proof: {"serial": text, "claimed": true} under the device's key,
+ * made where it belongs, behind the heads of {"c": bytes}. */
 static int put_claimed(struct stampi_call *c)
 {
-    uint8_t buf[1 + 7 + 2 + STAMP_MAX_TEXT + 8 + 1 + STAMP_GCM_TAG];
+    uint8_t *p = c->out.p + CLAIMED_AT;
     struct stamp_cbor_out o;
     enum stamp_err err;
 
-    stamp_cbor_out_init(&o, buf, sizeof buf - STAMP_GCM_TAG);
+    stamp_cbor_out_init(&o, p, CLAIMED_MAX);
     stampi_put_map(&o, 2);
     err = stampi_put_item(&o, c->a->cfg.dev, "serial", STAMP_SERIAL);
     stampi_put_bool(&o, "claimed", true);
-    if (err == STAMP_OK) {
-        err = stamp_cbor_out_ok(&o)
-                  ? stampi_crypt(c->a->claim.key[1], NONCE, false, buf, o.len, buf)
-                  : STAMP_E_FORMAT;
+    if (err != STAMP_OK || !stamp_cbor_out_ok(&o)) {
+        return STAMP_E_FORMAT;
     }
-    if (err == STAMP_OK) {
-        stampi_put_map(&c->out, 1);
-        stampi_put(&c->out, "c", STAMP_CBOR_BYTES, (uint32_t)o.len + STAMP_GCM_TAG, buf);
-    }
+    err = stampi_crypt(c->a->claim.key[1], NONCE, false, p, o.len, p);
+    stampi_put_map(&c->out, 1);
+    stampi_put(&c->out, "c", STAMP_CBOR_BYTES, (uint32_t)o.len + STAMP_GCM_TAG, NULL);
+    c->out.len += o.len + STAMP_GCM_TAG;
     return err;
 }
 
@@ -253,7 +253,9 @@ static int judge(struct stampi_call *c, struct stamp_claim_state *state,
 
 int stampi_possess(struct stampi_call *c)
 {
-    uint8_t plain[PLAIN_MAX];
+    /* where the answer, of CLAIMED_AT + CLAIMED_MAX + STAMP_GCM_TAG bytes, does not reach
+     */
+    uint8_t *plain = c->a->out + sizeof c->a->out - PLAIN_MAX;
     struct stamp_claim_state state;
     struct stamp_slice sealed;
     struct stamp_slice pop;
@@ -275,6 +277,6 @@ int stampi_possess(struct stampi_call *c)
         rc = v.err == STAMP_OK ? judge(c, &state, pop) : STAMP_RC_BAD;
     }
     stampi_claim_end(c->a); /* for one message only, whatever came of it: SPEC 10-16 */
-    mbedtls_platform_zeroize(plain, sizeof plain);
+    mbedtls_platform_zeroize(plain, PLAIN_MAX);
     return rc;
 }
