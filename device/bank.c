@@ -23,6 +23,20 @@ static enum stamp_err pick(const struct stamp_device *dev, struct stampi_job *jo
     return ++job->seq == 0 ? STAMP_E_RANGE : STAMP_OK;
 }
 
+/* Take what is in flash now; what is known of the other bank's signature stays. */
+static enum stamp_err read_back(struct stamp_device *dev, enum stamp_which written)
+{
+    struct stamp_region *r = dev->part.region;
+    unsigned other = STAMP_BANK_A + STAMP_BANK_B - (unsigned)written;
+    uint8_t state = r[other].state;
+    enum stamp_err rc = stamp_part_open(&dev->part, dev->part.flash);
+
+    r[other].state = state;
+    stampi_pick_newest(&dev->part);
+    return rc == STAMP_OK && r[written].state == STAMP_REGION_WHOLE ? STAMP_OK
+                                                                    : STAMP_E_FLASH;
+}
+
 static enum stamp_err write_bank(struct stamp_device *dev, struct stampi_job *job)
 {
     enum stamp_err rc = pick(dev, job);
@@ -34,7 +48,7 @@ static enum stamp_err write_bank(struct stamp_device *dev, struct stampi_job *jo
         rc = stampi_region_write(dev, job);
         stamp_key_unload(job->signer);
     }
-    return rc;
+    return rc == STAMP_OK ? read_back(dev, job->which) : rc;
 }
 
 enum stamp_err stamp_bank_replace(struct stamp_device *dev, const void *in, size_t in_len)

@@ -7,10 +7,9 @@
 
 #include "device/chain_i.h"
 
-/* SubjectPublicKeyInfo of a P-256 key up to its point (RFC 5480). */
-static const uint8_t spki_head[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48,
-                                    0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48,
-                                    0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
+/* Bytes of the SubjectPublicKeyInfo of a P-256 key (RFC 5480), whose point is at its end;
+ * that of another curve with points as long has another length. */
+#define SPKI_SIZE 91u
 
 /* SPEC 7-5: 1.2.840.113556.1.8000.2554 and a UUID; or 1.3.6.1.4.1, a PEN, 33445.1. */
 static const uint8_t oid_uuid[] = {0x2A, 0x86, 0x48, 0x86, 0xF7, 0x14, 0x01, 0xBE, 0x40,
@@ -20,12 +19,6 @@ static const uint8_t oid_uuid[] = {0x2A, 0x86, 0x48, 0x86, 0xF7, 0x14, 0x01, 0xB
 static const uint8_t oid_pen[] = {0x2B, 0x06, 0x01, 0x04, 0x01, 0x82, 0x85, 0x25, 0x01};
 #define PEN_AT 5u /* where the number's arc goes */
 #define PEN_MAX_LEN 5u
-
-/* The extension's value: SEQUENCE, ENUMERATED purpose, and maybe OCTET STRING digest. */
-#define VALUE_PURPOSE 4u
-#define VALUE_SHORT 5u
-#define VALUE_DIGEST 7u
-#define VALUE_LONG (VALUE_DIGEST + STAMPI_HASH_SIZE)
 
 static bool is_binding(const uint8_t *oid, size_t len)
 {
@@ -51,23 +44,19 @@ static bool is_binding(const uint8_t *oid, size_t len)
 static enum stamp_err check_value(const uint8_t *p, size_t len,
                                   struct stampi_identity *who)
 {
-    if ((len != VALUE_SHORT && len != VALUE_LONG) || p[0] != 0x30 || p[1] != len - 2 ||
-        p[2] != MBEDTLS_ASN1_ENUMERATED || p[3] != 1) {
+    if ((len != STAMPI_BINDING_SHORT && len != STAMPI_BINDING_LONG) || p[1] != len - 2) {
         return STAMP_E_FORMAT;
     }
-    if (p[VALUE_PURPOSE] != who->purpose) {
+    if (p[STAMPI_BINDING_SHORT - 1] != who->purpose) {
         return STAMP_E_PURPOSE;
     }
-    if (len == VALUE_LONG && who->leaf) {
-        if (p[VALUE_SHORT] != MBEDTLS_ASN1_OCTET_STRING || p[6] != STAMPI_HASH_SIZE) {
-            return STAMP_E_FORMAT;
-        }
-        who->bound = true;
-        if (memcmp(p + VALUE_DIGEST, who->digest, STAMPI_HASH_SIZE) != 0) {
-            return STAMP_E_AUTH;
-        }
+    if (!who->leaf) { /* a digest is for leaves */
+        len = STAMPI_BINDING_SHORT;
     }
-    return STAMP_OK;
+    who->bound |= len == STAMPI_BINDING_LONG;
+    return p[0] == who->binding[0] && memcmp(p + 2, who->binding + 2, len - 2) == 0
+               ? STAMP_OK
+               : STAMP_E_AUTH;
 }
 
 /* Called for each extension that the crypto library does not know; a critical one ends
@@ -102,9 +91,9 @@ bool stampi_certifies(mbedtls_x509_crt *leaf, const struct stampi_identity *who)
         mbedtls_asn1_find_named_data(&leaf->subject, MBEDTLS_OID_AT_SERIAL_NUMBER,
                                      sizeof MBEDTLS_OID_AT_SERIAL_NUMBER - 1);
 
-    return leaf->pk_raw.len == sizeof spki_head + STAMP_POINT_SIZE &&
-           memcmp(leaf->pk_raw.p, spki_head, sizeof spki_head) == 0 &&
-           memcmp(leaf->pk_raw.p + sizeof spki_head, who->point, STAMP_POINT_SIZE) == 0 &&
-           (name == NULL || (name->val.len == who->serial.len &&
-                             memcmp(name->val.p, who->serial.p, name->val.len) == 0));
+    return leaf->pk_raw.len == SPKI_SIZE &&
+           memcmp(leaf->pk_raw.p + SPKI_SIZE - STAMP_POINT_SIZE, who->point,
+                  STAMP_POINT_SIZE) == 0 &&
+           (name == NULL || (name->val.len == who->serial_len &&
+                             memcmp(name->val.p, who->serial, name->val.len) == 0));
 }

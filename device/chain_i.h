@@ -6,15 +6,24 @@
 
 #include "device/device_i.h"
 
+#define STAMPI_BINDING_SHORT 5u
+#define STAMPI_BINDING_LONG 39u
+#define STAMPI_BINDING_DIGEST 7u /* where it is in the long form */
+
 /** What certificates must agree with, and what they turn out to say. */
 struct stampi_identity {
-    struct stamp_slice serial;
-    uint8_t purpose;
-    uint8_t digest[STAMPI_HASH_SIZE];
+    uint8_t serial[STAMP_MAX_TEXT];
+    size_t serial_len;
     uint8_t point[STAMP_POINT_SIZE];
+    uint8_t owner[STAMPI_HASH_SIZE]; /* of the owner's key */
+    uint8_t purpose;
+    /* The extension of SPEC 7-4 as a leaf must carry it: SEQUENCE, ENUMERATED purpose,
+     * OCTET STRING digest. Without the digest it is the first five bytes, with 3 as its
+     * length. */
+    uint8_t binding[STAMPI_BINDING_LONG];
 
     bool leaf;          /* the next certificate to parse is the leaf */
-    bool bound;         /* it carries a digest, and the right one */
+    bool bound;         /* it carries a digest */
     enum stamp_err err; /* the first disagreement */
 };
 
@@ -28,8 +37,8 @@ enum stamp_err stampi_parse_certificate(mbedtls_x509_crt *list, struct stamp_sli
 bool stampi_certifies(mbedtls_x509_crt *leaf, const struct stampi_identity *who);
 
 /** Parse the anchors of the owner's bundle: `offered`, or where it is NULL the one that
- * is held. */
-enum stamp_err stampi_take_anchors(const struct stamp_device *dev,
+ * is `held`. Uses no work buffer: a bundle may lie there. */
+enum stamp_err stampi_take_anchors(struct stamp_slice held,
                                    const struct stamp_slice *offered,
                                    struct stampi_identity *who,
                                    mbedtls_x509_crt *anchors);

@@ -7,6 +7,13 @@
 #define STAMPI_TAG_SIZE 16u
 #define STAMPI_HASH_SIZE 32u
 
+/* Not put into its caller, which would then need the stack of both all the time. */
+#if defined(__GNUC__)
+#define STAMPI_OWN_FRAME __attribute__((noinline))
+#else
+#define STAMPI_OWN_FRAME
+#endif
+
 /* ---- values (get.c) ---- */
 
 /**

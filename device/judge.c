@@ -6,113 +6,130 @@
 
 #include "device/chain_i.h"
 
-/* All of `who` but the point. `serial` takes STAMP_MAX_TEXT bytes. */
-static enum stamp_err identify(const struct stamp_device *dev,
-                               struct stampi_identity *who, uint8_t *serial)
+/* What certificates are held against. Apart from them, so that the stack that each takes
+ * is not taken at once. */
+STAMPI_OWN_FRAME static enum stamp_err identify(const struct stamp_device *dev,
+                                                const struct stamp_slice *key,
+                                                struct stampi_identity *who)
 {
-    uint8_t purpose;
-    size_t len;
-    enum stamp_err rc = stamp_get_string(dev, STAMP_BIRTH, STAMP_SERIAL, serial,
-                                         STAMP_MAX_TEXT, &who->serial.len);
-
-    who->serial.p = serial;
-    if (rc == STAMP_OK) {
-        rc = stamp_get(dev, STAMP_BIRTH, STAMP_PURPOSE, &purpose, 1, &len);
-        who->purpose = purpose; /* small enough to be its own encoding */
-    }
-    return rc == STAMP_OK ? stamp_claims_digest(dev, who->digest) : rc;
-}
-
-static enum stamp_err key_point(const struct stamp_device *dev,
-                                const struct stamp_slice *key,
-                                uint8_t point[STAMP_POINT_SIZE])
-{
+    static const uint8_t binding[] = {0x30, 37, 0x0A, 1, 0, 0x04, STAMPI_HASH_SIZE};
     psa_key_id_t id;
     size_t len;
-    enum stamp_err rc;
+    enum stamp_err rc = stamp_get_string(dev, STAMP_BIRTH, STAMP_SERIAL, who->serial,
+                                         sizeof who->serial, &who->serial_len);
 
+    if (rc == STAMP_OK) { /* small enough to be its own encoding */
+        rc = stamp_get(dev, STAMP_BIRTH, STAMP_PURPOSE, &who->purpose, 1, &len);
+    }
+    if (dev->port->owner_key_hash != NULL) { /* pinned in the firmware */
+        memcpy(who->owner, dev->port->owner_key_hash, STAMPI_HASH_SIZE);
+    } else if (rc == STAMP_OK) {
+        rc = stamp_get_string(dev, STAMP_BIRTH, STAMP_OWNER_KEY_HASH, who->owner,
+                              STAMPI_HASH_SIZE, &len);
+    }
+    memcpy(who->binding, binding, sizeof binding);
+    who->binding[STAMPI_BINDING_SHORT - 1] = who->purpose;
+    if (rc == STAMP_OK) {
+        rc = stamp_claims_digest(dev, who->binding + STAMPI_BINDING_DIGEST);
+    }
+    if (rc != STAMP_OK) {
+        return rc;
+    }
     rc = key != NULL ? stampi_key_parse(dev->port, STAMP_DEVICE_KEY, *key, &id)
                      : stamp_key_load(dev, STAMP_BIRTH, STAMP_DEVICE_KEY, &id);
-    if (rc == STAMP_OK &&
-        psa_export_public_key(id, point, STAMP_POINT_SIZE, &len) != PSA_SUCCESS) {
+    if (psa_export_public_key(id, who->point, sizeof who->point, &len) != PSA_SUCCESS &&
+        rc == STAMP_OK) {
         rc = STAMP_E_CRYPTO;
     }
     stamp_key_unload(id);
     return rc;
 }
-static enum stamp_err take_chain(struct stamp_slice certificates,
-                                 struct stampi_identity *who, mbedtls_x509_crt *chain)
-{
-    struct stamp_cbor c;
-    uint32_t n;
-    enum stamp_err rc = STAMP_OK;
 
-    stamp_cbor_init(&c, certificates.p, certificates.len);
-    n = stamp_cbor_expect(&c, STAMP_CBOR_ARRAY);
-    if (n == 0 || n > STAMP_MAX_CERTIFICATES) {
-        return STAMP_E_FORMAT;
-    }
-    for (; n > 0 && rc == STAMP_OK; n--) {
-        struct stamp_slice der =
-            stamp_cbor_string(&c, STAMP_CBOR_BYTES, 1, STAMP_MAX_CERTIFICATE);
-
-        rc = stampi_parse_certificate(chain, der, who);
-    }
-    return rc == STAMP_OK && c.left != 0 ? STAMP_E_FORMAT : rc;
-}
-
-/* A device's clock is no judge of dates: many have none, or begin in 1970. */
+/* A device's clock is no judge of dates: many have none, or begin in 1970. Flags are all
+ * set where verification could not be completed. */
 static enum stamp_err follow(mbedtls_x509_crt *chain, mbedtls_x509_crt *anchors)
 {
     const uint32_t dates = MBEDTLS_X509_BADCERT_EXPIRED | MBEDTLS_X509_BADCERT_FUTURE;
-    uint32_t flags = 0;
-    int rc = mbedtls_x509_crt_verify(chain, anchors, NULL, NULL, &flags, NULL, NULL);
+    uint32_t flags = UINT32_MAX;
 
-    return rc == 0 || (rc == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && (flags & ~dates) == 0)
-               ? STAMP_OK
-               : STAMP_E_AUTH;
+    (void)mbedtls_x509_crt_verify(chain, anchors, NULL, NULL, &flags, NULL, NULL);
+    return (flags & ~dates) == 0 ? STAMP_OK : STAMP_E_AUTH;
+}
+
+/* Parse the certificates, leaf first, and follow them to an anchor. */
+STAMPI_OWN_FRAME static enum stamp_err check_chain(struct stamp_slice certificates,
+                                                   struct stampi_identity *who,
+                                                   mbedtls_x509_crt *anchors)
+{
+    mbedtls_x509_crt chain;
+    struct stamp_cbor c;
+    enum stamp_err rc = STAMP_OK;
+    uint32_t n;
+
+    mbedtls_x509_crt_init(&chain);
+    who->leaf = true;
+    stamp_cbor_init(&c, certificates.p, certificates.len);
+    n = stamp_cbor_expect(&c, STAMP_CBOR_ARRAY);
+    if (n == 0 || n > STAMP_MAX_CERTIFICATES) {
+        rc = STAMP_E_FORMAT;
+    }
+    for (; rc == STAMP_OK && n > 0; n--) {
+        rc = stampi_parse_certificate(
+            &chain, stamp_cbor_string(&c, STAMP_CBOR_BYTES, 1, STAMP_MAX_CERTIFICATE),
+            who);
+    }
+    if (rc == STAMP_OK && c.left != 0) {
+        rc = STAMP_E_FORMAT;
+    }
+    if (rc == STAMP_OK && !stampi_certifies(&chain, who)) {
+        rc = STAMP_E_AUTH;
+    }
+    if (rc == STAMP_OK) {
+        rc = follow(&chain, anchors);
+    }
+    mbedtls_x509_crt_free(&chain);
+    return rc;
+}
+
+STAMPI_OWN_FRAME static enum stamp_err
+check_certificates(const struct stamp_device *dev, const struct stamp_change *changes,
+                   size_t n, struct stampi_identity *who)
+{
+    const struct stamp_slice *offered = stampi_change(changes, n, STAMP_TRUST_BUNDLE);
+    struct stamp_slice v;
+    mbedtls_x509_crt anchors;
+    enum stamp_err rc = stampi_find(dev, STAMP_NEWEST, STAMP_TRUST_BUNDLE, &v);
+
+    mbedtls_x509_crt_init(&anchors);
+    if (rc == STAMP_OK) {
+        rc = stampi_take_anchors(v, offered, who, &anchors);
+    }
+    stampi_done(dev);
+    if (rc == STAMP_OK) {
+        offered = stampi_change(changes, n, STAMP_CERTIFICATES);
+        if (offered != NULL) {
+            v = *offered;
+        } else {
+            rc = stampi_find(dev, STAMP_BIRTH, STAMP_CERTIFICATES, &v);
+        }
+    }
+    if (rc == STAMP_OK) {
+        rc = check_chain(v, who, &anchors);
+    }
+    stampi_done(dev);
+    mbedtls_x509_crt_free(&anchors);
+    return rc;
 }
 
 enum stamp_err stampi_judge(const struct stamp_device *dev,
                             const struct stamp_change *changes, size_t n, bool *bound)
 {
-    uint8_t serial[STAMP_MAX_TEXT];
-    struct stampi_identity who = {.leaf = false};
-    const struct stamp_slice *chosen;
-    struct stamp_slice v;
-    mbedtls_x509_crt chain;
-    mbedtls_x509_crt anchors;
-    enum stamp_err rc;
+    struct stampi_identity who = {0};
+    enum stamp_err rc = identify(dev, stampi_change(changes, n, STAMP_DEVICE_KEY), &who);
 
-    mbedtls_x509_crt_init(&chain);
-    mbedtls_x509_crt_init(&anchors);
-    rc = identify(dev, &who, serial);
     if (rc == STAMP_OK) {
-        rc = key_point(dev, stampi_change(changes, n, STAMP_DEVICE_KEY), who.point);
+        rc = check_certificates(dev, changes, n, &who);
     }
-    if (rc == STAMP_OK) {
-        chosen = stampi_change(changes, n, STAMP_TRUST_BUNDLE);
-        rc = stampi_take_anchors(dev, chosen, &who, &anchors);
-        who.leaf = true;
-    }
-    chosen = stampi_change(changes, n, STAMP_CERTIFICATES);
-    if (rc == STAMP_OK && chosen != NULL) {
-        v = *chosen;
-    } else if (rc == STAMP_OK) {
-        rc = stampi_find(dev, STAMP_BIRTH, STAMP_CERTIFICATES, &v);
-    }
-    if (rc == STAMP_OK) {
-        rc = take_chain(v, &who, &chain);
-    }
-    if (rc == STAMP_OK && !stampi_certifies(&chain, &who)) {
-        rc = STAMP_E_AUTH;
-    }
-    if (rc == STAMP_OK) {
-        rc = follow(&chain, &anchors);
-    }
-    stampi_done(dev);
-    mbedtls_x509_crt_free(&chain);
-    mbedtls_x509_crt_free(&anchors);
     *bound = who.bound;
     return rc;
 }

@@ -73,10 +73,7 @@ static enum stamp_err check_banks(struct stamp_device *dev)
     }
     stamp_key_unload(birth);
     stampi_pick_newest(&dev->part);
-    if (rc == STAMP_OK || rc == STAMP_E_FLASH) {
-        return rc;
-    }
-    return STAMP_E_CRYPTO;
+    return rc;
 }
 
 enum stamp_err stamp_device_open(struct stamp_device *dev, const struct stamp_port *port)

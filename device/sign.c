@@ -61,29 +61,28 @@ enum stamp_err stampi_sig_verify(psa_hash_operation_t *op, psa_key_id_t id,
     return status == PSA_SUCCESS ? STAMP_OK : STAMP_E_CRYPTO;
 }
 
-static void hash_all(psa_hash_operation_t *op, const char *label, const void *payload,
-                     size_t payload_len)
+/* Sign, or check. */
+static enum stamp_err run(psa_key_id_t id, const char *label, const void *payload,
+                          size_t payload_len, uint8_t *sig, const uint8_t *check)
 {
-    stampi_sig_begin(op, label, payload_len);
-    stampi_hash(op, payload, payload_len);
+    psa_hash_operation_t op;
+
+    stampi_sig_begin(&op, label, payload_len);
+    stampi_hash(&op, payload, payload_len);
+    return sig != NULL ? stampi_sig_sign(&op, id, sig)
+                       : stampi_sig_verify(&op, id, check);
 }
 
 enum stamp_err stamp_sign(psa_key_id_t id, const char *label, const void *payload,
                           size_t payload_len, uint8_t sig[64])
 {
-    psa_hash_operation_t op;
-
-    hash_all(&op, label, payload, payload_len);
-    return stampi_sig_sign(&op, id, sig);
+    return run(id, label, payload, payload_len, sig, NULL);
 }
 
 enum stamp_err stamp_verify(psa_key_id_t id, const char *label, const void *payload,
                             size_t payload_len, const uint8_t sig[64])
 {
-    psa_hash_operation_t op;
-
-    hash_all(&op, label, payload, payload_len);
-    return stampi_sig_verify(&op, id, sig);
+    return run(id, label, payload, payload_len, NULL, sig);
 }
 
 enum stamp_err stamp_verify_point(const uint8_t point[65], const char *label,

@@ -9,18 +9,22 @@
 #include "core/crc32.h"
 #include "device/device_i.h"
 
-/* Collects bytes into whole program units. Errors stick. */
+/* Collects bytes into whole program units. Errors stick. What is used most comes first,
+ * which makes shorter code. */
 struct writer {
     const struct stamp_flash *flash; /* NULL: only counts */
-    psa_hash_operation_t hash;       /* of a bank's signature */
-    size_t len;                      /* of all so far */
-    uint32_t off;                    /* where `unit` goes */
+    const struct stamp_device *dev;
+    const struct stampi_job *job;
+    psa_key_id_t rest; /* PSA_KEY_ID_NULL: items are not encrypted */
+    uint32_t len;      /* of all so far */
+    uint32_t plain;    /* of the items before they are encrypted */
+    uint32_t count;    /* of items */
+    uint32_t seen[2];  /* which */
+    uint32_t off;      /* where `unit` goes */
     uint32_t crc;
     uint32_t fill;
-    uint32_t count;   /* of items */
-    uint32_t seen[2]; /* which */
-    size_t extra;     /* bytes that encryption adds */
     enum stamp_err err;
+    psa_hash_operation_t hash;       /* of a bank's signature */
     uint8_t unit[STAMP_HEADER_SIZE]; /* a multiple of every program size */
 };
 
@@ -49,7 +53,7 @@ static void put(struct writer *w, const void *p, size_t len)
 {
     const uint8_t *from = p;
 
-    w->len += len;
+    w->len += (uint32_t)len;
     if (w->flash == NULL) {
         return;
     }
@@ -101,55 +105,50 @@ static enum stamp_err job_value(const struct stampi_job *job, uint32_t key,
                              : STAMP_E_MISSING;
 }
 
-/* One item: as it is, or as a record under the key `rest`, sealed in the work buffer. */
-static enum stamp_err put_item(struct writer *w, const struct stamp_port *port,
-                               uint32_t key, struct stamp_slice v, psa_key_id_t rest)
+/* One item: as it is, or as a record sealed in the work buffer. */
+static void put_item(struct writer *w, uint32_t key, struct stamp_slice v)
 {
-    enum stamp_err rc = STAMP_OK;
+    const struct stamp_port *port = w->dev->port;
 
+    w->count++;
+    w->seen[key / 32] |= 1u << key % 32;
+    w->plain += (uint32_t)v.len + (key < 24 ? 1 : 2);
     put_head(w, STAMP_CBOR_UINT, key);
-    if (rest != PSA_KEY_ID_NULL) {
+    if (w->rest != PSA_KEY_ID_NULL) {
         if (port->work == NULL || port->work_size < v.len + STAMP_WORK_EXTRA) {
-            return STAMP_E_SPACE;
+            w->err = STAMP_E_SPACE;
+            return;
         }
-        if (w->flash != NULL) {
-            rc = stampi_crypt(rest, key, false, v.p, v.len, port->work);
+        if (w->flash != NULL && w->err == STAMP_OK) {
+            w->err = stampi_crypt(w->rest, key, false, v.p, v.len, port->work);
         }
-        w->extra -= w->len + v.len;
         v.p = port->work;
         v.len += STAMPI_TAG_SIZE;
         put_head(w, STAMP_CBOR_BYTES, (uint32_t)v.len);
-        w->extra += w->len + v.len;
     }
     put(w, v.p, v.len);
-    return rc;
 }
 
-static enum stamp_err put_items(struct writer *w, const struct stamp_device *dev,
-                                const struct stampi_job *job, psa_key_id_t rest)
+static void put_items(struct writer *w)
 {
     struct stamp_slice v;
-    enum stamp_err rc = STAMP_OK;
 
-    for (uint32_t key = 1; key <= STAMP_KEY_LAST && rc == STAMP_OK; key++) {
-        rc = job_value(job, key, &v);
+    for (uint32_t key = 1; key <= STAMP_KEY_LAST && w->err == STAMP_OK; key++) {
+        enum stamp_err rc = job_value(w->job, key, &v);
+
         if (rc == STAMP_OK) {
-            rc = put_item(w, dev->port, key, v, rest);
-            w->count++;
-            w->seen[key / 32] |= 1u << key % 32;
+            put_item(w, key, v);
+        } else if (rc != STAMP_E_MISSING) {
+            w->err = rc;
         }
-        stampi_done(dev);
-        if (rc == STAMP_E_MISSING) {
-            rc = STAMP_OK;
-        }
+        stampi_done(w->dev);
     }
-    return rc;
 }
 
 #define BIT(key) (1u << (key) % 32)
 
 /* Are the items that were counted those that the region holds? SPEC 5-20, 6-1. */
-static enum stamp_err check_items(const struct writer *w, const struct stampi_job *job)
+static enum stamp_err check_items(const struct writer *w)
 {
     const uint32_t pair = BIT(STAMP_DEVICE_KEY) | BIT(STAMP_CERTIFICATES);
     const uint32_t must = BIT(STAMP_SERIAL) | BIT(STAMP_COMPANY) | BIT(STAMP_PRODUCT) |
@@ -157,27 +156,27 @@ static enum stamp_err check_items(const struct writer *w, const struct stampi_jo
                           BIT(STAMP_OWNER_KEY_HASH) | BIT(STAMP_TRUST_BUNDLE);
     const uint32_t bank =
         pair | BIT(STAMP_POP) | BIT(STAMP_SECRET_BARCODES) | BIT(STAMP_CLAIM_STATE);
+    const struct stampi_job *job = w->job;
     uint8_t head[STAMP_CBOR_HEAD_MAX];
     uint32_t low = w->seen[0];
     uint32_t high = w->seen[1];
+    size_t n = stamp_cbor_encode_head(head, STAMP_CBOR_MAP, w->count);
 
     /* something was left over, or was not in its place */
     if (job->in != NULL &&
-        (w->len - w->extra != job->in_len ||
-         memcmp(job->in, head, stamp_cbor_encode_head(head, STAMP_CBOR_MAP, w->count)) !=
-             0)) {
+        (w->plain + n != job->in_len || memcmp(job->in, head, n) != 0)) {
         return STAMP_E_FORMAT;
     }
-    if (job->which == STAMP_BIRTH) {
-        if ((must & ~low) != 0 || (pair & ~high) != 0) {
-            return STAMP_E_MISSING;
-        }
-        return (high & BIT(STAMP_CLAIM_STATE)) != 0 ? STAMP_E_FORMAT : STAMP_OK;
+    if (job->which != STAMP_BIRTH) {
+        return (low & ~BIT(STAMP_TRUST_BUNDLE)) != 0 || (high & ~bank) != 0 ||
+                       ((high ^ high >> 1) & BIT(STAMP_DEVICE_KEY)) != 0
+                   ? STAMP_E_FORMAT
+                   : STAMP_OK;
     }
-    return (low & ~BIT(STAMP_TRUST_BUNDLE)) != 0 || (high & ~bank) != 0 ||
-                   ((high & pair) != 0 && (pair & ~high) != 0)
-               ? STAMP_E_FORMAT
-               : STAMP_OK;
+    if ((must & ~low) != 0 || (pair & ~high) != 0) {
+        return STAMP_E_MISSING;
+    }
+    return (high & BIT(STAMP_CLAIM_STATE)) != 0 ? STAMP_E_FORMAT : STAMP_OK;
 }
 
 static enum stamp_err erase(const struct stamp_flash *flash, const struct stamp_region *r)
@@ -190,53 +189,33 @@ static enum stamp_err erase(const struct stamp_flash *flash, const struct stamp_
     return STAMP_OK;
 }
 
-static enum stamp_err write_region(struct writer *w, const struct stamp_device *dev,
-                                   const struct stampi_job *job, struct stamp_header *h,
-                                   psa_key_id_t rest)
+/* The second pass: what was counted is written. */
+static void write_region(struct writer *w, struct stamp_header *h)
 {
-    const struct stamp_region *r = &dev->part.region[job->which];
+    const struct stamp_region *r = &w->dev->part.region[w->job->which];
     uint8_t raw[STAMP_HEADER_SIZE]; /* the signature, then the header */
     uint32_t count = w->count;
-    enum stamp_err rc;
 
-    memset(w, 0, sizeof *w);
-    w->flash = dev->part.flash;
+    w->flash = w->dev->part.flash;
     w->off = r->off + STAMP_BODY_OFFSET;
     w->err = erase(w->flash, r);
     stamp_header_encode(h, raw);
     stampi_sig_begin(&w->hash, STAMP_LABEL_BANK, STAMP_SIGNED_SIZE + h->body_len);
     stampi_hash(&w->hash, raw, STAMP_SIGNED_SIZE);
     put_head(w, STAMP_CBOR_MAP, count);
-    rc = put_items(w, dev, job, rest);
-    if (rc == STAMP_OK && job->signer != PSA_KEY_ID_NULL) {
-        rc = stampi_sig_sign(&w->hash, job->signer, raw);
+    put_items(w);
+    if (w->err == STAMP_OK && w->job->signer != PSA_KEY_ID_NULL) {
+        w->err = stampi_sig_sign(&w->hash, w->job->signer, raw);
         put(w, raw, STAMP_SIGNATURE_SIZE);
     }
     (void)psa_hash_abort(&w->hash);
     flush(w);
-    if (rc == STAMP_OK) {
-        rc = w->err;
-    }
-    if (rc == STAMP_OK) {
+    if (w->err == STAMP_OK) {
         h->body_crc = w->crc;
         stamp_header_encode(h, raw);
-        rc = stampi_program(w->flash, r->off, raw, sizeof raw);
+        w->err = stampi_program(w->flash, r->off, raw, sizeof raw);
     }
     mbedtls_platform_zeroize(w->unit, sizeof w->unit);
-    return rc;
-}
-
-/* Take what is in flash now for the region that was written. */
-static enum stamp_err read_back(struct stamp_device *dev, enum stamp_which which)
-{
-    struct stamp_part now;
-    enum stamp_err rc = stamp_part_open(&now, dev->part.flash);
-
-    dev->part.region[which] = now.region[which];
-    stampi_pick_newest(&dev->part);
-    return rc != STAMP_E_FLASH && now.region[which].state == STAMP_REGION_WHOLE
-               ? STAMP_OK
-               : STAMP_E_FLASH;
 }
 
 /* The salt and key of a region that is encrypted. */
@@ -256,42 +235,37 @@ static enum stamp_err begin_rest(const struct stamp_port *port, struct stamp_hea
 enum stamp_err stampi_region_write(struct stamp_device *dev, const struct stampi_job *job)
 {
     struct stamp_region *r = &dev->part.region[job->which];
-    struct stamp_header h = {
-        .kind = job->kind,
-        .seq = job->seq,
-        .birth_size = dev->part.flash->birth_size,
-        .bank_size = dev->part.flash->bank_size,
-    };
+    struct stamp_header h;
     struct writer w;
-    psa_key_id_t rest = PSA_KEY_ID_NULL;
     uint32_t room = r->size - STAMP_BODY_OFFSET;
-    enum stamp_err rc = STAMP_OK;
 
+    memset(&h, 0, sizeof h);
     memset(&w, 0, sizeof w);
+    w.dev = dev;
+    w.job = job;
+    h.kind = job->kind;
+    h.seq = job->seq;
+    h.birth_size = dev->part.flash->birth_size;
+    h.bank_size = dev->part.flash->bank_size;
     if (job->which != STAMP_BIRTH) {
         room -= STAMP_SIGNATURE_SIZE;
     }
     if (dev->port->root_key != NULL) {
-        rc = begin_rest(dev->port, &h, &rest);
+        w.err = begin_rest(dev->port, &h, &w.rest);
     }
-    if (rc == STAMP_OK) {
-        rc = put_items(&w, dev, job, rest);
-    }
+    put_items(&w);
     put_head(&w, STAMP_CBOR_MAP, w.count);
-    if (rc == STAMP_OK) {
-        rc = check_items(&w, job);
+    h.body_len = w.len;
+    if (w.err == STAMP_OK) {
+        w.err = check_items(&w);
     }
-    h.body_len = (uint32_t)w.len;
-    if (rc == STAMP_OK && (w.len > room || w.len > STAMP_MAX_LEN)) {
-        rc = STAMP_E_SPACE;
+    if (w.err == STAMP_OK && (w.len > room || w.len > STAMP_MAX_LEN)) {
+        w.err = STAMP_E_SPACE;
     }
-    if (rc == STAMP_OK) {
+    if (w.err == STAMP_OK) {
         r->state = STAMP_REGION_TORN;
-        rc = write_region(&w, dev, job, &h, rest);
-        if (rc == STAMP_OK) {
-            rc = read_back(dev, job->which);
-        }
+        write_region(&w, &h);
     }
-    (void)psa_destroy_key(rest);
-    return rc;
+    (void)psa_destroy_key(w.rest);
+    return w.err;
 }

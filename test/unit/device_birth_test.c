@@ -335,34 +335,38 @@ static void last_byte_of_the_region_is_used(void **state)
 /* Each erase and program fails once: nothing counts, and a second call gets through. */
 static void failing_flash_leaves_nothing_that_counts(void **state)
 {
-    (void)state;
-    for (unsigned mode = 0; mode < 2; mode++) {
-        struct rig r;
-        uint32_t total;
+    static struct fixture_stamp birth; /* one: its length, too, is of the keys */
 
-        rig_born(&r, mode, NULL);
-        rig_fini(&r);
-        rig_init(&r, mode);
-        fixture_birth(&rig_owner, NULL, &r.birth);
-        nor_record(&r.nor);
-        assert_int_equal(write_birth(&r), STAMP_OK);
-        total = r.nor.count;
-        rig_fini(&r);
-        for (uint32_t i = 0; i < total; i++) {
+    (void)state;
+    fixture_birth(&rig_owner, NULL, &birth);
+    for (unsigned mode = 0; mode < 2; mode++) {
+        uint32_t failed = 0;
+        enum stamp_err rc;
+
+        do {
+            struct rig r;
+
             rig_init(&r, mode);
-            fixture_birth(&rig_owner, NULL, &r.birth);
+            r.birth = birth;
             nor_record(&r.nor);
-            r.nor.fail_at = i;
-            assert_int_equal(write_birth(&r), STAMP_E_FLASH);
-            assert_int_equal(r.nor.count, i + 1); /* nothing is done after a failure */
-            assert_int_not_equal(r.dev.part.region[STAMP_BIRTH].state,
-                                 STAMP_REGION_WHOLE);
-            assert_int_not_equal(rig_open(&r), STAMP_OK);
-            r.nor.fail_at = NOR_NEVER;
-            assert_int_equal(write_birth(&r), STAMP_OK);
-            rig_assert_stamp(&r, STAMP_BIRTH, r.birth.bytes, r.birth.len);
+            r.nor.fail_at = failed;
+            rc = write_birth(&r);
+            if (rc == STAMP_E_FLASH) {
+                failed++;
+                assert_int_equal(r.nor.count, failed); /* nothing is done after it */
+                assert_int_not_equal(r.dev.part.region[STAMP_BIRTH].state,
+                                     STAMP_REGION_WHOLE);
+                assert_int_not_equal(rig_open(&r), STAMP_OK);
+                r.nor.fail_at = NOR_NEVER;
+                assert_int_equal(write_birth(&r), STAMP_OK);
+            } else {
+                assert_int_equal(rc, STAMP_OK);
+            }
+            rig_assert_stamp(&r, STAMP_BIRTH, birth.bytes, birth.len);
             rig_fini(&r);
-        }
+        } while (rc == STAMP_E_FLASH);
+        /* sectors, body in pieces of 64, header */
+        assert_true(failed >= 4 + birth.len / 64 + 1);
     }
 }
 
