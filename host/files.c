@@ -1,7 +1,9 @@
 #include "host/files.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,6 +39,53 @@ static enum stamp_err failed(const struct stamp_files *f, const char *verb,
                            slash, name, strerror(code));
 }
 
+/* The process whose temporary file this is, as new_entry() names it; 0 = it is none. */
+static pid_t owner_of(const char *name)
+{
+    static const char tail[] = ".tmp";
+    size_t len = strlen(name);
+    const char *number;
+    char *end;
+    long pid;
+
+    if (name[0] != '.' || len <= sizeof tail ||
+        strcmp(name + len - (sizeof tail - 1), tail) != 0) {
+        return 0;
+    }
+    number = name + len - (sizeof tail - 1);
+    while (number > name && number[-1] >= '0' && number[-1] <= '9') {
+        number--;
+    }
+    if (number == name || number[-1] != '.' || number[0] < '1' || number[0] > '9') {
+        return 0;
+    }
+    pid = strtol(number, &end, 10);
+    return strcmp(end, tail) == 0 && pid <= INT32_MAX ? (pid_t)pid : 0;
+}
+
+/* A process that was killed could not remove its files, and they hold private keys. */
+static void sweep(int dir)
+{
+    int fd = openat(dir, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    const struct dirent *e;
+
+    if (d == NULL) {
+        if (fd >= 0) {
+            (void)close(fd);
+        }
+        return;
+    }
+    while ((e = readdir(d)) != NULL) {
+        pid_t pid = owner_of(e->d_name);
+
+        if (pid > 0 && kill(pid, 0) != 0 && errno == ESRCH) {
+            (void)unlinkat(dir, e->d_name, 0);
+        }
+    }
+    (void)closedir(d);
+}
+
 enum stamp_err stamp_files_new(const char *dir, struct stamp_files **out,
                                struct stamp_error *err)
 {
@@ -54,6 +103,7 @@ enum stamp_err stamp_files_new(const char *dir, struct stamp_files **out,
     }
     (*out)->dir = fd;
     (*out)->path = dir;
+    sweep(fd);
     return STAMP_OK;
 }
 

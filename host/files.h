@@ -14,7 +14,11 @@
 
 struct stamp_files;
 
-/** @param dir  all files go in here; borrowed */
+/**
+ * Also removes the temporary files of processes that were killed.
+ *
+ * @param dir  all files go in here; borrowed
+ */
 STAMP_MUST_USE enum stamp_err stamp_files_new(const char *dir, struct stamp_files **out,
                                               struct stamp_error *err);
 

@@ -57,4 +57,6 @@ for i in $(seq 8); do
 done
 check "what was told before kill -9 is there" "${python[@]}" distinct.py 2000 a b k*
 check_status "the next one makes" 0 "$stamp" -C desk make -n 5
+check "  and clears away what the killed ones could not" \
+    test -z "$(find desk/stamps -name '.*.tmp')"
 finish
