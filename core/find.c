@@ -77,6 +77,7 @@ enum stamp_err stamp_next(const struct stamp_part *part, enum stamp_which which,
     if (rc != STAMP_OK || h.type != STAMP_CBOR_UINT) {
         return rc != STAMP_OK ? rc : STAMP_E_FORMAT;
     }
+    item->region = r;
     item->key = h.arg;
     item->off = off;
     rc = skip(part->flash, &off, end);

@@ -72,7 +72,8 @@ struct stamp_item {
     uint32_t key;
     uint32_t off; /* from the start of the partition */
     uint32_t len;
-    const uint8_t *map; /* NULL where not mapped */
+    const uint8_t *map;                /* NULL where not mapped */
+    const struct stamp_region *region; /* that it lies in */
 };
 
 /**

@@ -101,7 +101,7 @@ static void encode(uint8_t out[4], const uint8_t *in, size_t len)
 
 void stamp_smp_send(uint8_t buf[STAMP_SMP_BUFFER], size_t len, stamp_smp_tx tx, void *ctx)
 {
-    uint8_t line[STAMP_SMP_LINE] = {LINE_FIRST, LINE_FIRST_2};
+    uint8_t line[STAMP_SMP_LINE];
     size_t total = len + STAMP_SMP_ROOM + STAMP_SMP_ROOM;
     size_t off = 0;
 
@@ -110,13 +110,13 @@ void stamp_smp_send(uint8_t buf[STAMP_SMP_BUFFER], size_t len, stamp_smp_tx tx, 
     do {
         size_t n = 2;
 
+        line[0] = off == 0 ? LINE_FIRST : LINE_NEXT;
+        line[1] = off == 0 ? LINE_FIRST_2 : LINE_NEXT_2;
         for (; off < total && n < STAMP_SMP_LINE - 1; off += 3, n += 4) {
             encode(line + n, buf + off, total - off);
         }
         line[n] = '\n';
         tx(ctx, line, n + 1);
-        line[0] = LINE_NEXT;
-        line[1] = LINE_NEXT_2;
     } while (off < total);
 }
 

@@ -110,8 +110,9 @@ enum stamp_err stampi_sign_with(const struct stamp_device *dev, enum stamp_which
     return err;
 }
 
-/* Keys in the order of deterministic encoding, as in every message. */
-static enum stamp_err put_info(struct stampi_call *c, bool whole, const char *state)
+/* Keys in the order of deterministic encoding, as in every message. False: an item cannot
+ * be read. */
+static bool put_info(struct stampi_call *c, bool whole, const char *state)
 {
     const struct stamp_device *dev = c->a->cfg.dev;
     const struct stamp_part *part = &dev->part;
@@ -119,7 +120,7 @@ static enum stamp_err put_info(struct stampi_call *c, bool whole, const char *st
     struct stamp_cbor_out *o = &c->out;
     struct stamp_claim_state claim;
     uint32_t len = 0;
-    enum stamp_err err;
+    bool ok = true;
 
     while (len < STAMP_AGENT_FIRMWARE_MAX && firmware[len] != '\0') {
         len++;
@@ -133,34 +134,26 @@ static enum stamp_err put_info(struct stampi_call *c, bool whole, const char *st
                         (part->region[STAMP_BIRTH].flags & STAMP_FLAG_ENCRYPTED) != 0);
     }
     stampi_put(o, "state", STAMP_CBOR_TEXT, (uint32_t)strlen(state), state);
-    if (!whole) {
-        return STAMP_OK;
+    if (whole) {
+        ok = stampi_claim_state(dev, &claim) == STAMP_OK;
+        ok &= stampi_put_item(o, dev, "serial", STAMP_SERIAL) == STAMP_OK;
+        stampi_put_bool(o, "claimed", claim.claimed);
+        ok &= stampi_put_item(o, dev, "product", STAMP_PRODUCT) == STAMP_OK;
+        ok &= stampi_put_item(o, dev, "purpose", STAMP_PURPOSE) == STAMP_OK;
     }
-    err = stampi_claim_state(dev, &claim);
-    if (err == STAMP_OK) {
-        err = stampi_put_item(o, dev, "serial", STAMP_SERIAL);
-    }
-    stampi_put_bool(o, "claimed", claim.claimed);
-    if (err == STAMP_OK) {
-        err = stampi_put_item(o, dev, "product", STAMP_PRODUCT);
-    }
-    if (err == STAMP_OK) {
-        err = stampi_put_item(o, dev, "purpose", STAMP_PURPOSE);
-    }
-    return err;
+    return ok;
 }
 
 static int answer_info(struct stampi_call *c)
 {
     enum stamp_err opened = c->a->cfg.opened;
 
-    /* an item that cannot be read makes it damaged */
-    if (opened == STAMP_OK &&
-        put_info(c, true, c->a->cfg.dev->locked ? "locked" : "ready") == STAMP_OK) {
-        return STAMP_RC_OK;
+    if (opened != STAMP_OK ||
+        !put_info(c, true, c->a->cfg.dev->locked ? "locked" : "ready")) {
+        c->out.len = 0;
+        (void)put_info(c, false, opened == STAMP_E_BLANK ? "blank" : "damaged");
     }
-    c->out.len = 0;
-    return put_info(c, false, opened == STAMP_E_BLANK ? "blank" : "damaged");
+    return STAMP_RC_OK;
 }
 
 static int answer_item(struct stampi_call *c)

@@ -38,36 +38,29 @@ enum stamp_err stampi_find(const struct stamp_device *dev, enum stamp_which whic
                            uint32_t key, struct stamp_slice *v)
 {
     const struct stamp_part *part = &dev->part;
-    unsigned in = which == STAMP_NEWEST ? part->newest : which;
-    const struct stamp_region *r;
-    struct stamp_item item;
     uint8_t *work = dev->port->work;
-    enum stamp_err rc = stamp_find(part, (enum stamp_which)in, key, &item);
+    struct stamp_item item;
+    enum stamp_err rc = stamp_find(part, which, key, &item);
     bool sealed;
 
-    if (rc == STAMP_E_MISSING && which == STAMP_NEWEST) {
-        in = STAMP_BIRTH;
-        rc = stamp_find(part, STAMP_BIRTH, key, &item);
-    }
-    r = &part->region[in];
-    sealed = (r->flags & STAMP_FLAG_ENCRYPTED) != 0;
-    if (rc == STAMP_OK && sealed) {
-        rc = stamp_item_content(part, &item);
-    }
     if (rc != STAMP_OK) {
         return rc;
     }
+    sealed = (item.region->flags & STAMP_FLAG_ENCRYPTED) != 0;
+    if (sealed) {
+        rc = stamp_item_content(part, &item);
+    }
     v->p = item.map;
     v->len = item.len;
-    if ((sealed || v->p == NULL) &&
+    if (rc == STAMP_OK && (sealed || v->p == NULL) &&
         (work == NULL || dev->port->work_size < item.len + WORK_READ)) {
-        return STAMP_E_SPACE;
+        rc = STAMP_E_SPACE;
     }
-    if (v->p == NULL) {
+    if (rc == STAMP_OK && v->p == NULL) {
         v->p = work + WORK_READ;
         rc = stamp_flash_read(part->flash, item.off, work + WORK_READ, item.len);
     }
-    return rc == STAMP_OK && sealed ? open_record(dev, r, key, v) : rc;
+    return rc == STAMP_OK && sealed ? open_record(dev, item.region, key, v) : rc;
 }
 
 void stampi_done(const struct stamp_device *dev)
@@ -91,8 +84,7 @@ static enum stamp_err get(const struct stamp_device *dev, enum stamp_which which
     if (rc == STAMP_OK && string) {
         rc = stamp_cbor_head(v.p, v.len, &h);
         if (rc == STAMP_OK &&
-            ((h.type != STAMP_CBOR_BYTES && h.type != STAMP_CBOR_TEXT) ||
-             h.arg != v.len - h.size)) {
+            ((h.type | 1) != STAMP_CBOR_TEXT || h.arg != v.len - h.size)) {
             rc = STAMP_E_FORMAT;
         }
     }
