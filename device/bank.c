@@ -2,25 +2,23 @@
  * 3-12, 6. */
 #include "device/device_i.h"
 
-/* The bank to write, and its sequence number. */
+/* The bank to write, and its sequence number. One that is not whole has none. */
 static enum stamp_err pick(const struct stamp_device *dev, struct stampi_job *job)
 {
-    if (dev->part.region[STAMP_BIRTH].state != STAMP_REGION_WHOLE) {
+    const struct stamp_region *birth = &dev->part.region[STAMP_BIRTH];
+    const struct stamp_region *a = &dev->part.region[STAMP_BANK_A];
+    const struct stamp_region *b = &dev->part.region[STAMP_BANK_B];
+
+    if (birth->state != STAMP_REGION_WHOLE) {
         return STAMP_E_BLANK;
     }
-    for (unsigned i = STAMP_BANK_A; i <= STAMP_BANK_B; i++) {
-        const struct stamp_region *r = &dev->part.region[i];
-
-        if (r->state == STAMP_REGION_NEWER) {
-            return STAMP_E_VERSION;
-        }
-        if (r->state == STAMP_REGION_WHOLE && r->seq > job->seq) {
-            job->seq = r->seq;
-        }
+    if (a->state == STAMP_REGION_NEWER || b->state == STAMP_REGION_NEWER) {
+        return STAMP_E_VERSION;
     }
     job->which = dev->part.newest == STAMP_BANK_A ? STAMP_BANK_B : STAMP_BANK_A;
     job->kind = STAMP_KIND_OPERATIONAL;
-    return ++job->seq == 0 ? STAMP_E_RANGE : STAMP_OK;
+    job->seq = (a->seq > b->seq ? a->seq : b->seq) + 1;
+    return job->seq == 0 ? STAMP_E_RANGE : STAMP_OK;
 }
 
 /* Take what is in flash now; what is known of the other bank's signature stays. */
@@ -78,10 +76,7 @@ enum stamp_err stamp_rotate(struct stamp_device *dev, const struct stamp_change 
                             size_t n)
 {
     bool bound;
-    enum stamp_err rc = STAMP_E_BLANK;
+    enum stamp_err rc = stampi_judge(dev, changes, n, &bound);
 
-    if (dev->part.region[STAMP_BIRTH].state == STAMP_REGION_WHOLE) {
-        rc = stampi_judge(dev, changes, n, &bound);
-    }
     return rc == STAMP_OK ? stamp_bank_update(dev, changes, n) : rc;
 }

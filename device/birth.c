@@ -37,9 +37,10 @@ enum stamp_err stamp_birth_write(struct stamp_device *dev, const void *in, size_
         .in_len = in_len,
     };
     bool bound;
-    enum stamp_err rc = check_place(dev);
+    enum stamp_err rc;
 
     stampi_view_init(&view, dev->port, in, in_len);
+    rc = check_place(dev);
     if (rc == STAMP_OK) {
         rc = stampi_judge(&view.dev, NULL, 0, &bound);
     }
@@ -53,14 +54,15 @@ enum stamp_err stamp_lock(struct stamp_device *dev)
 {
     const struct stamp_flash *flash = dev->part.flash;
     uint8_t mark[STAMP_HEADER_SIZE];
-    size_t len = flash->program_size < 4 ? 4 : flash->program_size;
+    uint32_t len = flash->program_size;
     enum stamp_err rc = STAMP_OK;
 
     if (dev->part.region[STAMP_BIRTH].state != STAMP_REGION_WHOLE) {
         return STAMP_E_BLANK;
     }
     if (!dev->locked) {
-        for (size_t i = 0; i < len; i++) {
+        len = len < 4 ? 4 : len;
+        for (uint32_t i = 0; i < len; i++) {
             mark[i] = (uint8_t)STAMP_LOCK_MARK[i % 4];
         }
         rc = stampi_program(flash, STAMP_LOCK_OFFSET, mark, len);

@@ -85,7 +85,7 @@ STAMP_MUST_USE enum stamp_err stamp_get_string(const struct stamp_device *dev,
  * is elsewhere (SPEC 5-6) is named, not copied.
  *
  * @param id  give it back with stamp_key_unload(); PSA_KEY_ID_NULL on failure
- * @retval STAMP_E_RANGE   `key` is no key
+ * @retval STAMP_E_FORMAT  the item is no key
  * @retval STAMP_E_CRYPTO  the key library refused, or the port knows no secure element
  * @retval others          as stamp_get()
  */
@@ -241,6 +241,7 @@ stamp_bank_update(struct stamp_device *dev, const struct stamp_change *changes, 
  * right.
  *
  * @retval STAMP_OK          durable; `dev` is open on it
+ * @retval STAMP_E_MISSING   there is no whole birth stamp; flash untouched
  * @retval STAMP_E_AUTH      not authentic; flash untouched
  * @retval STAMP_E_PURPOSE   for the other purpose; flash untouched
  * @retval STAMP_E_ROLLBACK  the bundle is older than the one held; flash untouched

@@ -91,10 +91,11 @@ void stampi_hash(psa_hash_operation_t *op, const void *p, size_t len);
  * end.
  */
 void stampi_sig_begin(psa_hash_operation_t *op, const char *label, size_t payload_len);
-enum stamp_err stampi_sig_sign(psa_hash_operation_t *op, psa_key_id_t id,
-                               uint8_t sig[STAMP_SIGNATURE_SIZE]);
-enum stamp_err stampi_sig_verify(psa_hash_operation_t *op, psa_key_id_t id,
-                                 const uint8_t sig[STAMP_SIGNATURE_SIZE]);
+
+/** Sign into `sig`, or where it is NULL check `check`; 64 bytes. STAMP_E_AUTH: it is
+ * wrong. */
+enum stamp_err stampi_sig_end(psa_hash_operation_t *op, psa_key_id_t id, uint8_t *sig,
+                              const uint8_t *check);
 
 /* ---- writing (write.c) ---- */
 

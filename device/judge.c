@@ -13,28 +13,30 @@ STAMPI_OWN_FRAME static enum stamp_err identify(const struct stamp_device *dev,
                                                 struct stampi_identity *who)
 {
     static const uint8_t binding[] = {0x30, 37, 0x0A, 1, 0, 0x04, STAMPI_HASH_SIZE};
+    const uint8_t *pinned = dev->port->owner_key_hash;
     psa_key_id_t id;
     size_t len;
     enum stamp_err rc = stamp_get_string(dev, STAMP_BIRTH, STAMP_SERIAL, who->serial,
                                          sizeof who->serial, &who->serial_len);
 
+    memcpy(who->binding, binding, sizeof binding);
     if (rc == STAMP_OK) { /* small enough to be its own encoding */
         rc = stamp_get(dev, STAMP_BIRTH, STAMP_PURPOSE, &who->purpose, 1, &len);
     }
-    if (dev->port->owner_key_hash != NULL) { /* pinned in the firmware */
-        memcpy(who->owner, dev->port->owner_key_hash, STAMPI_HASH_SIZE);
-    } else if (rc == STAMP_OK) {
+    if (rc == STAMP_OK && pinned == NULL) {
         rc = stamp_get_string(dev, STAMP_BIRTH, STAMP_OWNER_KEY_HASH, who->owner,
                               STAMPI_HASH_SIZE, &len);
     }
-    memcpy(who->binding, binding, sizeof binding);
-    who->binding[STAMPI_BINDING_SHORT - 1] = who->purpose;
     if (rc == STAMP_OK) {
         rc = stamp_claims_digest(dev, who->binding + STAMPI_BINDING_DIGEST);
     }
     if (rc != STAMP_OK) {
         return rc;
     }
+    if (pinned != NULL) {
+        memcpy(who->owner, pinned, STAMPI_HASH_SIZE);
+    }
+    who->binding[STAMPI_BINDING_SHORT - 1] = who->purpose;
     rc = key != NULL ? stampi_key_parse(dev->port, STAMP_DEVICE_KEY, *key, &id)
                      : stamp_key_load(dev, STAMP_BIRTH, STAMP_DEVICE_KEY, &id);
     if (psa_export_public_key(id, who->point, sizeof who->point, &len) != PSA_SUCCESS &&
@@ -104,7 +106,6 @@ check_certificates(const struct stamp_device *dev, const struct stamp_change *ch
     if (rc == STAMP_OK) {
         rc = stampi_take_anchors(v, offered, who, &anchors);
     }
-    stampi_done(dev);
     if (rc == STAMP_OK) {
         offered = stampi_change(changes, n, STAMP_CERTIFICATES);
         if (offered != NULL) {

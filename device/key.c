@@ -101,13 +101,9 @@ enum stamp_err stamp_key_load(const struct stamp_device *dev, enum stamp_which w
                               uint32_t key, psa_key_id_t *id)
 {
     struct stamp_slice v;
-    enum stamp_err rc;
+    enum stamp_err rc = stampi_find(dev, which, key, &v);
 
     *id = PSA_KEY_ID_NULL;
-    if (key != STAMP_DEVICE_KEY && key != STAMP_PROVISIONING_PRIVATE) {
-        return STAMP_E_RANGE;
-    }
-    rc = stampi_find(dev, which, key, &v);
     if (rc == STAMP_OK) {
         rc = stampi_key_parse(dev->port, key, v, id);
     }

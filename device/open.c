@@ -43,7 +43,7 @@ static enum stamp_err check_bank(const struct stamp_part *part,
         rc = stamp_flash_read(part->flash, off, buf, n);
     }
     if (rc == STAMP_OK) {
-        rc = stampi_sig_verify(&op, birth, buf);
+        rc = stampi_sig_end(&op, birth, NULL, buf);
     }
     (void)psa_hash_abort(&op);
     return rc;
@@ -68,6 +68,7 @@ static enum stamp_err check_banks(struct stamp_device *dev)
         }
         if (rc == STAMP_E_AUTH) {
             r->state = STAMP_REGION_TORN;
+            r->seq = 0;
             rc = STAMP_OK;
         }
     }

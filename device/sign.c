@@ -1,4 +1,6 @@
 /* Signatures over a COSE Sig_structure, hashed as it streams by. SPEC 6-3. */
+#include <string.h>
+
 #include "device/device_i.h"
 
 #define ES256 PSA_ALG_ECDSA(PSA_ALG_SHA_256)
@@ -24,36 +26,25 @@ void stampi_sig_begin(psa_hash_operation_t *op, const char *label, size_t payloa
     uint8_t prefix[STAMP_SIG_PREFIX_MAX];
     size_t len = stamp_sig_prefix(label, payload_len, prefix);
 
-    *op = psa_hash_operation_init();
+    memset(op, 0, sizeof *op); /* as PSA_HASH_OPERATION_INIT, and shorter */
     if (len <= sizeof prefix) {
         (void)psa_hash_setup(op, PSA_ALG_SHA_256);
         stampi_hash(op, prefix, len);
     }
 }
 
-enum stamp_err stampi_sig_sign(psa_hash_operation_t *op, psa_key_id_t id,
-                               uint8_t sig[STAMP_SIGNATURE_SIZE])
+enum stamp_err stampi_sig_end(psa_hash_operation_t *op, psa_key_id_t id, uint8_t *sig,
+                              const uint8_t *check)
 {
     uint8_t hash[STAMPI_HASH_SIZE];
     size_t len;
+    psa_status_t status = psa_hash_finish(op, hash, sizeof hash, &len);
 
-    return psa_hash_finish(op, hash, sizeof hash, &len) == PSA_SUCCESS &&
-                   psa_sign_hash(id, ES256, hash, sizeof hash, sig, STAMP_SIGNATURE_SIZE,
-                                 &len) == PSA_SUCCESS
-               ? STAMP_OK
-               : STAMP_E_CRYPTO;
-}
-
-enum stamp_err stampi_sig_verify(psa_hash_operation_t *op, psa_key_id_t id,
-                                 const uint8_t sig[STAMP_SIGNATURE_SIZE])
-{
-    uint8_t hash[STAMPI_HASH_SIZE];
-    psa_status_t status;
-    size_t len;
-
-    status = psa_hash_finish(op, hash, sizeof hash, &len);
     if (status == PSA_SUCCESS) {
-        status = psa_verify_hash(id, ES256, hash, sizeof hash, sig, STAMP_SIGNATURE_SIZE);
+        status = sig != NULL ? psa_sign_hash(id, ES256, hash, sizeof hash, sig,
+                                             STAMP_SIGNATURE_SIZE, &len)
+                             : psa_verify_hash(id, ES256, hash, sizeof hash, check,
+                                               STAMP_SIGNATURE_SIZE);
     }
     if (status == PSA_ERROR_INVALID_SIGNATURE) {
         return STAMP_E_AUTH;
@@ -69,8 +60,7 @@ static enum stamp_err run(psa_key_id_t id, const char *label, const void *payloa
 
     stampi_sig_begin(&op, label, payload_len);
     stampi_hash(&op, payload, payload_len);
-    return sig != NULL ? stampi_sig_sign(&op, id, sig)
-                       : stampi_sig_verify(&op, id, check);
+    return stampi_sig_end(&op, id, sig, check);
 }
 
 enum stamp_err stamp_sign(psa_key_id_t id, const char *label, const void *payload,

@@ -205,7 +205,7 @@ static void write_region(struct writer *w, struct stamp_header *h)
     put_head(w, STAMP_CBOR_MAP, count);
     put_items(w);
     if (w->err == STAMP_OK && w->job->signer != PSA_KEY_ID_NULL) {
-        w->err = stampi_sig_sign(&w->hash, w->job->signer, raw);
+        w->err = stampi_sig_end(&w->hash, w->job->signer, raw, NULL);
         put(w, raw, STAMP_SIGNATURE_SIZE);
     }
     (void)psa_hash_abort(&w->hash);

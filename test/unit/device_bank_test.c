@@ -203,7 +203,7 @@ static void bank_needs_a_birth_stamp(void **state)
     rig_mark(&r);
     assert_int_equal(stamp_bank_replace(&r.dev, "\xA0", 1), STAMP_E_BLANK);
     assert_int_equal(stamp_bank_update(&r.dev, &c, 1), STAMP_E_BLANK);
-    assert_int_equal(stamp_rotate(&r.dev, &c, 1), STAMP_E_BLANK);
+    assert_int_equal(stamp_rotate(&r.dev, &c, 1), STAMP_E_MISSING);
     rig_assert_untouched(&r);
     rig_fini(&r);
 }
