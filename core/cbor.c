@@ -3,38 +3,39 @@
 
 enum stamp_err stamp_cbor_head(const uint8_t *p, size_t len, struct stamp_cbor_head *h)
 {
-    uint8_t info;
-    uint8_t n;
+    unsigned type;
+    unsigned n = 0; /* bytes of the argument behind the first one */
+    uint32_t arg;
 
     if (len == 0) {
         return STAMP_E_FORMAT;
     }
-    h->type = p[0] >> 5;
-    info = p[0] & 31u;
-    h->arg = info;
-    h->size = 1;
-    if (h->type == 6 || info > 26) { /* tags, 64-bit, reserved, indefinite */
+    type = p[0] >> 5;
+    arg = p[0] & 31u;
+    if (type == 6 || arg > 26) { /* tags, 64-bit, reserved, indefinite */
         return STAMP_E_FORMAT;
     }
-    if (h->type == STAMP_CBOR_SIMPLE) { /* only false and true */
-        return info == 20 || info == 21 ? STAMP_OK : STAMP_E_FORMAT;
+    if (type == STAMP_CBOR_SIMPLE) {
+        if (arg != 20 && arg != 21) { /* only false and true */
+            return STAMP_E_FORMAT;
+        }
+    } else if (arg >= 24) {
+        n = 1u << (arg - 24u);
+        if (len <= n) {
+            return STAMP_E_FORMAT;
+        }
+        arg = 0;
+        for (unsigned i = 1; i <= n; i++) {
+            arg = arg << 8 | p[i];
+        }
+        /* shortest form: the value needs more than half of the bytes it takes */
+        if (n == 1 ? arg < 24 : arg >> (4u * n) == 0) {
+            return STAMP_E_FORMAT;
+        }
     }
-    if (info < 24) {
-        return STAMP_OK;
-    }
-    n = (uint8_t)(1u << (info - 24u));
-    if (len <= n) {
-        return STAMP_E_FORMAT;
-    }
-    h->arg = 0;
+    h->type = (uint8_t)type;
     h->size = (uint8_t)(1u + n);
-    for (uint8_t i = 1; i <= n; i++) {
-        h->arg = h->arg << 8 | p[i];
-    }
-    /* shortest form: the value needs more than half of the bytes it takes */
-    if (n == 1 ? h->arg < 24 : h->arg >> (4u * n) == 0) {
-        return STAMP_E_FORMAT;
-    }
+    h->arg = arg;
     return STAMP_OK;
 }
 

@@ -6,21 +6,19 @@
 
 size_t stamp_cbor_encode_head(uint8_t *p, enum stamp_cbor_type type, uint32_t arg)
 {
-    uint8_t major = (uint8_t)((unsigned)type << 5);
-    uint8_t info = 24;
-    uint8_t n = 1;
+    uint32_t info = arg;
+    unsigned n = 0; /* bytes of the argument behind the first one */
 
-    if (arg < 24) {
-        p[0] = (uint8_t)(major | arg);
-        return 1;
+    if (arg >= 24) {
+        info = 24;
+        for (n = 1; n < 4 && arg >> (8u * n) != 0; n *= 2u) {
+            info++;
+        }
     }
-    while (n < 4 && arg >> (8u * n) != 0) {
-        n = (uint8_t)(n * 2u);
-        info++;
-    }
-    p[0] = major | info;
-    for (uint8_t i = 0; i < n; i++) {
-        p[n - i] = (uint8_t)(arg >> (8u * i));
+    p[0] = (uint8_t)((unsigned)type << 5 | info);
+    for (unsigned i = n; i > 0; i--) {
+        p[i] = (uint8_t)arg;
+        arg >>= 8;
     }
     return 1u + n;
 }

@@ -9,25 +9,34 @@
 #define SALT_OFFSET 16u
 #define SALT_SIZE 16u
 
+/* The root key, for the time of one derivation. */
+STAMPI_OWN_FRAME static enum stamp_err load_root(const struct stamp_port *port,
+                                                 psa_key_id_t *id)
+{
+    uint8_t key[32];
+    enum stamp_err rc = STAMP_E_CRYPTO;
+
+    if (port->root_key != NULL && port->root_key(port->ctx, key) == 0) {
+        rc = stampi_import(PSA_KEY_TYPE_DERIVE, PSA_KEY_USAGE_DERIVE,
+                           PSA_ALG_HKDF(PSA_ALG_SHA_256), key, sizeof key, id);
+    }
+    mbedtls_platform_zeroize(key, sizeof key);
+    return rc;
+}
+
 enum stamp_err stampi_rest_key(const struct stamp_port *port, const uint8_t header[32],
                                psa_key_usage_t usage, psa_key_id_t *id)
 {
     uint8_t info[sizeof STAMP_LABEL_REST - 1 + INFO_HEADER];
-    uint8_t key[32];
     struct stampi_kdf kdf = {
         .salt = {header + SALT_OFFSET, SALT_SIZE},
         .info = {info, sizeof info},
     };
-    enum stamp_err rc = STAMP_E_CRYPTO;
+    enum stamp_err rc = load_root(port, &kdf.secret);
 
     *id = PSA_KEY_ID_NULL;
     memcpy(info, STAMP_LABEL_REST, sizeof STAMP_LABEL_REST - 1);
     memcpy(info + sizeof STAMP_LABEL_REST - 1, header, INFO_HEADER);
-    if (port->root_key != NULL && port->root_key(port->ctx, key) == 0) {
-        rc = stampi_import(PSA_KEY_TYPE_DERIVE, PSA_KEY_USAGE_DERIVE,
-                           PSA_ALG_HKDF(PSA_ALG_SHA_256), key, sizeof key, &kdf.secret);
-    }
-    mbedtls_platform_zeroize(key, sizeof key);
     if (rc == STAMP_OK && stampi_derive(&kdf, usage, id, 1) != PSA_SUCCESS) {
         rc = STAMP_E_CRYPTO;
     }
