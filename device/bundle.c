@@ -9,9 +9,10 @@ static enum stamp_err check_bundle(const struct stamp_bundle *b,
                                    const struct stampi_identity *who)
 {
     uint8_t hash[STAMPI_HASH_SIZE];
+    enum stamp_err rc = stampi_sha256(b->owner.p, b->owner.len, hash);
 
-    if (stampi_sha256(b->owner.p, b->owner.len, hash) != STAMP_OK) {
-        return STAMP_E_CRYPTO;
+    if (rc != STAMP_OK) {
+        return rc;
     }
     if (memcmp(hash, who->owner, sizeof hash) != 0) {
         return STAMP_E_AUTH;

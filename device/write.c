@@ -2,8 +2,9 @@
  * Writing a region: erase it, body (and signature) as they are made, header last. What
  * was not committed by its header counts as torn. Each program unit is programmed at most
  * once between erases. SPEC 3-11.
+ *
+ * The pieces on the stack are not wiped: they are in flash as they are here.
  */
-#include <mbedtls/platform_util.h>
 #include <string.h>
 
 #include "core/crc32.h"
@@ -215,7 +216,6 @@ static void write_region(struct writer *w, struct stamp_header *h)
         stamp_header_encode(h, raw);
         w->err = stampi_program(w->flash, r->off, raw, sizeof raw);
     }
-    mbedtls_platform_zeroize(w->unit, sizeof w->unit);
 }
 
 /* The salt and key of a region that is encrypted. */
