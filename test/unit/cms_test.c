@@ -181,7 +181,7 @@ static void refuse(EVP_PKEY *key, const char *usage, long days, const char *why)
 
     assert_int_equal(stamp_cms_wrap(secret, 32, &cert, 1, &der, &len, &err),
                      STAMP_E_CONFIG);
-    assert_string_equal(err.what, why);
+    assert_non_null(strstr(err.what, why));
     assert_null(der);
     X509_free(cert);
 }
@@ -195,12 +195,10 @@ static void unfit_recipients_are_refused(void **state)
     X509 *plain = batch_fixture_station(f.station_key[0], "X", NULL, 30);
 
     (void)state;
-    refuse(rsa, NULL, 30, "the key of the recipient '/CN=X' is not on P-256");
-    refuse(p384, NULL, 30, "the key of the recipient '/CN=X' is not on P-256");
-    refuse(f.station_key[0], "digitalSignature", 30,
-           "the certificate of the recipient '/CN=X' is not for key agreement");
-    refuse(f.station_key[0], "keyAgreement", -1,
-           "the certificate of the recipient '/CN=X' has expired");
+    refuse(rsa, NULL, 30, "is not on P-256");
+    refuse(p384, NULL, 30, "is not on P-256");
+    refuse(f.station_key[0], "digitalSignature", 30, "is not for key agreement");
+    refuse(f.station_key[0], "keyAgreement", -1, "has expired");
     assert_int_equal(stamp_cms_check_recipient(plain, &err), STAMP_OK);
     X509_free(plain);
     EVP_PKEY_free(rsa);
