@@ -266,9 +266,24 @@ static enum stamp_err encode(struct parts *x, size_t *len, struct stamp_error *e
                : stamp_error_set(err, rc, 0, "the profile holds what a stamp cannot");
 }
 
+/* The books have the certificate, too. */
+static enum stamp_err keep_certificate(const uint8_t *der, size_t len,
+                                       struct stamp_registry_row *row,
+                                       struct stamp_error *err)
+{
+    free(row->certificate);
+    row->certificate = malloc(len);
+    if (row->certificate == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    memcpy(row->certificate, der, len);
+    row->certificate_len = len;
+    return STAMP_OK;
+}
+
 /* The certificate binds the claims, which do not hold the certificate. */
 static enum stamp_err put_certificates(struct stamp_issuer *issuer,
-                                       const struct stamp_registry_row *row,
+                                       struct stamp_registry_row *row,
                                        const struct stamp_barcode_vars *vars,
                                        struct parts *x, struct stamp_error *err)
 {
@@ -298,6 +313,7 @@ static enum stamp_err put_certificates(struct stamp_issuer *issuer,
         x->stamp.certificates[0] = slice(x->certificate, len);
         x->stamp.certificates[1] = slice(issuer->chain, issuer->chain_len);
         x->stamp.n_certificates = 2;
+        rc = keep_certificate(x->certificate, len, row, err);
     }
     return rc;
 }

@@ -27,8 +27,9 @@ void stamp_issuer_free(struct stamp_issuer **p);
 /**
  * Make one stamp.
  *
- * @param row   reserved: serial, certificate_serial and at are used; its fingerprint is
- * set
+ * @param row   reserved: serial, certificate_serial and at are used; its fingerprint and
+ * certificate are set, the latter to be freed by stamp_registry_row_fini(), on failure
+ * too
  * @param body  the encoded birth stamp; free with stamp_buffer_free()
  * @retval STAMP_E_SPACE  the stamp is too long
  * Secrets that were made are in `body` alone.

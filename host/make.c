@@ -158,7 +158,7 @@ static enum stamp_err make_files(struct run *r, struct stamp_registry_row *rows,
         rc = stamp_files_commit(files, err);
     }
     if (rc == STAMP_OK) {
-        rc = stamp_registry_made(r->ws->registry, rows, n, err);
+        rc = stamp_registry_issue(r->ws->registry, rows, n, time(NULL), err);
         if (rc != STAMP_OK) {
             stamp_files_remove(files);
         }
@@ -173,11 +173,11 @@ static enum stamp_err reserve(struct run *r, struct stamp_registry_row *rows, si
     time_t now = time(NULL);
 
     if (r->what->serial != NULL) {
-        return stamp_registry_reserve_serial(r->ws->registry, r->what->serial, now, rows,
-                                             err);
+        return stamp_registry_reserve_serial(r->ws->registry, r->ws->profile->product,
+                                             r->what->serial, now, rows, err);
     }
-    return stamp_registry_reserve(r->ws->registry, &r->ws->profile->serial, now, rows, n,
-                                  err);
+    return stamp_registry_reserve(r->ws->registry, r->ws->profile->product,
+                                  &r->ws->profile->serial, now, rows, n, err);
 }
 
 static void tell(const struct run *r, const struct stamp_registry_row *rows, size_t n)
@@ -198,7 +198,7 @@ static void tell(const struct run *r, const struct stamp_registry_row *rows, siz
  */
 static void give_up(struct run *r, const struct stamp_registry_row *rows, size_t n)
 {
-    if (stamp_registry_void(r->ws->registry, rows, n, NULL) != STAMP_OK) {
+    if (stamp_registry_give_up(r->ws->registry, rows, n, time(NULL), NULL) != STAMP_OK) {
         return;
     }
 }
@@ -221,7 +221,7 @@ static enum stamp_err make_chunk(struct run *r, size_t n, struct stamp_error *er
         }
     }
     for (size_t i = 0; i < n; i++) {
-        free(rows[i].file);
+        stamp_registry_row_fini(&rows[i]);
     }
     free(rows);
     return rc;

@@ -282,7 +282,7 @@ enum stamp_err stamp_workspace_file(const struct stamp_workspace *ws, const char
     if (rc != STAMP_OK) {
         return rc;
     }
-    if (row.state != STAMP_REGISTRY_MADE || row.file == NULL) {
+    if (row.file == NULL) {
         rc = stamp_error_set(err, STAMP_E_MISSING, 0,
                              "there is no file of '%s': its making was broken off",
                              serial);

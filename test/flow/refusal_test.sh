@@ -6,8 +6,8 @@ source "$(dirname "${BASH_SOURCE[0]}")/live_lib.sh"
 books() { # books: how many stamps are made, void, reserved
     "${python[@]}" -c '
 import sqlite3, sys
-rows = dict(sqlite3.connect(sys.argv[1]).execute("SELECT state, count(*) FROM stamp GROUP BY state"))
-print(rows.get(1, 0), rows.get(2, 0), rows.get(0, 0))' "$1/registry.db"
+rows = dict(sqlite3.connect(sys.argv[1]).execute("SELECT state, count(*) FROM device GROUP BY state"))
+print(rows.get(1, 0), rows.get(8, 0), rows.get(0, 0))' "$1/registry.db"
 }
 
 # leftover DIR: files that nobody asked for
@@ -89,11 +89,11 @@ check "  no file is left" test -z "$(leftover desk)"
 check "  and the serial is not made" test "$(books desk | cut -d ' ' -f 1)" = "${before%% *}"
 full_disk() {
     mkdir small
-    mount -t tmpfs -o size=2m,mode=0700 tmpfs small || return 1
+    mount -t tmpfs -o size=6m,mode=0700 tmpfs small || return 1
     "$stamp" init small/desk > /dev/null
     "$stamp" -C small/desk make > /dev/null
     was=$(books small/desk)
-    dd if=/dev/zero of=small/ballast bs=4096 count=$(($(stat -f -c %a small) - 40)) 2> /dev/null
+    dd if=/dev/zero of=small/ballast bs=4096 count=$(($(stat -f -c %a small) - 250)) 2> /dev/null
     "$stamp" -C small/desk make -n 200 > out 2>&1 && return 1
     cat out
     grep -q "No space left" out && grep -q "no stamp was made" out || return 1

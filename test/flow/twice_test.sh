@@ -38,7 +38,7 @@ counts = [len(lines), len(serials), len(keys), len(numbers), len(proofs), len(sc
 print("stamps, serials, keys, certificate serials, proofs, scalars / 2:", *counts)
 assert len(set(counts)) == 1 and counts[0] >= int(least), counts
 made = {row[0] for row in sqlite3.connect("desk/registry.db").execute(
-    "SELECT serial FROM stamp WHERE state = 1")}
+    "SELECT serial FROM device WHERE state = 1")}
 assert serials <= made, "told but not booked"
 END
 check "2000 distinct serials, keys, certificate serials" "${python[@]}" distinct.py 2000 a b

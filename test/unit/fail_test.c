@@ -211,7 +211,8 @@ static unsigned made(void)
     uint64_t n = 0;
 
     assert_int_equal(
-        stamp_registry_count(desk.ws->registry, STAMP_REGISTRY_MADE, &n, NULL), STAMP_OK);
+        stamp_registry_count(desk.ws->registry, STAMP_REGISTRY_ISSUED, &n, NULL),
+        STAMP_OK);
     return (unsigned)n;
 }
 
@@ -225,7 +226,7 @@ static void check_made(void *ctx, const char *serial, const char *file)
     assert_int_equal(access(file, R_OK), 0);
     assert_int_equal(stamp_registry_find(desk.ws->registry, serial, &row, NULL),
                      STAMP_OK);
-    assert_int_equal(row.state, STAMP_REGISTRY_MADE);
+    assert_int_equal(row.state, STAMP_REGISTRY_ISSUED);
     stamp_registry_row_fini(&row);
     countdown = saved;
     (*told)++;

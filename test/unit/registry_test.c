@@ -74,14 +74,14 @@ static void serials_go_on_where_they_ended(void **state)
     struct stamp_registry_row rows[3];
 
     (void)state;
-    assert_int_equal(stamp_registry_reserve(books, &pattern, NOW, rows, 3, NULL),
-                     STAMP_OK);
+    assert_int_equal(
+        stamp_registry_reserve(books, "Sensor", &pattern, NOW, rows, 3, NULL), STAMP_OK);
     assert_string_equal(rows[0].serial, "SN-0001");
     assert_string_equal(rows[2].serial, "SN-0003");
     stamp_registry_close(&books);
     assert_int_equal(stamp_registry_open(path, &books, NULL), STAMP_OK);
-    assert_int_equal(stamp_registry_reserve(books, &pattern, NOW, rows, 1, NULL),
-                     STAMP_OK);
+    assert_int_equal(
+        stamp_registry_reserve(books, "Sensor", &pattern, NOW, rows, 1, NULL), STAMP_OK);
     assert_string_equal(rows[0].serial, "SN-0004");
 }
 
@@ -90,8 +90,9 @@ static void certificate_serials_are_positive_and_ascend(void **state)
     struct stamp_registry_row rows[300];
 
     (void)state;
-    assert_int_equal(stamp_registry_reserve(books, &pattern, NOW, rows, 300, NULL),
-                     STAMP_OK);
+    assert_int_equal(
+        stamp_registry_reserve(books, "Sensor", &pattern, NOW, rows, 300, NULL),
+        STAMP_OK);
     for (size_t i = 0; i < 300; i++) {
         assert_in_range(rows[i].certificate_serial[0], 0x40, 0x7F);
         assert_true(i == 0 ||
@@ -106,10 +107,11 @@ static void serial_given_by_hand_is_passed_over(void **state)
     struct stamp_registry_row rows[2];
 
     (void)state;
-    assert_int_equal(stamp_registry_reserve_serial(books, "SN-0002", NOW, &row, NULL),
-                     STAMP_OK);
-    assert_int_equal(stamp_registry_reserve(books, &pattern, NOW, rows, 2, NULL),
-                     STAMP_OK);
+    assert_int_equal(
+        stamp_registry_reserve_serial(books, "Sensor", "SN-0002", NOW, &row, NULL),
+        STAMP_OK);
+    assert_int_equal(
+        stamp_registry_reserve(books, "Sensor", &pattern, NOW, rows, 2, NULL), STAMP_OK);
     assert_string_equal(rows[0].serial, "SN-0001");
     assert_string_equal(rows[1].serial, "SN-0003");
 }
@@ -120,15 +122,17 @@ static void serial_given_twice_is_refused(void **state)
     struct stamp_error err = STAMP_ERROR_INIT;
 
     (void)state;
-    assert_int_equal(stamp_registry_reserve(books, &pattern, NOW, &row, 1, NULL),
-                     STAMP_OK);
-    assert_int_equal(stamp_registry_reserve_serial(books, "SN-0001", NOW, &row, &err),
-                     STAMP_E_DUPLICATE);
+    assert_int_equal(
+        stamp_registry_reserve(books, "Sensor", &pattern, NOW, &row, 1, NULL), STAMP_OK);
+    assert_int_equal(
+        stamp_registry_reserve_serial(books, "Sensor", "SN-0001", NOW, &row, &err),
+        STAMP_E_DUPLICATE);
     assert_string_equal(err.what, "serial 'SN-0001' is on the books already");
-    assert_int_equal(stamp_registry_void(books, &row, 1, NULL), STAMP_OK);
+    assert_int_equal(stamp_registry_give_up(books, &row, 1, NOW, NULL), STAMP_OK);
     /* void is not free */
-    assert_int_equal(stamp_registry_reserve_serial(books, "SN-0001", NOW, &row, NULL),
-                     STAMP_E_DUPLICATE);
+    assert_int_equal(
+        stamp_registry_reserve_serial(books, "Sensor", "SN-0001", NOW, &row, NULL),
+        STAMP_E_DUPLICATE);
 }
 
 static void what_is_no_serial_is_refused(void **state)
@@ -136,10 +140,10 @@ static void what_is_no_serial_is_refused(void **state)
     struct stamp_registry_row row;
 
     (void)state;
-    assert_int_not_equal(stamp_registry_reserve_serial(books, "", NOW, &row, NULL),
-                         STAMP_OK);
-    assert_int_not_equal(stamp_registry_reserve_serial(books, "a b", NOW, &row, NULL),
-                         STAMP_OK);
+    assert_int_not_equal(
+        stamp_registry_reserve_serial(books, "Sensor", "", NOW, &row, NULL), STAMP_OK);
+    assert_int_not_equal(
+        stamp_registry_reserve_serial(books, "Sensor", "a b", NOW, &row, NULL), STAMP_OK);
     assert_int_equal(count(STAMP_REGISTRY_RESERVED), 0);
 }
 
@@ -148,13 +152,15 @@ static void pattern_that_is_used_up_reserves_nothing(void **state)
     static struct stamp_registry_row rows[9999];
 
     (void)state;
-    assert_int_equal(stamp_registry_reserve(books, &pattern, NOW, rows, 9990, NULL),
-                     STAMP_OK);
-    assert_int_equal(stamp_registry_reserve(books, &pattern, NOW, rows, 10, NULL),
-                     STAMP_E_RANGE);
+    assert_int_equal(
+        stamp_registry_reserve(books, "Sensor", &pattern, NOW, rows, 9990, NULL),
+        STAMP_OK);
+    assert_int_equal(
+        stamp_registry_reserve(books, "Sensor", &pattern, NOW, rows, 10, NULL),
+        STAMP_E_RANGE);
     assert_int_equal(count(STAMP_REGISTRY_RESERVED), 9990);
-    assert_int_equal(stamp_registry_reserve(books, &pattern, NOW, rows, 9, NULL),
-                     STAMP_OK);
+    assert_int_equal(
+        stamp_registry_reserve(books, "Sensor", &pattern, NOW, rows, 9, NULL), STAMP_OK);
     assert_string_equal(rows[8].serial, "SN-9999");
 }
 
@@ -165,13 +171,13 @@ static void made_stamp_is_found(void **state)
     char file[] = "stamps/SN-0001.bin";
 
     (void)state;
-    assert_int_equal(stamp_registry_reserve(books, &pattern, NOW, &row, 1, NULL),
-                     STAMP_OK);
+    assert_int_equal(
+        stamp_registry_reserve(books, "Sensor", &pattern, NOW, &row, 1, NULL), STAMP_OK);
     key_of(&row, 7);
     row.file = file;
-    assert_int_equal(stamp_registry_made(books, &row, 1, NULL), STAMP_OK);
+    assert_int_equal(stamp_registry_issue(books, &row, 1, NOW, NULL), STAMP_OK);
     assert_int_equal(stamp_registry_find(books, "SN-0001", &found, NULL), STAMP_OK);
-    assert_int_equal(found.state, STAMP_REGISTRY_MADE);
+    assert_int_equal(found.state, STAMP_REGISTRY_ISSUED);
     assert_string_equal(found.file, file);
     assert_memory_equal(found.fingerprint, row.fingerprint, 32);
     assert_memory_equal(found.certificate_serial, row.certificate_serial,
@@ -189,20 +195,20 @@ static void key_that_is_booked_already_books_nothing(void **state)
     char file[] = "x";
 
     (void)state;
-    assert_int_equal(stamp_registry_reserve(books, &pattern, NOW, rows, 3, NULL),
-                     STAMP_OK);
+    assert_int_equal(
+        stamp_registry_reserve(books, "Sensor", &pattern, NOW, rows, 3, NULL), STAMP_OK);
     for (uint8_t i = 0; i < 3; i++) {
         key_of(&rows[i], i == 2 ? 0 : i); /* the third has the key of the first */
         rows[i].file = file;
     }
-    assert_int_equal(stamp_registry_made(books, rows, 3, &err), STAMP_E_DUPLICATE);
-    assert_int_equal(count(STAMP_REGISTRY_MADE), 0);
-    assert_int_equal(stamp_registry_made(books, rows, 2, NULL), STAMP_OK);
-    assert_int_equal(count(STAMP_REGISTRY_MADE), 2);
+    assert_int_equal(stamp_registry_issue(books, rows, 3, NOW, &err), STAMP_E_DUPLICATE);
+    assert_int_equal(count(STAMP_REGISTRY_ISSUED), 0);
+    assert_int_equal(stamp_registry_issue(books, rows, 2, NOW, NULL), STAMP_OK);
+    assert_int_equal(count(STAMP_REGISTRY_ISSUED), 2);
     /* made once only */
     key_of(&rows[0], 9);
-    assert_int_equal(stamp_registry_made(books, rows, 1, NULL), STAMP_E_DATABASE);
-    assert_int_equal(stamp_registry_void(books, rows, 1, NULL), STAMP_E_DATABASE);
+    assert_int_equal(stamp_registry_issue(books, rows, 1, NOW, NULL), STAMP_E_STATE);
+    assert_int_equal(stamp_registry_give_up(books, rows, 1, NOW, NULL), STAMP_E_STATE);
 }
 
 static void newer_books_are_left_alone(void **state)
@@ -257,12 +263,13 @@ static void reserve_for_ever(int fd)
         _exit(1);
     }
     for (;;) {
-        if (stamp_registry_reserve(mine, &pattern, NOW, &row, 1, NULL) != STAMP_OK) {
+        if (stamp_registry_reserve(mine, "Sensor", &pattern, NOW, &row, 1, NULL) !=
+            STAMP_OK) {
             _exit(1);
         }
         memcpy(row.fingerprint, row.certificate_serial, sizeof row.certificate_serial);
         row.file = file;
-        if (stamp_registry_made(mine, &row, 1, NULL) != STAMP_OK ||
+        if (stamp_registry_issue(mine, &row, 1, NOW, NULL) != STAMP_OK ||
             write(fd, row.serial, 7) != 7) {
             _exit(1);
         }
@@ -306,7 +313,7 @@ static void kill_loses_nothing_that_was_told(void **state)
 
             (void)snprintf(serial, sizeof serial, "SN-%04d", n);
             assert_int_equal(stamp_registry_find(books, serial, &row, NULL), STAMP_OK);
-            assert_int_equal(row.state, STAMP_REGISTRY_MADE);
+            assert_int_equal(row.state, STAMP_REGISTRY_ISSUED);
             stamp_registry_row_fini(&row);
         }
     }

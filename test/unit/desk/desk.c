@@ -64,10 +64,11 @@ void desk_issue(struct desk *d, struct stamp_buffer *body)
     struct stamp_registry_row row;
     struct stamp_error err = STAMP_ERROR_INIT;
 
-    must(stamp_registry_reserve(d->ws->registry, &d->ws->profile->serial, time(NULL),
-                                &row, 1, &err),
+    must(stamp_registry_reserve(d->ws->registry, d->ws->profile->product,
+                                &d->ws->profile->serial, time(NULL), &row, 1, &err),
          &err);
     must(stamp_issue(d->issuer, &row, body, &err), &err);
+    stamp_registry_row_fini(&row);
 }
 
 static uint32_t place(const struct stamp_geometry *g, enum stamp_which which,

@@ -1,0 +1,90 @@
+/* What the files of the registry share. */
+#ifndef HOST_REGISTRY_OWN_H
+#define HOST_REGISTRY_OWN_H
+
+#include "host/registry_batch.h"
+#include "host/registry_db.h"
+
+#define STAMPI_PREFIX_LEN 12u
+
+struct stamp_registry {
+    struct stampi_db *db;
+    uint8_t purpose;
+    char who[STAMP_REGISTRY_TEXT_SIZE];
+    char where[STAMP_REGISTRY_TEXT_SIZE];
+};
+
+/* ---- statements ---- */
+
+#define STAMPI_RUN(r, which, row, ctx, changed, err, ...)                                \
+    (r)->db->ops->run((r)->db, (which), (const struct stampi_value[]){__VA_ARGS__},      \
+                      sizeof((const struct stampi_value[]){__VA_ARGS__}) /               \
+                          sizeof(struct stampi_value),                                   \
+                      (row), (ctx), (changed), (err))
+
+/** A row of one number, into an int64_t. */
+enum stamp_err stampi_take_number(void *number, const struct stampi_value *v,
+                                  struct stamp_error *err);
+
+STAMP_MUST_USE enum stamp_err stampi_begin(struct stamp_registry *r,
+                                           struct stamp_error *err);
+/** End a transaction that went well so far, or not. */
+STAMP_MUST_USE enum stamp_err stampi_finish(struct stamp_registry *r, enum stamp_err rc,
+                                            struct stamp_error *err);
+
+/** A counter: add `n` and get what it was. Whoever did so has it until the transaction
+ * ends. */
+STAMP_MUST_USE enum stamp_err stampi_count_on(struct stamp_registry *r, const char *name,
+                                              uint64_t n, int64_t *was,
+                                              struct stamp_error *err);
+
+/** A prefix that nobody has, for the certificate serials of devices from `first` on. */
+STAMP_MUST_USE enum stamp_err stampi_new_block(struct stamp_registry *r, int64_t first,
+                                               uint64_t n,
+                                               uint8_t prefix[STAMPI_PREFIX_LEN],
+                                               struct stamp_error *err);
+
+void stampi_certificate_serial(const uint8_t prefix[STAMPI_PREFIX_LEN], uint32_t index,
+                               uint8_t out[STAMP_CERTIFICATE_SERIAL_SIZE]);
+
+STAMP_MUST_USE enum stamp_err stampi_check_text(const char *text, size_t max,
+                                                const char *what,
+                                                struct stamp_error *err);
+
+/** By number; id 0 where there is none. */
+STAMP_MUST_USE enum stamp_err stampi_batch_get(struct stamp_registry *r, uint32_t id,
+                                               struct stamp_registry_batch *batch,
+                                               struct stamp_error *err);
+
+/** The open batch in whose block of serials a serial lies; "" = none. */
+STAMP_MUST_USE enum stamp_err stampi_batch_with(struct stamp_registry *r,
+                                                const char *serial,
+                                                char name[STAMP_REGISTRY_NAME_SIZE],
+                                                struct stamp_error *err);
+
+/** A row of one text, into a name. */
+enum stamp_err stampi_take_name(void *name, const struct stampi_value *v,
+                                struct stamp_error *err);
+
+/* ---- tallies: gathered in a transaction, written at its end in one order ---- */
+
+struct stampi_cell {
+    uint32_t batch;
+    int what;
+    int64_t n;
+};
+
+struct stampi_tally {
+    struct stampi_cell *cell;
+    size_t n, room;
+};
+
+STAMP_MUST_USE enum stamp_err stampi_tally(struct stampi_tally *t, uint32_t batch,
+                                           int what, int64_t n, struct stamp_error *err);
+STAMP_MUST_USE enum stamp_err stampi_tally_write(struct stamp_registry *r,
+                                                 struct stampi_tally *t,
+                                                 struct stamp_error *err);
+void stampi_tally_free(struct stampi_tally *t);
+#define STAMPI_TALLY_AUTO __attribute__((cleanup(stampi_tally_free))) struct stampi_tally
+
+#endif

@@ -1,0 +1,417 @@
+#include "host/registry_sql.h"
+
+#include <stddef.h>
+
+/* ---- tables ---- */
+
+/* Types and endings are the databases' own: PLAIN ends a table, KEYED one that is its
+ * primary key's index. ID follows the columns of an index: SQLite has the row's number in
+ * it anyway. */
+#define TABLES(INT, BLOB, TEXT, PLAIN, KEYED, ID)                                        \
+    "CREATE TABLE batch ("                                                               \
+    "  id " INT " PRIMARY KEY CHECK (id > 0 AND id < 2147483648),"                       \
+    "  kind " INT " NOT NULL CHECK (kind IN (0, 1)),"                                    \
+    "  uid " BLOB " UNIQUE CHECK (length(uid) = 16),"                                    \
+    "  name " TEXT " UNIQUE,"                                                            \
+    "  product " TEXT " NOT NULL,"                                                       \
+    "  note " TEXT " NOT NULL,"                                                          \
+    "  state " INT " NOT NULL CHECK (state IN (0, 1, 2)),"                               \
+    "  at " INT " NOT NULL,"                                                             \
+    "  count " INT " NOT NULL CHECK (count >= 0 AND count < 4294967296),"                \
+    "  first_counter " INT " NOT NULL,"                                                  \
+    "  serial_first " TEXT ","                                                           \
+    "  serial_last " TEXT ","                                                            \
+    "  prefix " BLOB ","                                                                 \
+    "  who " TEXT " NOT NULL,"                                                           \
+    "  place " TEXT " NOT NULL"                                                          \
+    ")" PLAIN ";"                                                                        \
+    "CREATE UNIQUE INDEX batch_desk ON batch (product) WHERE kind = 0;"                  \
+    "CREATE INDEX batch_product ON batch (product" ID ");"                               \
+    "CREATE INDEX batch_open ON batch (serial_first) WHERE kind = 1 AND state = 0;"      \
+    "CREATE TABLE batch_volume ("                                                        \
+    "  batch " INT " NOT NULL,"                                                          \
+    "  volume " INT " NOT NULL,"                                                         \
+    "  owner " TEXT " NOT NULL,"                                                         \
+    "  at " INT " NOT NULL,"                                                             \
+    "  PRIMARY KEY (batch, volume),"                                                     \
+    "  UNIQUE (batch, owner)"                                                            \
+    ")" KEYED ";"                                                                        \
+    "CREATE TABLE batch_share ("                                                         \
+    "  batch " INT " NOT NULL,"                                                          \
+    "  first " INT " NOT NULL,"                                                          \
+    "  n " INT " NOT NULL CHECK (n > 0),"                                                \
+    "  done " INT " NOT NULL CHECK (done >= 0 AND done <= n),"                           \
+    "  volume " INT ","                                                                  \
+    "  mark " BLOB ","                                                                   \
+    "  PRIMARY KEY (batch, first)"                                                       \
+    ")" KEYED ";"                                                                        \
+    "CREATE INDEX batch_share_free ON batch_share (batch, first) WHERE volume IS NULL;"  \
+    "CREATE INDEX batch_share_volume ON batch_share (batch, volume, first);"             \
+    "CREATE TABLE device ("                                                              \
+    "  id " INT " PRIMARY KEY,"                                                          \
+    "  serial " TEXT " NOT NULL,"                                                        \
+    "  state " INT " NOT NULL CHECK (state BETWEEN 0 AND 9),"                            \
+    "  changed_at " INT ","                                                              \
+    "  chip " TEXT ","                                                                   \
+    "  file " TEXT ","                                                                   \
+    "  fingerprint " BLOB " CHECK (length(fingerprint) = 32),"                           \
+    "  certificate " BLOB ")" PLAIN ";"                                                  \
+    "CREATE INDEX device_state ON device (state" ID ");"                                 \
+    "CREATE INDEX device_changed ON device (state, changed_at" ID ")"                    \
+    "  WHERE changed_at IS NOT NULL;"                                                    \
+    "CREATE TABLE run ("                                                                 \
+    "  first " INT " PRIMARY KEY,"                                                       \
+    "  n " INT " NOT NULL CHECK (n > 0),"                                                \
+    "  at " INT " NOT NULL,"                                                             \
+    "  who " TEXT " NOT NULL,"                                                           \
+    "  place " TEXT " NOT NULL"                                                          \
+    ")" PLAIN ";"                                                                        \
+    "CREATE INDEX run_at ON run (at, first);"                                            \
+    "CREATE TABLE event ("                                                               \
+    "  device " INT " NOT NULL,"                                                         \
+    "  n " INT " NOT NULL,"                                                              \
+    "  state " INT " NOT NULL CHECK (state BETWEEN 0 AND 9),"                            \
+    "  at " INT " NOT NULL,"                                                             \
+    "  who " TEXT " NOT NULL,"                                                           \
+    "  place " TEXT " NOT NULL,"                                                         \
+    "  why " TEXT " NOT NULL,"                                                           \
+    "  PRIMARY KEY (device, n)"                                                          \
+    ")" KEYED ";"                                                                        \
+    "CREATE TABLE tally ("                                                               \
+    "  what " INT " NOT NULL,"                                                           \
+    "  batch " INT " NOT NULL,"                                                          \
+    "  n " INT " NOT NULL CHECK (n >= 0),"                                               \
+    "  PRIMARY KEY (what, batch)"                                                        \
+    ")" KEYED ";"                                                                        \
+    "CREATE TABLE claim_serial ("                                                        \
+    "  serial " TEXT " PRIMARY KEY,"                                                     \
+    "  device " INT " NOT NULL"                                                          \
+    ")" KEYED ";"                                                                        \
+    "CREATE TABLE claim_key ("                                                           \
+    "  fingerprint " BLOB " PRIMARY KEY CHECK (length(fingerprint) = 32),"               \
+    "  device " INT " NOT NULL"                                                          \
+    ")" KEYED ";"                                                                        \
+    "CREATE TABLE claim_chip ("                                                          \
+    "  chip " TEXT " PRIMARY KEY,"                                                       \
+    "  device " INT " NOT NULL"                                                          \
+    ")" KEYED ";"                                                                        \
+    "CREATE TABLE claim_block ("                                                         \
+    "  prefix " BLOB " PRIMARY KEY CHECK (length(prefix) = 12),"                         \
+    "  first " INT " NOT NULL UNIQUE,"                                                   \
+    "  n " INT " NOT NULL CHECK (n > 0)"                                                 \
+    ")" KEYED ";"                                                                        \
+    "INSERT INTO counter (name, next) VALUES ('batch', 1), ('serial', 1)"                \
+    "  ON CONFLICT DO NOTHING;"
+
+/* Version 1 knew no batches, products, certificates and history: its stamps become those
+ * of the desk's batch, whose product the first use tells. The blocks of certificate
+ * serials were whole, so their order numbers the stamps. */
+#define FROM_VERSION_1                                                                   \
+    "CREATE TEMP TABLE old AS"                                                           \
+    "  SELECT (1 << 32) + row_number() OVER (ORDER BY certificate_serial) - 1 AS id,"    \
+    "    stamp.*, fingerprint,"                                                          \
+    "    CASE state WHEN 2 THEN 8 ELSE state END AS now"                                 \
+    "  FROM stamp LEFT JOIN device_key USING (serial);"                                  \
+    "INSERT INTO batch (id, kind, product, note, state, at, count, first_counter, who,"  \
+    "    place)"                                                                         \
+    "  SELECT 1, 0, '', '', 0, min(reserved_at), count(*), 0, '', '' FROM old"           \
+    "  HAVING count(*) > 0;"                                                             \
+    "UPDATE counter SET next = 2 WHERE name = 'batch' AND EXISTS (SELECT 1 FROM batch);" \
+    "INSERT INTO device (id, serial, state, changed_at, file, fingerprint)"              \
+    "  SELECT id, serial, now, reserved_at, file, fingerprint FROM old ORDER BY id;"     \
+    "INSERT INTO claim_serial SELECT serial, id FROM old ORDER BY serial;"               \
+    "INSERT INTO claim_key SELECT fingerprint, id FROM old"                              \
+    "  WHERE fingerprint IS NOT NULL ORDER BY fingerprint;"                              \
+    "INSERT INTO claim_block"                                                            \
+    "  SELECT substr(certificate_serial, 1, 12), min(id), count(*) FROM old GROUP BY 1;" \
+    "INSERT INTO event (device, n, state, at, who, place, why)"                          \
+    "  SELECT id, 0, 0, reserved_at, '', '', '' FROM old;"                               \
+    "INSERT INTO event (device, n, state, at, who, place, why)"                          \
+    "  SELECT id, 1, now, reserved_at, '', '', 'before there was a history' FROM old"    \
+    "  WHERE now <> 0;"                                                                  \
+    "INSERT INTO tally (what, batch, n) SELECT now, 1, count(*) FROM old GROUP BY now;"  \
+    "DROP TABLE old; DROP TABLE device_key; DROP TABLE stamp; DROP TABLE block;"
+
+stampi_migrations stampi_sqlite_migrations = {
+    {"CREATE TABLE workspace ("
+     "  one INTEGER PRIMARY KEY CHECK (one = 1),"
+     "  purpose INTEGER NOT NULL CHECK (purpose IN (0, 1)),"
+     "  made_at INTEGER NOT NULL"
+     ") STRICT;"
+     "CREATE TABLE counter ("
+     "  name TEXT PRIMARY KEY,"
+     "  next INTEGER NOT NULL"
+     ") STRICT, WITHOUT ROWID;"
+     "CREATE TABLE block ("
+     "  prefix BLOB PRIMARY KEY CHECK (length(prefix) = 12),"
+     "  size INTEGER NOT NULL"
+     ") STRICT, WITHOUT ROWID;"
+     "CREATE TABLE stamp ("
+     "  serial TEXT PRIMARY KEY,"
+     "  state INTEGER NOT NULL CHECK (state IN (0, 1, 2)),"
+     "  reserved_at INTEGER NOT NULL,"
+     "  certificate_serial BLOB NOT NULL UNIQUE,"
+     "  file TEXT"
+     ") STRICT, WITHOUT ROWID;"
+     "CREATE TABLE device_key ("
+     "  fingerprint BLOB PRIMARY KEY CHECK (length(fingerprint) = 32),"
+     "  serial TEXT NOT NULL UNIQUE REFERENCES stamp (serial)"
+     ") STRICT, WITHOUT ROWID;"},
+
+    {TABLES("INTEGER", "BLOB", "TEXT", " STRICT", " STRICT, WITHOUT ROWID", ""),
+     FROM_VERSION_1},
+};
+
+/* Text is compared byte by byte, whatever the language of the database. */
+#define PG_TEXT "text COLLATE \"C\""
+
+stampi_migrations stampi_pg_migrations = {
+    {"CREATE TABLE workspace ("
+     "  one bigint PRIMARY KEY CHECK (one = 1),"
+     "  purpose bigint NOT NULL CHECK (purpose IN (0, 1)),"
+     "  made_at bigint NOT NULL"
+     ");"
+     "CREATE TABLE counter ("
+     "  name " PG_TEXT " PRIMARY KEY,"
+     "  next bigint NOT NULL"
+     ");"},
+
+    {TABLES("bigint", "bytea", PG_TEXT, "", "", ", id")},
+};
+
+/* ---- statements ---- */
+
+#define DEVICE_COLUMNS                                                                   \
+    "id, serial, state, changed_at, chip, file, fingerprint, certificate"
+#define BATCH_COLUMNS                                                                    \
+    "id, uid, name, product, note, state, at, count, first_counter, prefix, who, place"
+
+const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
+    [STAMPI_WORKSPACE] = {"SELECT purpose FROM workspace WHERE one = 1", NULL},
+    [STAMPI_WORKSPACE_ADD] = {"INSERT INTO workspace (one, purpose, made_at)"
+                              " VALUES (1, $1, $2)",
+                              NULL},
+    [STAMPI_COUNTER_ADD] = {"UPDATE counter SET next = next + $1 WHERE name = $2"
+                            " RETURNING next - $1",
+                            NULL},
+    [STAMPI_COUNTER_SET] = {"UPDATE counter SET next = $1 WHERE name = $2", NULL},
+
+    /* '' is the product of those who knew none */
+    [STAMPI_DESK_FIND] = {"SELECT id, product FROM batch"
+                          " WHERE kind = 0 AND product IN ($1, '')"
+                          " ORDER BY product DESC LIMIT 1",
+                          NULL},
+    [STAMPI_DESK_ADD] = {"INSERT INTO batch (id, kind, product, note, state, at, count,"
+                         " first_counter, who, place)"
+                         " VALUES ($1, 0, $2, '', 0, $3, 0, 0, $4, $5)",
+                         NULL},
+    [STAMPI_DESK_NAME] = {"UPDATE batch SET product = $1 WHERE id = $2", NULL},
+    [STAMPI_DESK_GROW] = {"UPDATE batch SET count = count + $1 WHERE id = $2"
+                          " RETURNING count - $1",
+                          NULL},
+
+    [STAMPI_BLOCK_ADD] = {"INSERT INTO claim_block (prefix, first, n)"
+                          " VALUES ($1, $2, $3)",
+                          NULL},
+    [STAMPI_BLOCK_OF] = {"SELECT prefix, first, n FROM claim_block WHERE first <= $1"
+                         " ORDER BY first DESC LIMIT 1",
+                         NULL},
+    [STAMPI_SERIAL_CLAIM] = {"INSERT INTO claim_serial (serial, device) VALUES ($1, $2)"
+                             " ON CONFLICT DO NOTHING",
+                             NULL},
+    /* Serials of an open batch are not all claimed yet; those of a made one are. */
+    [STAMPI_SERIAL_IN_BATCH] = {"SELECT name FROM batch WHERE kind = 1 AND state = 0"
+                                " AND serial_first <= $1 AND serial_last >= $1"
+                                " AND length(serial_first) = length($1) LIMIT 1",
+                                NULL},
+    [STAMPI_SERIAL_RANGE] = {"SELECT serial FROM claim_serial"
+                             " WHERE serial >= $1 AND serial <= $2"
+                             " AND length(serial) = length($1) LIMIT 1",
+                             NULL},
+    [STAMPI_BATCH_RANGE] = {"SELECT name FROM batch WHERE kind = 1 AND state = 0"
+                            " AND serial_first <= $1 AND serial_last >= $2"
+                            " AND length(serial_first) = length($1) LIMIT 1",
+                            NULL},
+    [STAMPI_KEY_CLAIM] = {"INSERT INTO claim_key (fingerprint, device) VALUES ($1, $2)"
+                          " ON CONFLICT DO NOTHING",
+                          NULL},
+    [STAMPI_CHIP_CLAIM] = {"INSERT INTO claim_chip (chip, device) VALUES ($1, $2)"
+                           " ON CONFLICT DO NOTHING",
+                           NULL},
+
+    [STAMPI_DEVICE_ADD] = {"INSERT INTO device (id, serial, state, changed_at)"
+                           " VALUES ($1, $2, 0, $3)",
+                           NULL},
+    [STAMPI_DEVICE_ISSUE] = {"UPDATE device SET state = 1, changed_at = $1, file = $2,"
+                             " fingerprint = $3, certificate = $4"
+                             " WHERE id = $5 AND state = 0",
+                             NULL},
+    [STAMPI_DEVICE_SCRAP] = {"UPDATE device SET state = 8, changed_at = $1"
+                             " WHERE id = $2 AND state = 0",
+                             NULL},
+    [STAMPI_DEVICE_LOCK] = {"SELECT id, state, changed_at, chip FROM device WHERE id ="
+                            " (SELECT device FROM claim_serial WHERE serial = $1)",
+                            "SELECT id, state, changed_at, chip FROM device WHERE id ="
+                            " (SELECT device FROM claim_serial WHERE serial = $1)"
+                            " FOR UPDATE"},
+    [STAMPI_DEVICE_CHANGE] = {"UPDATE device SET state = $1, changed_at = $2, chip = $3"
+                              " WHERE id = $4",
+                              NULL},
+    [STAMPI_WAS_STRUCK] = {"SELECT 1 FROM event WHERE device = $1 AND state = 2 LIMIT 1",
+                           NULL},
+    [STAMPI_EVENT_ADD] = {"INSERT INTO event (device, n, state, at, who, place, why)"
+                          " SELECT CAST($1 AS bigint), coalesce(max(n) + 1, 0),"
+                          " CAST($2 AS bigint), CAST($3 AS bigint), CAST($4 AS text),"
+                          " CAST($5 AS text), CAST($6 AS text)"
+                          " FROM event WHERE device = $1",
+                          NULL},
+    [STAMPI_EVENTS] = {"SELECT state, at, who, place, why FROM event WHERE device = $1"
+                       " ORDER BY n",
+                       NULL},
+
+    [STAMPI_TALLY_ADD] = {"INSERT INTO tally (what, batch, n) VALUES ($1, $2, $3)"
+                          " ON CONFLICT (what, batch)"
+                          " DO UPDATE SET n = tally.n + excluded.n",
+                          NULL},
+    [STAMPI_TALLY_TAKE] = {"UPDATE tally SET n = n - $1 WHERE what = $2 AND batch = $3",
+                           NULL},
+    [STAMPI_TALLY_OF] = {"SELECT what, n FROM tally WHERE what IN (0, 1, 2, 3, 4, 5, 6,"
+                         " 7, 8, 9, 18, 22, 24, 25) AND batch = $1",
+                         NULL},
+    [STAMPI_COUNT] = {"SELECT CAST(coalesce(sum(n), 0) AS bigint) FROM tally"
+                      " WHERE what = $1",
+                      NULL},
+    [STAMPI_DEVICES] = {"SELECT CAST(coalesce(sum(n), 0) AS bigint) FROM tally"
+                        " WHERE what BETWEEN 1 AND 9",
+                        NULL},
+
+    [STAMPI_FIND_SERIAL] = {"SELECT " DEVICE_COLUMNS " FROM device WHERE id ="
+                            " (SELECT device FROM claim_serial WHERE serial = $1)",
+                            NULL},
+    [STAMPI_FIND_KEY] = {"SELECT " DEVICE_COLUMNS " FROM device WHERE id ="
+                         " (SELECT device FROM claim_key WHERE fingerprint = $1)",
+                         NULL},
+    [STAMPI_FIND_CHIP] = {"SELECT " DEVICE_COLUMNS " FROM device WHERE id ="
+                          " (SELECT device FROM claim_chip WHERE chip = $1)",
+                          NULL},
+
+    /* Pages, by the key of the last row of the page before. PostgreSQL guesses how many
+     * devices are in a state, and walks the wrong index where it guesses wrong: an order
+     * that only the right one has leaves it no choice. */
+    [STAMPI_LIST_ALL] = {"SELECT " DEVICE_COLUMNS " FROM device"
+                         " WHERE id > $1 AND id < $2 ORDER BY id LIMIT $3",
+                         NULL},
+    [STAMPI_LIST_STATE] = {"SELECT " DEVICE_COLUMNS " FROM device"
+                           " WHERE state = $1 AND id > $2 AND id < $3"
+                           " ORDER BY id LIMIT $4",
+                           "SELECT " DEVICE_COLUMNS " FROM device"
+                           " WHERE (state, id) > ($1, $2) AND (state, id) < ($1, $3)"
+                           " ORDER BY state, id LIMIT $4"},
+    [STAMPI_LIST_CHANGED] = {"SELECT " DEVICE_COLUMNS " FROM device"
+                             " WHERE state = $1 AND changed_at >= $2"
+                             " AND (changed_at > $2 OR id > $3)"
+                             " AND id > $4 AND id < $5"
+                             " ORDER BY changed_at, id LIMIT $6",
+                             "SELECT " DEVICE_COLUMNS " FROM device"
+                             " WHERE (state, changed_at, id) > ($1, $2, $3)"
+                             " AND (state, changed_at) <= ($1, 9223372036854775807)"
+                             " AND changed_at IS NOT NULL"
+                             " AND id > $4 AND id < $5"
+                             " ORDER BY state, changed_at, id LIMIT $6"},
+    [STAMPI_LIST_UNCHANGED] = {"SELECT " DEVICE_COLUMNS " FROM device"
+                               " WHERE state = 1 AND id > $1 AND id < $2"
+                               " AND changed_at IS NULL ORDER BY id LIMIT $3",
+                               "SELECT " DEVICE_COLUMNS " FROM device"
+                               " WHERE (state, id) > (1, $1) AND (state, id) < (1, $2)"
+                               " AND changed_at IS NULL ORDER BY state, id LIMIT $3"},
+
+    [STAMPI_RUN_ADD] = {"INSERT INTO run (first, n, at, who, place)"
+                        " VALUES ($1, $2, $3, $4, $5)",
+                        NULL},
+    [STAMPI_RUN_OF] = {"SELECT first, n, at, who, place FROM run WHERE first <= $1"
+                       " ORDER BY first DESC LIMIT 1",
+                       NULL},
+    [STAMPI_RUN_NEXT] = {"SELECT first, n, at FROM run"
+                         " WHERE at >= $1 AND (at > $1 OR first > $2)"
+                         " AND first >= $3 AND first < $4 ORDER BY at, first LIMIT 1",
+                         NULL},
+    [STAMPI_PRODUCT_NEXT] = {"SELECT id FROM batch WHERE product = $1 AND id >= $2"
+                             " ORDER BY id LIMIT 1",
+                             NULL},
+    [STAMPI_PRODUCT_STATE_NEXT] = {"SELECT b.id FROM batch b JOIN tally t"
+                                   " ON t.what = $1 AND t.batch = b.id"
+                                   " WHERE b.product = $2 AND b.id >= $3 AND t.n > 0"
+                                   " ORDER BY b.id LIMIT 1",
+                                   NULL},
+
+    [STAMPI_BATCH_ADD] = {"INSERT INTO batch (id, kind, uid, name, product, note, state,"
+                          " at, count, first_counter, serial_first, serial_last, prefix,"
+                          " who, place) VALUES ($1, 1, $2, $3, $4, $5, 0, $6, $7, $8,"
+                          " $9, $10, $11, $12, $13)",
+                          NULL},
+    [STAMPI_BATCH_LOCK] = {"UPDATE batch SET count = count WHERE id = $1 AND kind = 1",
+                           NULL},
+    [STAMPI_BATCH_GET] = {"SELECT " BATCH_COLUMNS " FROM batch"
+                          " WHERE id = $1 AND kind = 1",
+                          NULL},
+    [STAMPI_BATCH_FIND] = {"SELECT " BATCH_COLUMNS " FROM batch WHERE name = $1", NULL},
+    [STAMPI_BATCH_FIND_UID] = {"SELECT " BATCH_COLUMNS " FROM batch WHERE uid = $1",
+                               NULL},
+    [STAMPI_BATCH_LIST] = {"SELECT " BATCH_COLUMNS " FROM batch"
+                           " WHERE kind = 1 AND id > $1 ORDER BY id LIMIT $2",
+                           NULL},
+    [STAMPI_BATCH_STEP] = {"UPDATE batch SET state = $1 WHERE id = $2 AND state = $3",
+                           NULL},
+
+    [STAMPI_BATCH_PRODUCT] = {"SELECT product FROM batch WHERE id = $1", NULL},
+
+    [STAMPI_VOLUME_FIND] = {"SELECT volume FROM batch_volume"
+                            " WHERE batch = $1 AND owner = $2",
+                            NULL},
+    [STAMPI_VOLUME_ADD] = {"INSERT INTO batch_volume (batch, volume, owner, at)"
+                           " SELECT CAST($1 AS bigint), coalesce(max(volume) + 1, 0),"
+                           " CAST($2 AS text), CAST($3 AS bigint)"
+                           " FROM batch_volume WHERE batch = $1 RETURNING volume",
+                           NULL},
+
+    [STAMPI_SHARE_ADD] = {"INSERT INTO batch_share (batch, first, n, done)"
+                          " VALUES ($1, $2, $3, 0)",
+                          NULL},
+    [STAMPI_SHARE_OWN] = {"SELECT first, n, done, mark FROM batch_share"
+                          " WHERE batch = $1 AND volume = $2 AND done < n"
+                          " ORDER BY first LIMIT 1",
+                          NULL},
+    [STAMPI_SHARE_TAKE] = {"UPDATE batch_share SET volume = $1"
+                           " WHERE batch = $2 AND first = (SELECT first"
+                           " FROM batch_share WHERE batch = $2 AND volume IS NULL"
+                           " ORDER BY first LIMIT 1)"
+                           " RETURNING first, n, done, mark",
+                           "UPDATE batch_share SET volume = $1"
+                           " WHERE batch = $2 AND first = (SELECT first"
+                           " FROM batch_share WHERE batch = $2 AND volume IS NULL"
+                           " ORDER BY first LIMIT 1 FOR UPDATE SKIP LOCKED)"
+                           " RETURNING first, n, done, mark"},
+    [STAMPI_SHARE_LIST] = {"SELECT first, n, done, mark FROM batch_share"
+                           " WHERE batch = $1 AND volume = $2 ORDER BY first LIMIT $3",
+                           NULL},
+    [STAMPI_SHARE_MOVE] = {"UPDATE batch_share SET done = done + $1, mark = $2"
+                           " WHERE batch = $3 AND first = $4 AND done = $5"
+                           " AND volume = $6",
+                           NULL},
+    [STAMPI_SHARE_FREE] = {"UPDATE batch_share SET volume = NULL"
+                           " WHERE batch = $1 AND volume = $2 AND done = 0",
+                           NULL},
+    [STAMPI_SHARE_CUT] = {"UPDATE batch_share SET n = done"
+                          " WHERE batch = $1 AND first = $2 AND volume = $3"
+                          " AND done = $4",
+                          NULL},
+    [STAMPI_SHARES_LEFT] = {"SELECT count(*) FROM batch_share"
+                            " WHERE batch = $1 AND done < n",
+                            NULL},
+};
+
+const char *const stampi_copy_columns[STAMPI_COPY_COUNT] = {
+    [STAMPI_COPY_DEVICE] = "device (id, serial, state, fingerprint, certificate)",
+    [STAMPI_COPY_SERIAL] = "claim_serial (serial, device)",
+    [STAMPI_COPY_KEY] = "claim_key (fingerprint, device)",
+};

@@ -1,0 +1,113 @@
+/*
+ * The registry's tables and statements, for both databases.
+ *
+ * What every value of the books is claimed in is a table keyed by that value (claim_*),
+ * and no unique key of another table holds it: so the tables can be spread over several
+ * databases by their own keys. A device's number is batch << 32 | index in the batch, so
+ * the devices of a batch lie together, and so do those of a product, batch by batch.
+ *
+ * A batch's devices have no history of their own until something happens to one of them:
+ * that they were issued is one row of `run` for all that were booked together, and
+ * device.changed_at is NULL. `tally` counts devices: `what` is a state, or
+ * STAMPI_LEFT + the state that an issued device went to first.
+ *
+ * Parameters are $1, $2, ... in the order in which a statement first names them: both
+ * databases number them the same way then.
+ */
+#ifndef HOST_REGISTRY_SQL_H
+#define HOST_REGISTRY_SQL_H
+
+#define STAMPI_LEFT 16
+#define STAMPI_PG_SCHEMA "devstamp"
+
+enum stampi_sql {
+    STAMPI_WORKSPACE,
+    STAMPI_WORKSPACE_ADD,
+    STAMPI_COUNTER_ADD,
+    STAMPI_COUNTER_SET,
+    STAMPI_DESK_FIND,
+    STAMPI_DESK_ADD,
+    STAMPI_DESK_NAME,
+    STAMPI_DESK_GROW,
+    STAMPI_BLOCK_ADD,
+    STAMPI_BLOCK_OF,
+    STAMPI_SERIAL_CLAIM,
+    STAMPI_SERIAL_IN_BATCH,
+    STAMPI_SERIAL_RANGE,
+    STAMPI_BATCH_RANGE,
+    STAMPI_KEY_CLAIM,
+    STAMPI_CHIP_CLAIM,
+    STAMPI_DEVICE_ADD,
+    STAMPI_DEVICE_ISSUE,
+    STAMPI_DEVICE_SCRAP,
+    STAMPI_DEVICE_LOCK,
+    STAMPI_DEVICE_CHANGE,
+    STAMPI_WAS_STRUCK,
+    STAMPI_EVENT_ADD,
+    STAMPI_EVENTS,
+    STAMPI_TALLY_ADD,
+    STAMPI_TALLY_TAKE,
+    STAMPI_TALLY_OF,
+    STAMPI_COUNT,
+    STAMPI_DEVICES,
+    STAMPI_FIND_SERIAL,
+    STAMPI_FIND_KEY,
+    STAMPI_FIND_CHIP,
+    STAMPI_LIST_ALL,
+    STAMPI_LIST_STATE,
+    STAMPI_LIST_CHANGED,
+    STAMPI_LIST_UNCHANGED,
+    STAMPI_RUN_ADD,
+    STAMPI_RUN_OF,
+    STAMPI_RUN_NEXT,
+    STAMPI_PRODUCT_NEXT,
+    STAMPI_PRODUCT_STATE_NEXT,
+    STAMPI_BATCH_ADD,
+    STAMPI_BATCH_LOCK,
+    STAMPI_BATCH_GET,
+    STAMPI_BATCH_FIND,
+    STAMPI_BATCH_FIND_UID,
+    STAMPI_BATCH_LIST,
+    STAMPI_BATCH_STEP,
+    STAMPI_BATCH_PRODUCT,
+    STAMPI_VOLUME_FIND,
+    STAMPI_VOLUME_ADD,
+    STAMPI_SHARE_ADD,
+    STAMPI_SHARE_OWN,
+    STAMPI_SHARE_TAKE,
+    STAMPI_SHARE_LIST,
+    STAMPI_SHARE_MOVE,
+    STAMPI_SHARE_FREE,
+    STAMPI_SHARE_CUT,
+    STAMPI_SHARES_LEFT,
+    STAMPI_SQL_COUNT
+};
+
+/** Where the two differ: a lock on rows, which SQLite does not know, or an order that
+ * PostgreSQL's planner must be told. */
+struct stampi_statement {
+    const char *text;
+    const char *pg; /* NULL = the same */
+};
+
+extern const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT];
+
+/** Tables that rows are copied into by the thousand. */
+enum stampi_copy {
+    STAMPI_COPY_DEVICE, /* id, serial, state, fingerprint, certificate */
+    STAMPI_COPY_SERIAL, /* serial, device */
+    STAMPI_COPY_KEY,    /* fingerprint, device */
+    STAMPI_COPY_COUNT
+};
+
+/** "table (columns)" */
+extern const char *const stampi_copy_columns[STAMPI_COPY_COUNT];
+
+/** Append-only: what has run on somebody's books is never changed. */
+#define STAMPI_MIGRATIONS 2
+#define STAMPI_SCRIPTS 2 /* of one migration; NULL = none */
+typedef const char *const stampi_migrations[STAMPI_MIGRATIONS][STAMPI_SCRIPTS];
+extern stampi_migrations stampi_sqlite_migrations;
+extern stampi_migrations stampi_pg_migrations;
+
+#endif
