@@ -84,7 +84,9 @@ static void walk(const struct stamp_part *part, const struct stamp_flash *flash)
         }
     }
     for (uint32_t key = 0; key <= 64; key++) {
-        (void)stamp_find(part, STAMP_NEWEST, key, &item);
+        if (stamp_find(part, STAMP_NEWEST, key, &item) == STAMP_OK && item.key != key) {
+            abort();
+        }
     }
     (void)stamp_part_locked(part);
 }
