@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#define STAMP_MAGIC "dStp"
+#define STAMP_MAGIC 0x70745364u /* "dStp" */
 
 uint32_t stamp_get_u32(const uint8_t *p);
 void stamp_put_u32(uint8_t *p, uint32_t v);

@@ -9,7 +9,7 @@
 void stamp_header_encode(const struct stamp_header *h, uint8_t out[STAMP_HEADER_SIZE])
 {
     memset(out, 0, STAMP_HEADER_SIZE);
-    memcpy(out, STAMP_MAGIC, 4);
+    stamp_put_u32(out, STAMP_MAGIC);
     out[4] = STAMP_VERSION;
     out[5] = h->kind;
     out[6] = h->flags;

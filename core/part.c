@@ -37,7 +37,7 @@ void stamp_region_place(const struct stamp_flash *flash, enum stamp_which which,
 enum stamp_err stamp_header_decode(const uint8_t in[STAMP_HEADER_SIZE],
                                    struct stamp_header *h)
 {
-    if (memcmp(in, STAMP_MAGIC, 4) != 0 ||
+    if (stamp_get_u32(in) != STAMP_MAGIC ||
         stamp_get_u32(in + 60) != stamp_crc32(0, in, 60)) {
         return STAMP_E_CORRUPT;
     }
@@ -129,11 +129,26 @@ static enum stamp_err open_region(const struct stamp_flash *flash, struct stamp_
     return STAMP_OK;
 }
 
+void stamp_part_pick(struct stamp_part *part)
+{
+    uint32_t best = 0;
+
+    part->newest = STAMP_BIRTH;
+    for (unsigned i = STAMP_BANK_A; i <= STAMP_BANK_B; i++) {
+        const struct stamp_region *r = &part->region[i];
+
+        if (r->state == STAMP_REGION_WHOLE && r->kind == STAMP_KIND_OPERATIONAL &&
+            r->seq > best) {
+            best = r->seq;
+            part->newest = (uint8_t)i;
+        }
+    }
+}
+
 enum stamp_err stamp_part_open(struct stamp_part *part, const struct stamp_flash *flash)
 {
     static const int8_t result[] = {STAMP_E_CORRUPT, STAMP_E_BLANK, STAMP_OK,
                                     STAMP_E_VERSION};
-    uint32_t best = 0;
 
     memset(part, 0, sizeof *part);
     part->flash = flash;
@@ -144,10 +159,7 @@ enum stamp_err stamp_part_open(struct stamp_part *part, const struct stamp_flash
         if (r->size < STAMP_REGION_MIN || open_region(flash, r) != STAMP_OK) {
             return STAMP_E_FLASH;
         }
-        if (r->kind == STAMP_KIND_OPERATIONAL && r->seq > best) {
-            best = r->seq;
-            part->newest = (uint8_t)i;
-        }
     }
+    stamp_part_pick(part);
     return (enum stamp_err)result[part->region[STAMP_BIRTH].state];
 }

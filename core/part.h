@@ -91,6 +91,10 @@ struct stamp_item {
 STAMP_MUST_USE enum stamp_err stamp_part_open(struct stamp_part *part,
                                               const struct stamp_flash *flash);
 
+/** Set part->newest from the regions as they stand: after some were judged anew. SPEC
+ * 3-9. */
+void stamp_part_pick(struct stamp_part *part);
+
 /**
  * Find the item `key` in one region, or with STAMP_NEWEST in the newest bank and then in
  * birth.

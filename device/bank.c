@@ -30,7 +30,7 @@ static enum stamp_err read_back(struct stamp_device *dev, enum stamp_which writt
     enum stamp_err rc = stamp_part_open(&dev->part, dev->part.flash);
 
     r[other].state = state;
-    stampi_pick_newest(&dev->part);
+    stamp_part_pick(&dev->part);
     return rc == STAMP_OK && r[written].state == STAMP_REGION_WHOLE ? STAMP_OK
                                                                     : STAMP_E_FLASH;
 }

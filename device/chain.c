@@ -69,7 +69,7 @@ static int see_extension(void *ctx, const mbedtls_x509_crt *crt,
 
     (void)crt;
     if (is_binding(oid->p, oid->len) && who->err == STAMP_OK) {
-        who->err = check_value(p, (size_t)(end - p), who);
+        who->err = (int8_t)check_value(p, (size_t)(end - p), who);
     }
     return critical != 0 ? MBEDTLS_ERR_X509_INVALID_EXTENSIONS : 0;
 }
@@ -82,7 +82,7 @@ enum stamp_err stampi_parse_certificate(mbedtls_x509_crt *list, struct stamp_sli
         return STAMP_E_FORMAT;
     }
     who->leaf = false;
-    return who->err;
+    return (enum stamp_err)who->err;
 }
 
 bool stampi_certifies(mbedtls_x509_crt *leaf, const struct stampi_identity *who)

@@ -22,9 +22,9 @@ struct stampi_identity {
      * length. */
     uint8_t binding[STAMPI_BINDING_LONG];
 
-    bool leaf;          /* the next certificate to parse is the leaf */
-    bool bound;         /* it carries a digest */
-    enum stamp_err err; /* the first disagreement */
+    bool leaf;  /* the next certificate to parse is the leaf */
+    bool bound; /* it carries a digest */
+    int8_t err; /* enum stamp_err: the first disagreement */
 };
 
 /** Parse one certificate to the end of `list`, in the crypto library's heap.

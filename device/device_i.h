@@ -39,8 +39,10 @@ void stampi_view_init(struct stampi_view *view, const struct stamp_port *port,
 
 /* ---- items at rest (rest.c), SPEC 9 ---- */
 
-/** The key of a region, from the first 32 bytes of its header. */
-enum stamp_err stampi_rest_key(const struct stamp_port *port, const uint8_t header[32],
+/** The key of a region, from the first 32 bytes of its header, which lie STAMPI_HEADER_AT
+ * behind `header`: the label goes before them. */
+#define STAMPI_HEADER_AT (sizeof STAMP_LABEL_REST - 1)
+enum stamp_err stampi_rest_key(const struct stamp_port *port, uint8_t *header,
                                psa_key_usage_t usage, psa_key_id_t *id);
 
 /** AES-256-GCM with a nonce of zeroes that ends in `key`, and no additional data. Opening
@@ -126,11 +128,6 @@ enum stamp_err stampi_program(const struct stamp_flash *flash, uint32_t off,
 /** The change of an item, or NULL. */
 const struct stamp_slice *stampi_change(const struct stamp_change *changes, size_t n,
                                         uint32_t key);
-
-/* ---- banks (open.c) ---- */
-
-/** Set part.newest from the regions as they stand. */
-void stampi_pick_newest(struct stamp_part *part);
 
 /* ---- identities (judge.c) ---- */
 

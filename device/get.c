@@ -14,14 +14,15 @@ static enum stamp_err open_record(const struct stamp_device *dev,
                                   const struct stamp_region *r, uint32_t key,
                                   struct stamp_slice *v)
 {
-    uint8_t header[STAMP_SIGNED_SIZE];
+    uint8_t header[STAMPI_HEADER_AT + STAMP_SIGNED_SIZE];
     psa_key_id_t id;
     enum stamp_err rc;
 
     if (v->len < STAMPI_TAG_SIZE) {
         return STAMP_E_FORMAT;
     }
-    rc = stamp_flash_read(dev->part.flash, r->off, header, sizeof header);
+    rc = stamp_flash_read(dev->part.flash, r->off, header + STAMPI_HEADER_AT,
+                          STAMP_SIGNED_SIZE);
     if (rc == STAMP_OK) {
         rc = stampi_rest_key(dev->port, header, PSA_KEY_USAGE_DECRYPT, &id);
     }

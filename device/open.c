@@ -4,22 +4,6 @@
  */
 #include "device/device_i.h"
 
-void stampi_pick_newest(struct stamp_part *part)
-{
-    uint32_t best = 0;
-
-    part->newest = STAMP_BIRTH;
-    for (unsigned i = STAMP_BANK_A; i <= STAMP_BANK_B; i++) {
-        const struct stamp_region *r = &part->region[i];
-
-        if (r->state == STAMP_REGION_WHOLE && r->kind == STAMP_KIND_OPERATIONAL &&
-            r->seq > best) {
-            best = r->seq;
-            part->newest = (uint8_t)i;
-        }
-    }
-}
-
 /* SPEC 6-2. STAMP_E_AUTH: not this device's. */
 static enum stamp_err check_bank(const struct stamp_part *part,
                                  const struct stamp_region *r, psa_key_id_t birth)
@@ -73,7 +57,7 @@ static enum stamp_err check_banks(struct stamp_device *dev)
         }
     }
     stamp_key_unload(birth);
-    stampi_pick_newest(&dev->part);
+    stamp_part_pick(&dev->part);
     return rc;
 }
 
@@ -81,7 +65,8 @@ enum stamp_err stamp_device_open(struct stamp_device *dev, const struct stamp_po
 {
     enum stamp_err rc;
 
-    *dev = (struct stamp_device){.port = port, .part = {.flash = &port->flash}};
+    dev->port = port;
+    dev->locked = false;
     rc = stamp_part_open(&dev->part, &port->flash);
     if (rc == STAMP_E_FLASH) {
         return rc;

@@ -24,19 +24,17 @@ STAMPI_OWN_FRAME static enum stamp_err load_root(const struct stamp_port *port,
     return rc;
 }
 
-enum stamp_err stampi_rest_key(const struct stamp_port *port, const uint8_t header[32],
+enum stamp_err stampi_rest_key(const struct stamp_port *port, uint8_t *header,
                                psa_key_usage_t usage, psa_key_id_t *id)
 {
-    uint8_t info[sizeof STAMP_LABEL_REST - 1 + INFO_HEADER];
     struct stampi_kdf kdf = {
-        .salt = {header + SALT_OFFSET, SALT_SIZE},
-        .info = {info, sizeof info},
+        .salt = {header + STAMPI_HEADER_AT + SALT_OFFSET, SALT_SIZE},
+        .info = {header, STAMPI_HEADER_AT + INFO_HEADER},
     };
     enum stamp_err rc = load_root(port, &kdf.secret);
 
     *id = PSA_KEY_ID_NULL;
-    memcpy(info, STAMP_LABEL_REST, sizeof STAMP_LABEL_REST - 1);
-    memcpy(info + sizeof STAMP_LABEL_REST - 1, header, INFO_HEADER);
+    memcpy(header, STAMP_LABEL_REST, STAMPI_HEADER_AT);
     if (rc == STAMP_OK && stampi_derive(&kdf, usage, id, 1) != PSA_SUCCESS) {
         rc = STAMP_E_CRYPTO;
     }

@@ -222,13 +222,13 @@ static void write_region(struct writer *w, struct stamp_header *h)
 static enum stamp_err begin_rest(const struct stamp_port *port, struct stamp_header *h,
                                  psa_key_id_t *rest)
 {
-    uint8_t raw[STAMP_HEADER_SIZE];
+    uint8_t raw[STAMPI_HEADER_AT + STAMP_HEADER_SIZE];
 
     h->flags = STAMP_FLAG_ENCRYPTED;
     if (psa_generate_random(h->salt, sizeof h->salt) != PSA_SUCCESS) {
         return STAMP_E_CRYPTO;
     }
-    stamp_header_encode(h, raw);
+    stamp_header_encode(h, raw + STAMPI_HEADER_AT);
     return stampi_rest_key(port, raw, PSA_KEY_USAGE_ENCRYPT, rest);
 }
 
