@@ -166,6 +166,7 @@ int main(int argc, char **argv)
 
     if (f == NULL || count == 0 || (argc > 2 && chdir(argv[2]) != 0)) {
         (void)fprintf(stderr, "usage: batchfile [COUNT [DIRECTORY]]\n");
+        free(f);
         return 2;
     }
     batch_fixture_init(f, STAMP_PRODUCTION);

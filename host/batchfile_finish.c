@@ -124,10 +124,13 @@ static enum stamp_err put_manifest(struct stamp_batch_writer *w,
     if (rc == STAMP_OK && len > STAMPI_MANIFEST_MAX) {
         rc = stamp_error_set(err, STAMP_E_RANGE, 0, "the signed manifest is too long");
     }
-    if (rc == STAMP_OK && (block = malloc(len + STAMPI_FRAME_SIZE)) == NULL) {
-        rc = stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    if (rc == STAMP_OK && der != NULL) {
+        block = malloc(len + STAMPI_FRAME_SIZE);
+        if (block == NULL) {
+            rc = stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+        }
     }
-    if (rc == STAMP_OK) {
+    if (block != NULL) {
         memcpy(block + STAMPI_HEAD_SIZE, der, len);
         e->manifest_at = stamp_batch_writer_size(w);
         rc = stampi_block_close(w->md, block, STAMPI_MAGIC_MANIFEST, (uint32_t)len, 0, 0,

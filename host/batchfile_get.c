@@ -128,8 +128,9 @@ static enum stamp_err load_entry(struct stamp_batch *b, uint32_t index,
     enum stamp_err rc;
 
     if (index >= b->manifest.count) {
-        return stamp_error_set(err, STAMP_E_MISSING, 0, "'%s' has %u records, none %u",
-                               b->path, b->manifest.count, index);
+        (void)stamp_error_set(err, STAMP_E_MISSING, 0, "'%s' has %u records, none %u",
+                              b->path, b->manifest.count, index);
+        return STAMP_E_MISSING;
     }
     rc = stampi_page_load(b, index / STAMPI_PAGE_ENTRIES, err);
     if (rc == STAMP_OK) {
@@ -141,7 +142,7 @@ static enum stamp_err load_entry(struct stamp_batch *b, uint32_t index,
 enum stamp_err stamp_batch_entry(struct stamp_batch *b, uint32_t index,
                                  struct stamp_batch_entry *out, struct stamp_error *err)
 {
-    struct stampi_entry e;
+    struct stampi_entry e = {.offset = 0};
     enum stamp_err rc = load_entry(b, index, &e, err);
 
     memset(out, 0, sizeof *out);
@@ -164,7 +165,7 @@ static enum stamp_err find_ordered(struct stamp_batch *b, const char *serial,
     struct stamp_slice want = {(const uint8_t *)serial, strlen(serial)};
     uint32_t low = 0; /* the first one not below `want` is in low..high */
     uint32_t high = b->manifest.count;
-    struct stampi_entry e;
+    struct stampi_entry e = {.offset = 0};
     enum stamp_err rc;
 
     while (low < high) {
@@ -203,7 +204,7 @@ enum stamp_err stamp_batch_find(struct stamp_batch *b, const char *serial,
         return find_ordered(b, serial, out, err);
     }
     for (uint32_t i = 0; i < b->manifest.count; i++) {
-        struct stampi_entry e;
+        struct stampi_entry e = {.offset = 0};
         enum stamp_err rc = load_entry(b, i, &e, err);
 
         if (rc != STAMP_OK) {
@@ -221,8 +222,8 @@ enum stamp_err stamp_batch_get(struct stamp_batch *b, uint32_t index,
                                uint8_t body[STAMP_MAX_LEN], size_t *len,
                                struct stamp_error *err)
 {
-    struct stampi_entry e;
-    struct stampi_record r;
+    struct stampi_entry e = {.offset = 0};
+    struct stampi_record r = {.index = 0};
     size_t size;
     enum stamp_err rc;
 
@@ -304,8 +305,8 @@ static enum stamp_err check_order(struct check *c, uint32_t index,
 static enum stamp_err check_record(struct check *c, uint32_t index,
                                    struct stamp_error *err)
 {
-    struct stampi_entry e;
-    struct stampi_record r;
+    struct stampi_entry e = {.offset = 0};
+    struct stampi_record r = {.index = 0};
     size_t size = 0;
     size_t len = 0;
     enum stamp_err rc = STAMP_OK;

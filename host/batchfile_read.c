@@ -22,7 +22,8 @@
 
 static enum stamp_err no_memory(struct stamp_error *err)
 {
-    return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    (void)stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    return STAMP_E_NOMEM;
 }
 
 /* A part of the file that is not as it was written. */
@@ -321,11 +322,30 @@ enum stamp_err stampi_batch_new(const char *path, int fd, struct stamp_batch **o
     return rc;
 }
 
+/* The content of a manifest that an anchor vouches for. */
+static enum stamp_err take_manifest(struct stamp_batch *b, X509 *const *anchors, size_t n,
+                                    size_t *len, struct stamp_error *err)
+{
+    struct stamp_error why = STAMP_ERROR_INIT;
+    struct stamp_slice cms = {NULL, 0};
+    enum stamp_err rc = load_manifest(b, &cms, err);
+
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    rc = stamp_cms_verify(cms, anchors, n, &b->content, len, &b->signer, &why);
+    if (rc != STAMP_OK) {
+        (void)stamp_error_set(err, rc, why.native, "the manifest of '%s': %s", b->path,
+                              why.what);
+    }
+    return rc;
+}
+
 enum stamp_err stamp_batch_open(const char *path, X509 *const *anchors, size_t n_anchors,
                                 struct stamp_batch **out, struct stamp_error *err)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    struct stamp_slice cms = {NULL, 0};
+    struct stamp_batch *b = NULL;
     size_t len = 0;
     enum stamp_err rc;
 
@@ -334,30 +354,21 @@ enum stamp_err stamp_batch_open(const char *path, X509 *const *anchors, size_t n
         return stamp_error_set(err, STAMP_E_IO, errno, "cannot open '%s': %s", path,
                                strerror(errno));
     }
-    rc = stampi_batch_new(path, fd, out, err);
-    if (rc != STAMP_OK) {
+    rc = stampi_batch_new(path, fd, &b, err);
+    if (b == NULL) {
         return rc;
     }
-    rc = load_manifest(*out, &cms, err);
+    rc = take_manifest(b, anchors, n_anchors, &len, err);
     if (rc == STAMP_OK) {
-        struct stamp_error why = STAMP_ERROR_INIT;
-
-        rc = stamp_cms_verify(cms, anchors, n_anchors, &(*out)->content, &len,
-                              &(*out)->signer, &why);
-        if (rc != STAMP_OK) {
-            (void)stamp_error_set(err, rc, why.native, "the manifest of '%s': %s", path,
-                                  why.what);
-        }
+        rc = stampi_batch_attach(b, len, err);
     }
     if (rc == STAMP_OK) {
-        rc = stampi_batch_attach(*out, len, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = check_signer(*out, anchors, n_anchors, err);
+        rc = check_signer(b, anchors, n_anchors, err);
     }
     if (rc != STAMP_OK) {
-        stamp_batch_close(out);
+        stamp_batch_close(&b);
     }
+    *out = b;
     return rc;
 }
 
@@ -432,7 +443,7 @@ enum stamp_err stampi_segment_unlock(struct stamp_batch *b, uint32_t segment,
                                      struct stamp_error *err)
 {
     uint8_t content[STAMPI_KEY_SIZE];
-    struct stamp_slice envelope;
+    struct stamp_slice envelope = {NULL, 0};
     enum stamp_err rc;
 
     if (b->segment_keys[segment] != NULL) {

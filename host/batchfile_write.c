@@ -24,7 +24,8 @@
 
 static enum stamp_err no_memory(struct stamp_error *err)
 {
-    return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    (void)stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    return STAMP_E_NOMEM;
 }
 
 /* From here on nothing is taken any more: what is in the file is no longer known. */
@@ -436,6 +437,25 @@ static enum stamp_err go_on(struct stamp_batch_writer *w, stamp_batch_found foun
                                                   : STAMP_OK;
 }
 
+/* The block that brings an envelope into the file. */
+static enum stamp_err make_segment(struct stamp_batch_writer *w, const uint8_t *der,
+                                   size_t len, struct stamp_error *err)
+{
+    if (len > STAMPI_ENVELOPE_MAX) {
+        return stamp_error_set(err, STAMP_E_CONFIG, 0, "too many or too long recipients");
+    }
+    w->segment = malloc(len + STAMPI_FRAME_SIZE);
+    if (w->segment == NULL) {
+        return no_memory(err);
+    }
+    memcpy(w->segment + STAMPI_HEAD_SIZE, der, len);
+    w->segment_len = len + STAMPI_FRAME_SIZE;
+    return stampi_block_close(w->md, w->segment, STAMPI_MAGIC_SEGMENT, (uint32_t)len,
+                              w->n_segments, w->tree.count, w->segment_digest)
+               ? STAMP_OK
+               : stamp_openssl_failed(err, "cannot compute a digest");
+}
+
 /* This run's content key: made, wrapped, and forgotten but for what derives keys from it.
  * SPEC 11-15..11-18. */
 static enum stamp_err new_segment(struct stamp_batch_writer *w, struct stamp_error *err)
@@ -443,7 +463,7 @@ static enum stamp_err new_segment(struct stamp_batch_writer *w, struct stamp_err
     uint8_t content[STAMPI_KEY_SIZE];
     uint8_t *der = NULL;
     size_t len = 0;
-    enum stamp_err rc = STAMP_OK;
+    enum stamp_err rc;
 
     if (RAND_priv_bytes(content, sizeof content) != 1) {
         return stamp_openssl_failed(err, "the random generator failed");
@@ -455,20 +475,8 @@ static enum stamp_err new_segment(struct stamp_batch_writer *w, struct stamp_err
                                 &w->key, err);
     }
     OPENSSL_cleanse(content, sizeof content);
-    w->segment = rc == STAMP_OK ? malloc(len + STAMPI_FRAME_SIZE) : NULL;
-    if (rc == STAMP_OK && w->segment == NULL) {
-        rc = no_memory(err);
-    }
-    if (rc == STAMP_OK && len > STAMPI_ENVELOPE_MAX) {
-        rc = stamp_error_set(err, STAMP_E_CONFIG, 0, "too many or too long recipients");
-    }
     if (rc == STAMP_OK) {
-        memcpy(w->segment + STAMPI_HEAD_SIZE, der, len);
-        w->segment_len = len + STAMPI_FRAME_SIZE;
-        if (!stampi_block_close(w->md, w->segment, STAMPI_MAGIC_SEGMENT, (uint32_t)len,
-                                w->n_segments, w->tree.count, w->segment_digest)) {
-            rc = stamp_openssl_failed(err, "cannot compute a digest");
-        }
+        rc = make_segment(w, der, len, err);
     }
     OPENSSL_free(der);
     return rc;

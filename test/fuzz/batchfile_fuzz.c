@@ -165,7 +165,7 @@ static struct stamp_batch *assemble(struct stamp_slice content, struct stamp_sli
     memcpy(file + index_at, index.p, index.len);
     repair_pages(file, index_at, STAMPI_HEADER_SIZE);
     p = file + index_at;
-    if (block_at(file, manifest_at, index_at) == index.len) {
+    if (index.len > 0 && block_at(file, manifest_at, index_at) == index.len) {
         uint32_t pages = stamp_get_u32(p + 8);
         size_t at = STAMPI_HEAD_SIZE;
 

@@ -610,6 +610,26 @@ static void flip(int fd, size_t at, uint8_t bit)
     assert_int_equal(pwrite(fd, &byte, 1, (off_t)at), 1);
 }
 
+/* Each byte of a block changed, one bit at a time and another bit each time. */
+static void flip_block(int fd, size_t at, size_t end, const char *name)
+{
+    for (size_t i = at; i < end; i++) {
+        struct stamp_error err = STAMP_ERROR_INIT;
+        enum stamp_err rc;
+
+        flip(fd, i, (uint8_t)(1u << (i % 8)));
+        rc = check_file(&err);
+        flip(fd, i, (uint8_t)(1u << (i % 8)));
+        /* The first bytes say what file it is. */
+        if (i < 4 && rc == STAMP_E_FORMAT) {
+            continue;
+        }
+        if (rc != STAMP_E_CORRUPT || strstr(err.what, name) == NULL) {
+            fail_msg("byte %zu, in %s: %d '%s'", i, name, rc, err.what);
+        }
+    }
+}
+
 static void every_flipped_byte_is_found_and_its_place_named(void **state)
 {
     size_t len;
@@ -627,21 +647,7 @@ static void every_flipped_byte_is_found_and_its_place_named(void **state)
         size_t end = name_block(bytes, at, name, sizeof name);
 
         assert_string_not_equal(name, "");
-        for (size_t i = at; i < end; i++) {
-            struct stamp_error err = STAMP_ERROR_INIT;
-            enum stamp_err rc;
-
-            flip(fileno(file), i, (uint8_t)(1u << (i % 8)));
-            rc = check_file(&err);
-            flip(fileno(file), i, (uint8_t)(1u << (i % 8)));
-            /* The magic and the header's version say what file it is. */
-            if (i < 4 && rc == STAMP_E_FORMAT) {
-                continue;
-            }
-            if (rc != STAMP_E_CORRUPT || strstr(err.what, name) == NULL) {
-                fail_msg("byte %zu of %zu, in %s: %d '%s'", i, len, name, rc, err.what);
-            }
-        }
+        flip_block(fileno(file), at, end, name);
         at = end;
     }
     assert_int_equal(check_file(NULL), STAMP_OK);
