@@ -18,10 +18,10 @@
 struct stamp_port {
     struct stamp_flash flash;
 
-    /* Scratch for one item at a time; wiped after use. Needed where root_key is set, and
-     * for stamp_rotate(). As large as the largest item's encoding and STAMP_WORK_EXTRA
-     * bytes: 2 KiB holds a chain of two or three certificates, 4,120 bytes any trust
-     * bundle. Too small: STAMP_E_SPACE before anything is changed. */
+    /* Scratch for one item at a time; wiped after use. Needed where root_key is set or
+     * the flash is not mapped. As large as the largest item's encoding and
+     * STAMP_WORK_EXTRA bytes: 2 KiB holds a chain of two or three certificates, 4,120
+     * bytes any trust bundle. Too small: STAMP_E_SPACE before anything is changed. */
     void *work;
     size_t work_size;
 
