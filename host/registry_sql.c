@@ -396,7 +396,7 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
                            NULL},
     [STAMPI_SHARE_MOVE] = {"UPDATE batch_share SET done = done + $1, mark = $2"
                            " WHERE batch = $3 AND first = $4 AND done = $5"
-                           " AND volume = $6",
+                           " AND volume = $6 AND n - done >= $1",
                            NULL},
     [STAMPI_SHARE_FREE] = {"UPDATE batch_share SET volume = NULL"
                            " WHERE batch = $1 AND volume = $2 AND done = 0",
