@@ -129,17 +129,23 @@ bool finding_same(const struct finding *a, const struct finding *b)
            a->seq == b->seq;
 }
 
+/* Old: the same as before; with a birth stamp, none that counts, and one may be written.
+ */
+static bool is_old(const struct scenario *s, const struct finding *f)
+{
+    return s->action == BIRTH_WRITE ? !f->locked && (f->opened == STAMP_E_BLANK ||
+                                                     f->opened == STAMP_E_CORRUPT)
+                                    : same_content(f, &s->old);
+}
+
 struct finding scenario_look(struct scenario *s, const char **why)
 {
     struct finding f = look(s);
 
     *why = NULL;
-    if (s->action == BIRTH_WRITE && !f.locked &&
-        (f.opened == STAMP_E_BLANK || f.opened == STAMP_E_CORRUPT)) {
-        f.what = FOUND_OLD; /* none, and it may be written */
-    } else if (same_content(&f, &s->new)) {
+    if (same_content(&f, &s->new)) {
         f.what = FOUND_NEW;
-    } else if (same_content(&f, &s->old)) {
+    } else if (is_old(s, &f)) {
         f.what = FOUND_OLD;
     } else {
         *why = "neither the old stamp nor the new one is there";
