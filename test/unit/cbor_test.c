@@ -24,7 +24,7 @@ static void heads_round_trip(void **state)
     static const uint8_t sizes[] = {1, 1, 1, 2, 2, 3, 3, 5, 5, 5, 5};
 
     (void)state;
-    for (uint8_t type = STAMP_CBOR_UINT; type <= STAMP_CBOR_MAP; type++) {
+    for (unsigned type = STAMP_CBOR_UINT; type <= STAMP_CBOR_MAP; type++) {
         for (size_t i = 0; i < sizeof(args) / sizeof(args[0]); i++) {
             uint8_t buf[STAMP_CBOR_HEAD_MAX];
             struct stamp_cbor_head h;

@@ -375,7 +375,7 @@ static void banks_without_a_right_signature_do_not_count(void **state)
         assert_int_equal(r.dev.part.newest, STAMP_BANK_B);
         /* forged: a bit of the signature, of the body, of the signed header; the CRCs are
          * right */
-        h = r.nor.cells + 2 * 4096;
+        h = r.nor.cells + (size_t)2 * 4096;
         len = stamp_get_u32(h + 12);
         for (unsigned i = 0; i < 3; i++) {
             uint32_t at = i == 0 ? 128 + len + 5 : i == 1 ? 128 + len - 2 : 8;
@@ -395,7 +395,7 @@ static void banks_without_a_right_signature_do_not_count(void **state)
             rig_born(&other, mode, NULL);
             rig_rotate(&other, 1);
             rig_rotate(&other, 2);
-            memcpy(h, other.nor.cells + 2 * 4096, 4096);
+            memcpy(h, other.nor.cells + (size_t)2 * 4096, 4096);
             rig_fini(&other);
         }
         assert_int_equal(rig_open(&r), STAMP_OK);

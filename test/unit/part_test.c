@@ -47,7 +47,7 @@ static const uint8_t body[] = {0xA3, 1, 0x63, 'a', 'b',  'c', 9, 0x82,
 
 static uint8_t *header_of(struct image *m, unsigned which)
 {
-    return m->bytes + which * REGION;
+    return m->bytes + (size_t)which * REGION;
 }
 
 static void seal_header(uint8_t *h)

@@ -209,8 +209,11 @@ static const char *try_lock(const struct stamp_port *port)
     if (stamp_flash_read(f, 0, now, f->program_size) != STAMP_OK) {
         return "read fails";
     }
-    if (port->lock(port->ctx) != 0 || port->lock(port->ctx) != 0) {
-        return "lock fails, or fails when it is done again";
+    if (port->lock(port->ctx) != 0) {
+        return "lock fails";
+    }
+    if (port->lock(port->ctx) != 0) {
+        return "lock fails when it is done again";
     }
     pattern(data, f->program_size, 1);
     (void)f->erase(f->ctx, 0); /* refused, or without effect */
