@@ -47,7 +47,8 @@ bench: build ## stamps per second: ours, the crypto alone, and a script of opens
 fuzz: asan ## FUZZ_SECONDS=600 of fuzzing for each target
 	@scripts/fuzz $(FUZZ_SECONDS)
 
-soak: build ## SOAK_ROUNDS=50 rounds of the power-fail and flow tests, or until one fails
+soak: build ## every second power cut, then SOAK_ROUNDS=50 rounds of the power-fail and flow tests
+	$(BUILD)/test/powerfail_test --long
 	$(CTEST) --preset dev -L '^(powerfail|flow)$$' --repeat until-fail:$(SOAK_ROUNDS)
 
 lint: build ## layers, SPEC citations, banned calls, man pages, format, stack, clang-tidy
