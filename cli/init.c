@@ -11,6 +11,7 @@ static const char help[] =
     "\n"
     "  -c, --company C         company name (default: Example)\n"
     "  -p, --product P         product name (default: Product)\n"
+    "      --registry URL      keep the books in PostgreSQL: postgres://...\n"
     "      --production        for production; its keys are sealed with a passphrase\n"
     "      --passphrase-fd N   read the passphrase from file descriptor N\n"
     "  -h, --help              this\n";
@@ -18,6 +19,7 @@ static const char help[] =
 static const struct option options[] = {
     {"company", required_argument, NULL, 'c'},
     {"product", required_argument, NULL, 'p'},
+    {"registry", required_argument, NULL, 'R'},
     {"production", no_argument, NULL, 'P'},
     {"passphrase-fd", required_argument, NULL, 'F'},
     {"help", no_argument, NULL, 'h'},
@@ -60,6 +62,9 @@ int cmd_init(int argc, char **argv)
         case 'p':
             setup.product = optarg;
             break;
+        case 'R':
+            setup.registry = optarg;
+            break;
         case 'P':
             setup.purpose = STAMP_PRODUCTION;
             break;
@@ -90,7 +95,8 @@ int cmd_init(int argc, char **argv)
     }
     if (rc != STAMP_OK) {
         stamp_error_state(&err, "nothing was made");
-        return cli_fail(&err);
+        /* another purpose is no forgery */
+        return cli_fail(&err) == CLI_RETRY ? CLI_RETRY : CLI_FAILED;
     }
     (void)printf("A workspace for %s is in '%s'. Its profile is %s%sdevstamp.yaml.\n",
                  setup.purpose == STAMP_PRODUCTION ? "production" : "development", dir,

@@ -20,6 +20,7 @@ static const struct verb {
     {"verify", cmd_verify, "say whether a stamp is authentic"},
     {"label", cmd_label, "draw a stamp's label"},
     {"flash", cmd_flash, "put a stamp on a board"},
+    {"registry", cmd_registry, "ask the books: list, show, export"},
     {"prove", cmd_prove, "let a live device prove who it is"},
     {"claim", cmd_claim, "claim a live device with what is on its label"},
 };
@@ -27,13 +28,16 @@ static const struct verb {
 
 static int print_help(void)
 {
-    (void)printf("usage: stamp [-C DIR] VERB ...\n\n");
+    (void)printf("usage: stamp [-C DIR] [--registry R] VERB ...\n\n");
     for (size_t i = 0; i < N_VERBS; i++) {
         (void)printf("  %-8s %s\n", verbs[i].name, verbs[i].what);
     }
     (void)printf("\n"
                  "  -C, --dir DIR    the workspace; else $DEVSTAMP_DIR, else here or "
                  "above\n"
+                 "      --registry R  the books, a file or postgres://...; else "
+                 "$DEVSTAMP_REGISTRY,\n"
+                 "                   else the workspace's\n"
                  "  -h, --help       this; `stamp VERB --help` for one verb\n"
                  "      --version    the version\n"
                  "\n"
@@ -59,6 +63,15 @@ static int run_verb(int argc, char **argv)
     return bad("there is no verb", argv[0]);
 }
 
+/* What an option before the verb stands for: it holds for all that is called. */
+static const char *variable_of(const char *opt)
+{
+    if (strcmp(opt, "-C") == 0 || strcmp(opt, "--dir") == 0) {
+        return STAMP_WORKSPACE_DIR;
+    }
+    return strcmp(opt, "--registry") == 0 ? STAMP_WORKSPACE_REGISTRY : NULL;
+}
+
 int main(int argc, char **argv)
 {
     int i = 1;
@@ -70,6 +83,7 @@ int main(int argc, char **argv)
     stamp_secret_harden();
     for (; i < argc && argv[i][0] == '-'; i++) {
         const char *opt = argv[i];
+        const char *variable;
 
         if (strcmp(opt, "-h") == 0 || strcmp(opt, "--help") == 0) {
             return print_help();
@@ -78,14 +92,15 @@ int main(int argc, char **argv)
             (void)printf("stamp %s\n", STAMP_VERSION_TEXT);
             return cli_flush(CLI_DONE);
         }
-        if (strcmp(opt, "-C") != 0 && strcmp(opt, "--dir") != 0) {
+        variable = variable_of(opt);
+        if (variable == NULL) {
             return bad("there is no option", opt);
         }
         if (++i == argc) {
-            return bad("a directory is missing behind", opt);
+            return bad("a value is missing behind", opt);
         }
-        if (setenv(STAMP_WORKSPACE_DIR, argv[i], 1) != 0) {
-            return bad("cannot take the directory", argv[i]);
+        if (setenv(variable, argv[i], 1) != 0) {
+            return bad("cannot take", argv[i]);
         }
     }
     if (i == argc) {

@@ -108,20 +108,22 @@ void stampi_certificate_serial(const uint8_t prefix[STAMPI_PREFIX_LEN], uint32_t
     }
 }
 
+bool stampi_is_text(const char *text)
+{
+    return stamp_text_ok((const uint8_t *)text, strlen(text), false);
+}
+
 enum stamp_err stampi_check_text(const char *text, size_t max, const char *what,
                                  struct stamp_error *err)
 {
-    size_t len = strlen(text);
-
-    for (size_t i = 0; i < len; i++) {
-        if ((unsigned char)text[i] < 0x20 || text[i] == 0x7F) {
-            return stamp_error_set(err, STAMP_E_RANGE, 0,
-                                   "the %s holds a control character", what);
-        }
+    if (!stampi_is_text(text)) {
+        return stamp_error_set(err, STAMP_E_RANGE, 0,
+                               "the %s is not UTF-8 without control characters", what);
     }
-    return len <= max ? STAMP_OK
-                      : stamp_error_set(err, STAMP_E_RANGE, 0,
-                                        "the %s is longer than %zu bytes", what, max);
+    return strlen(text) <= max
+               ? STAMP_OK
+               : stamp_error_set(err, STAMP_E_RANGE, 0, "the %s is longer than %zu bytes",
+                                 what, max);
 }
 
 /* ---- tallies ---- */
@@ -267,11 +269,15 @@ static enum stamp_err bring_up(struct stamp_registry *r, struct stamp_error *err
     return stampi_finish(r, rc, err);
 }
 
+/* Names of users and machines may be anything; what is cut may not be text any more. */
 static void copy_text(char *out, const char *text)
 {
     struct stampi_value v = stampi_text(text);
 
     stampi_get_text(&v, out, STAMP_REGISTRY_TEXT_SIZE);
+    for (size_t len = strlen(out); !stampi_is_text(out); len--) {
+        out[len - 1] = '\0';
+    }
 }
 
 static void default_author(struct stamp_registry *r)

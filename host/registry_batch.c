@@ -93,8 +93,12 @@ enum stamp_err stamp_registry_batch_find(struct stamp_registry *r, const char *n
                                          struct stamp_registry_batch *batch,
                                          struct stamp_error *err)
 {
-    enum stamp_err rc = get(r, STAMPI_BATCH_FIND, stampi_text(name), batch, err);
+    enum stamp_err rc = STAMP_OK;
 
+    memset(batch, 0, sizeof *batch);
+    if (stampi_is_text(name)) {
+        rc = get(r, STAMPI_BATCH_FIND, stampi_text(name), batch, err);
+    }
     return rc == STAMP_OK && batch->id == 0
                ? stamp_error_set(err, STAMP_E_MISSING, 0, "there is no batch '%s'", name)
                : rc;

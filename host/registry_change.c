@@ -225,7 +225,7 @@ static enum stamp_err change_one(struct stamp_registry *r,
     struct device d = {.id = -1};
     enum stamp_err rc = check_texts(c, err);
 
-    if (rc == STAMP_OK) {
+    if (rc == STAMP_OK && stampi_is_text(c->serial)) {
         rc = STAMPI_RUN(r, STAMPI_DEVICE_LOCK, take_device, &d, NULL, err,
                         stampi_text(c->serial));
     }

@@ -171,6 +171,9 @@ enum stamp_err stampi_batch_with(struct stamp_registry *r, const char *serial,
                                  struct stamp_error *err)
 {
     name[0] = '\0';
+    if (!stampi_is_text(serial)) {
+        return STAMP_OK;
+    }
     return STAMPI_RUN(r, STAMPI_SERIAL_IN_BATCH, stampi_take_name, name, NULL, err,
                       stampi_text(serial));
 }
@@ -183,6 +186,10 @@ static enum stamp_err find(struct stamp_registry *r, enum stampi_sql which,
     enum stamp_err rc;
 
     memset(row, 0, sizeof *row);
+    *found = false;
+    if (key.type == STAMPI_TEXT && !stampi_is_text(key.p)) {
+        return STAMP_OK;
+    }
     rc = STAMPI_RUN(r, which, take_row, &page, NULL, err, key);
     if (rc == STAMP_OK && page.n == 1) {
         rc = complete(&page, row, err);
@@ -433,6 +440,9 @@ static enum stamp_err list(struct page *page, const struct stamp_registry_row *a
     const struct stamp_registry_filter *f = page->filter;
     struct range in = range_of(f->batch);
 
+    if (f->product != NULL && !stampi_is_text(f->product)) {
+        return STAMP_OK;
+    }
     if (f->since != 0) {
         return list_since(page, in, after, err);
     }

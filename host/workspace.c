@@ -147,6 +147,46 @@ static enum stamp_err load_certificate(const struct stamp_workspace *ws, const c
     return rc;
 }
 
+static enum stamp_err read_url(const char *path, char *out, struct stamp_error *err)
+{
+    uint8_t *bytes = NULL;
+    size_t len = 0;
+    enum stamp_err rc = stamp_file_read(path, PATH_MAX - 1, &bytes, &len, err);
+
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    len = strcspn((const char *)bytes, "\r\n");
+    memcpy(out, bytes, len);
+    out[len] = '\0';
+    free(bytes);
+    return stamp_registry_is_url(out)
+               ? STAMP_OK
+               : stamp_error_set(err, STAMP_E_CONFIG, 0, "'%s' holds no postgres:// URL",
+                                 path);
+}
+
+enum stamp_err stamp_workspace_books(const char *dir, char *out, struct stamp_error *err)
+{
+    const char *given = getenv(STAMP_WORKSPACE_REGISTRY);
+    char path[PATH_MAX];
+    enum stamp_err rc;
+
+    if (given != NULL && given[0] != '\0') {
+        if (strlen(given) >= PATH_MAX) {
+            return stamp_error_set(err, STAMP_E_RANGE, 0,
+                                   "the name of the registry is too long");
+        }
+        memcpy(out, given, strlen(given) + 1);
+        return STAMP_OK;
+    }
+    rc = stampi_join(dir, STAMPI_REGISTRY_URL, path, err);
+    if (rc == STAMP_OK && access(path, F_OK) == 0) {
+        return read_url(path, out, err);
+    }
+    return rc == STAMP_OK ? stampi_join(dir, STAMPI_REGISTRY, out, err) : rc;
+}
+
 static enum stamp_err load_all(struct stamp_workspace *ws, struct stamp_error *err)
 {
     char path[PATH_MAX];
@@ -156,7 +196,7 @@ static enum stamp_err load_all(struct stamp_workspace *ws, struct stamp_error *e
         rc = stamp_profile_load(path, &ws->profile, err);
     }
     if (rc == STAMP_OK) {
-        rc = stampi_join(ws->dir, STAMPI_REGISTRY, path, err);
+        rc = stamp_workspace_books(ws->dir, path, err);
     }
     if (rc == STAMP_OK) {
         rc = stamp_registry_open(path, &ws->registry, err);

@@ -5,7 +5,7 @@
  *     keys/               0700: owner.key root.key sub-ca.key, 0600
  *     root.pem sub-ca.pem certificates, for everybody
  *     trust-bundle        signed by the owner key (SPEC 8)
- *     registry.db         the books (host/registry.h)
+ *     registry.db         the books (host/registry.h); or registry.url: where they are
  *     stamps/             0700: what `stamp make` writes, 0600
  *
  * It has one purpose for ever, development or production; in production its keys are
@@ -26,12 +26,15 @@
 
 #define STAMP_WORKSPACE_DIR "DEVSTAMP_DIR" /* environment: where the workspace is */
 #define STAMP_WORKSPACE_STAMPS "stamps"
+#define STAMP_WORKSPACE_REGISTRY                                                         \
+    "DEVSTAMP_REGISTRY" /* environment: where its books are */
 
 struct stamp_workspace_setup {
     const char *company;
     const char *product;
     uint8_t purpose;
     const struct stamp_secret *passphrase; /* must be there exactly for production */
+    const char *registry; /* postgres://...: its books, made or shared; NULL = a file */
 };
 
 struct stamp_workspace {
@@ -70,6 +73,15 @@ stamp_workspace_create(const char *dir, const struct stamp_workspace_setup *setu
  */
 STAMP_MUST_USE enum stamp_err stamp_workspace_locate(const char *given, char *out,
                                                      struct stamp_error *err);
+
+/**
+ * Where its books are: $DEVSTAMP_REGISTRY, else what registry.url says, else registry.db.
+ *
+ * @param dir  of the workspace
+ * @param out  for stamp_registry_open(); PATH_MAX bytes
+ */
+STAMP_MUST_USE enum stamp_err stamp_workspace_books(const char *dir, char *out,
+                                                    struct stamp_error *err);
 
 /** Open it; `given` as stamp_workspace_locate(). Keys stay closed. */
 STAMP_MUST_USE enum stamp_err stamp_workspace_open(const char *given,

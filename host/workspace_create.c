@@ -182,11 +182,38 @@ static enum stamp_err make_bundle(struct maker *m, struct stamp_error *err)
     return rc;
 }
 
+/* In a database for several: who comes first makes it, the others must be of its purpose.
+ * It stays where the rest fails. */
+static enum stamp_err share_registry(struct maker *m, struct stamp_error *err)
+{
+    STAMP_REGISTRY_AUTO *r = NULL;
+    struct stamp_error why = STAMP_ERROR_INIT;
+    const char *url = m->setup->registry;
+    enum stamp_err rc = stamp_registry_create(url, m->setup->purpose, &why);
+
+    if (rc != STAMP_OK && rc != STAMP_E_EXISTS) {
+        (void)stamp_error_set(err, rc, why.native, "%s", why.what);
+        stamp_error_hint(err, "%s", why.hint);
+        return rc;
+    }
+    rc = stamp_registry_open(url, &r, err);
+    if (rc == STAMP_OK && stamp_registry_purpose(r) != m->setup->purpose) {
+        rc = stamp_error_set(err, STAMP_E_PURPOSE, 0,
+                             "the registry is for the other purpose");
+    }
+    return rc == STAMP_OK ? write_public(m, STAMPI_REGISTRY_URL, url, strlen(url), err)
+                          : rc;
+}
+
 static enum stamp_err make_registry(struct maker *m, struct stamp_error *err)
 {
     char path[PATH_MAX];
-    enum stamp_err rc = note(m, STAMPI_REGISTRY, path, err);
+    enum stamp_err rc;
 
+    if (m->setup->registry != NULL) {
+        return share_registry(m, err);
+    }
+    rc = note(m, STAMPI_REGISTRY, path, err);
     return rc == STAMP_OK ? stamp_registry_create(path, m->setup->purpose, err) : rc;
 }
 
@@ -269,6 +296,10 @@ static enum stamp_err check_setup(const char *dir,
                               "there is a workspace in '%s' already", dir);
         stamp_error_hint(err, "take another directory: each product line has its own");
         return STAMP_E_EXISTS;
+    }
+    if (setup->registry != NULL && !stamp_registry_is_url(setup->registry)) {
+        return stamp_error_set(err, STAMP_E_CONFIG, 0, "'%s' is no postgres:// URL",
+                               setup->registry);
     }
     if ((setup->purpose == STAMP_PRODUCTION) != (setup->passphrase != NULL)) {
         return stamp_error_set(err, STAMP_E_PURPOSE, 0,

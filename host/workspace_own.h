@@ -9,6 +9,7 @@
 #define STAMPI_SUB_CA_PEM "sub-ca.pem"
 #define STAMPI_BUNDLE "trust-bundle"
 #define STAMPI_REGISTRY "registry.db"
+#define STAMPI_REGISTRY_URL "registry.url"
 
 extern const char *const stampi_workspace_key_name[]; /* by enum stamp_workspace_key */
 

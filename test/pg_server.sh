@@ -21,9 +21,11 @@ fi
 
 stop() {
     status=$?
+    cd "$dir"
     if [ -s "$dir/data/postmaster.pid" ]; then
         "${as[@]}" "$bin/pg_ctl" -D "$dir/data" -m immediate -s stop || true
     fi
+    cd /
     rm -rf "$dir"
     exit "$status"
 }

@@ -1,0 +1,601 @@
+#include "host/registry_batch.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/cli.h"
+#include "host/json.h"
+
+static const char help[] =
+    "usage: stamp registry list [OPTION]...\n"
+    "       stamp registry show [OPTION]... SERIAL|FINGERPRINT\n"
+    "       stamp registry export [OPTION]...\n"
+    "\n"
+    "Asks the books. list gives one page of devices, show all about one, with its\n"
+    "history; export all devices with their certificates, as CSV unless told otherwise.\n"
+    "\n"
+    "  -s, --state S           only devices that are reserved, issued, struck,\n"
+    "                          labelled, shipped, active, returned, re-struck, scrapped\n"
+    "                          or revoked\n"
+    "  -p, --product P         only this product\n"
+    "  -b, --batch B           only this batch, by name or number\n"
+    "      --since T           only what is in its state since T or later:\n"
+    "                          2026-11-22 or 2026-11-22T09:30:00Z\n"
+    "  -n, --limit N           devices on a page (default: 50)\n"
+    "      --after SERIAL      the page behind this device\n"
+    "  -j, --json              JSON\n"
+    "      --csv               CSV\n"
+    "      --registry R        the books: a file or postgres://...\n"
+    "  -C, --dir DIR           the workspace\n"
+    "  -h, --help              this\n";
+
+static const struct option options[] = {
+    {"state", required_argument, NULL, 's'},    {"product", required_argument, NULL, 'p'},
+    {"batch", required_argument, NULL, 'b'},    {"since", required_argument, NULL, 'S'},
+    {"limit", required_argument, NULL, 'n'},    {"after", required_argument, NULL, 'A'},
+    {"json", no_argument, NULL, 'j'},           {"csv", no_argument, NULL, 'V'},
+    {"registry", required_argument, NULL, 'R'}, {"dir", required_argument, NULL, 'C'},
+    {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+};
+
+#define PAGE_MAX 10000u
+#define EXPORT_PAGE 500u
+
+enum format { PLAIN, JSON, CSV };
+
+struct args {
+    struct stamp_registry_filter filter;
+    const char *batch;
+    const char *after;
+    const char *dir;
+    const char *what; /* of show */
+    size_t limit;
+    enum format format;
+};
+
+/* ---- text of values ---- */
+
+static void hex(const uint8_t *p, size_t len, char *out)
+{
+    for (size_t i = 0; i < len; i++) {
+        (void)snprintf(out + 2 * i, 3, "%02x", p[i]);
+    }
+}
+
+/* What is printed of a device in every form. "" where there is nothing. */
+struct text {
+    char at[21];
+    char batch[12];
+    char fingerprint[65];
+    char certificate_serial[33];
+    char *certificate; /* base64 */
+};
+
+static bool is_zero(const uint8_t *p, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (p[i] != 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static void free_text(struct text *t)
+{
+    free(t->certificate);
+    t->certificate = NULL;
+}
+
+static enum stamp_err text_of(const struct stamp_registry_row *row, struct text *t,
+                              struct stamp_error *err)
+{
+    size_t len = row->certificate_len;
+
+    memset(t, 0, sizeof *t);
+    stamp_json_time((uint32_t)row->at, t->at);
+    (void)snprintf(t->batch, sizeof t->batch, "%u",
+                   (unsigned)stamp_registry_batch_of(row));
+    if (!is_zero(row->fingerprint, sizeof row->fingerprint)) {
+        hex(row->fingerprint, sizeof row->fingerprint, t->fingerprint);
+    }
+    hex(row->certificate_serial, sizeof row->certificate_serial, t->certificate_serial);
+    t->certificate = malloc(4 * ((len + 2) / 3) + 1);
+    if (t->certificate == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    t->certificate[0] = '\0';
+    if (len > 0) {
+        (void)EVP_EncodeBlock((unsigned char *)t->certificate, row->certificate,
+                              (int)len);
+    }
+    return STAMP_OK;
+}
+
+/* RFC 4180 */
+static void put_csv(const char *text, char end)
+{
+    bool quoted = strpbrk(text, ",\"\r\n") != NULL;
+
+    if (quoted) {
+        (void)putchar('"');
+    }
+    for (const char *p = text; *p != '\0'; p++) {
+        if (*p == '"') {
+            (void)putchar('"');
+        }
+        (void)putchar(*p);
+    }
+    if (quoted) {
+        (void)putchar('"');
+    }
+    (void)putchar(end);
+}
+
+static bool put(json_t *j, const char *key, const char *text)
+{
+    return json_object_set_new(j, key,
+                               text == NULL || text[0] == '\0' ? json_null()
+                                                               : json_string(text)) == 0;
+}
+
+/* NULL where there is no memory. */
+static json_t *json_of(const struct stamp_registry_row *row, const struct text *t)
+{
+    json_t *j = json_object();
+
+    if (j != NULL && put(j, "serial", row->serial) &&
+        put(j, "state", stamp_registry_state_name(row->state)) &&
+        put(j, "since", t->at) && put(j, "product", row->product) &&
+        json_object_set_new(j, "batch", json_integer(stamp_registry_batch_of(row))) ==
+            0 &&
+        put(j, "fingerprint", t->fingerprint) &&
+        put(j, "certificate_serial", t->certificate_serial) &&
+        put(j, "chip", row->chip) && put(j, "file", row->file) &&
+        put(j, "certificate", t->certificate)) {
+        return j;
+    }
+    json_decref(j);
+    return NULL;
+}
+
+static enum stamp_err put_json(json_t *j, const char *end, struct stamp_error *err)
+{
+    int rc = j == NULL ? -1 : json_dumpf(j, stdout, JSON_COMPACT);
+
+    json_decref(j);
+    (void)fputs(end, stdout);
+    if (rc != 0 && ferror(stdout) == 0) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    return STAMP_OK; /* a full disk is found by cli_flush() */
+}
+
+static enum stamp_err put_row(const struct stamp_registry_row *row, enum format format,
+                              bool first, struct stamp_error *err)
+{
+    struct text t;
+    enum stamp_err rc = text_of(row, &t, err);
+
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    if (format == PLAIN) {
+        (void)printf("%-24s %-9s %s %6s  %s\n", row->serial,
+                     stamp_registry_state_name(row->state), t.at, t.batch, row->product);
+    } else if (format == JSON) {
+        (void)fputs(first ? "[\n" : ",\n", stdout);
+        rc = put_json(json_of(row, &t), "", err);
+    } else {
+        put_csv(row->serial, ',');
+        put_csv(stamp_registry_state_name(row->state), ',');
+        put_csv(t.at, ',');
+        put_csv(row->product, ',');
+        put_csv(t.batch, ',');
+        put_csv(t.fingerprint, ',');
+        put_csv(t.certificate_serial, ',');
+        put_csv(row->chip, ',');
+        put_csv(row->file == NULL ? "" : row->file, ',');
+        put_csv(t.certificate, '\n');
+    }
+    free_text(&t);
+    return rc;
+}
+
+static void put_head(enum format format)
+{
+    if (format == PLAIN) {
+        (void)printf("%-24s %-9s %-20s %6s  %s\n", "SERIAL", "STATE", "SINCE", "BATCH",
+                     "PRODUCT");
+    } else if (format == CSV) {
+        (void)puts("serial,state,since,product,batch,fingerprint,certificate_serial,"
+                   "chip,file,certificate");
+    }
+}
+
+static void put_end(enum format format, bool none)
+{
+    if (format == JSON) {
+        (void)puts(none ? "[]" : "\n]");
+    }
+}
+
+/* ---- the books ---- */
+
+static enum stamp_err open_books(const struct args *a, struct stamp_registry **out,
+                                 struct stamp_error *err)
+{
+    const char *given = getenv(STAMP_WORKSPACE_REGISTRY);
+    char dir[PATH_MAX] = ".";
+    char where[PATH_MAX];
+    enum stamp_err rc = STAMP_OK;
+
+    if (given == NULL || given[0] == '\0') { /* else no workspace is needed */
+        rc = stamp_workspace_locate(a->dir, dir, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_workspace_books(dir, where, err);
+    }
+    return rc == STAMP_OK ? stamp_registry_open(where, out, err) : rc;
+}
+
+static enum stamp_err find_batch(struct stamp_registry *r, struct args *a,
+                                 struct stamp_error *err)
+{
+    struct stamp_registry_batch batch;
+    uint64_t number;
+    enum stamp_err rc;
+
+    if (a->batch == NULL) {
+        return STAMP_OK;
+    }
+    if (cli_number(a->batch, 1, INT32_MAX, &number)) {
+        a->filter.batch = (uint32_t)number; /* those of the desk have no name */
+        return STAMP_OK;
+    }
+    rc = stamp_registry_batch_find(r, a->batch, &batch, err);
+    a->filter.batch = batch.id;
+    return rc;
+}
+
+static enum stamp_err put_page(struct stamp_registry_row *rows, size_t n,
+                               enum format format, bool *none, struct stamp_error *err)
+{
+    enum stamp_err rc = STAMP_OK;
+
+    for (size_t i = 0; i < n && rc == STAMP_OK; i++) {
+        rc = put_row(&rows[i], format, *none, err);
+        *none = false;
+    }
+    return rc;
+}
+
+static void free_rows(struct stamp_registry_row *rows, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        stamp_registry_row_fini(&rows[i]);
+    }
+}
+
+/* One page of `max`, or with `all` every one. */
+static enum stamp_err walk(struct stamp_registry *r, const struct args *a, bool all,
+                           struct stamp_registry_row *rows, size_t max,
+                           struct stamp_error *err)
+{
+    struct stamp_registry_row after = {0};
+    bool none = true;
+    size_t n = max;
+    enum stamp_err rc = STAMP_OK;
+
+    if (a->after != NULL) {
+        rc = stamp_registry_find(r, a->after, &after, err);
+    }
+    if (rc == STAMP_OK) {
+        put_head(a->format);
+    }
+    while (rc == STAMP_OK && n == max) {
+        rc = stamp_registry_list(r, &a->filter, after.id == 0 ? NULL : &after, rows, max,
+                                 &n, err);
+        if (rc == STAMP_OK) {
+            rc = put_page(rows, n, a->format, &none, err);
+        }
+        if (n > 0) {
+            stamp_registry_row_fini(&after);
+            after = rows[n - 1];
+            memset(&rows[n - 1], 0, sizeof rows[n - 1]);
+        }
+        free_rows(rows, n);
+        if (!all) {
+            break;
+        }
+    }
+    if (rc == STAMP_OK) {
+        put_end(a->format, none);
+    }
+    if (rc == STAMP_OK && !all && n == max) {
+        (void)fflush(stdout);
+        (void)fprintf(stderr, "There may be more: --after %s\n", after.serial);
+    }
+    stamp_registry_row_fini(&after);
+    return rc;
+}
+
+static enum stamp_err list(struct stamp_registry *r, struct args *a, bool all,
+                           struct stamp_error *err)
+{
+    size_t max = all ? EXPORT_PAGE : a->limit;
+    struct stamp_registry_row *rows = calloc(max, sizeof *rows);
+    enum stamp_err rc;
+
+    if (rows == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    rc = find_batch(r, a, err);
+    if (rc == STAMP_OK) {
+        rc = walk(r, a, all, rows, max, err);
+    }
+    free(rows);
+    return rc;
+}
+
+/* ---- one ---- */
+
+static bool parse_fingerprint(const char *text, uint8_t out[32])
+{
+    if (strlen(text) != 64 || text[strspn(text, "0123456789abcdefABCDEF")] != '\0') {
+        return false;
+    }
+    for (size_t i = 0; i < 32; i++) {
+        char byte[3] = {text[2 * i], text[2 * i + 1], '\0'};
+
+        out[i] = (uint8_t)strtoul(byte, NULL, 16);
+    }
+    return true;
+}
+
+static enum stamp_err find(struct stamp_registry *r, const char *what,
+                           struct stamp_registry_row *row, struct stamp_error *err)
+{
+    uint8_t fingerprint[32];
+
+    if (parse_fingerprint(what, fingerprint)) {
+        enum stamp_err rc = stamp_registry_find_key(r, fingerprint, row, NULL);
+
+        if (rc != STAMP_E_MISSING) {
+            return rc == STAMP_OK ? rc
+                                  : stamp_registry_find_key(r, fingerprint, row, err);
+        }
+    }
+    return stamp_registry_find(r, what, row, err);
+}
+
+static bool tell(void *ctx, const struct stamp_registry_entry *e)
+{
+    char at[21];
+
+    (void)ctx;
+    stamp_json_time((uint32_t)e->at, at);
+    (void)printf("history              %s %-9s", at, stamp_registry_state_name(e->state));
+    if (e->who[0] != '\0' || e->where[0] != '\0') {
+        (void)printf(" by %s at %s", e->who[0] == '\0' ? "?" : e->who,
+                     e->where[0] == '\0' ? "?" : e->where);
+    }
+    (void)printf("%s%s\n", e->why[0] == '\0' ? "" : ": ", e->why);
+    return true;
+}
+
+static bool gather(void *ctx, const struct stamp_registry_entry *e)
+{
+    json_t *all = ctx;
+    json_t *j = json_object();
+    char at[21];
+
+    stamp_json_time((uint32_t)e->at, at);
+    return j != NULL && put(j, "state", stamp_registry_state_name(e->state)) &&
+           put(j, "at", at) && put(j, "who", e->who) && put(j, "where", e->where) &&
+           put(j, "why", e->why) && json_array_append_new(all, j) == 0;
+}
+
+static void line(const char *name, const char *value)
+{
+    if (value != NULL && value[0] != '\0') {
+        (void)printf("%-20s %s\n", name, value);
+    }
+}
+
+static enum stamp_err show_json(struct stamp_registry *r,
+                                const struct stamp_registry_row *row,
+                                const struct text *t, struct stamp_error *err)
+{
+    json_t *j = json_of(row, t);
+    json_t *history = json_array();
+    enum stamp_err rc = STAMP_E_NOMEM;
+
+    if (j != NULL && history != NULL && json_object_set(j, "history", history) == 0) {
+        rc = stamp_registry_history(r, row->serial, gather, history, err);
+    }
+    json_decref(history);
+    if (rc != STAMP_OK) {
+        json_decref(j);
+        return stamp_error_set(err, rc, ENOMEM, "out of memory");
+    }
+    return put_json(j, "\n", err);
+}
+
+static enum stamp_err show_plain(struct stamp_registry *r,
+                                 const struct stamp_registry_row *row,
+                                 const struct text *t, struct stamp_error *err)
+{
+    struct stamp_registry_batch batch;
+    bool named = stamp_registry_batch_get(r, stamp_registry_batch_of(row), &batch,
+                                          NULL) == STAMP_OK;
+
+    line("serial", row->serial);
+    line("product", row->product);
+    line("state", stamp_registry_state_name(row->state));
+    line("  since", t->at);
+    line("batch", named ? batch.name : "(made one by one)");
+    line("chip", row->chip);
+    line("key fingerprint", t->fingerprint);
+    line("certificate serial", t->certificate_serial);
+    line("file", row->file);
+    return stamp_registry_history(r, row->serial, tell, NULL, err);
+}
+
+static enum stamp_err show(struct stamp_registry *r, const struct args *a,
+                           struct stamp_error *err)
+{
+    struct stamp_registry_row row = {0};
+    struct text t = {.certificate = NULL};
+    enum stamp_err rc = find(r, a->what, &row, err);
+
+    if (rc == STAMP_OK) {
+        rc = text_of(&row, &t, err);
+    }
+    if (rc == STAMP_OK && a->format == PLAIN) {
+        rc = show_plain(r, &row, &t, err);
+    } else if (rc == STAMP_OK && a->format == JSON) {
+        rc = show_json(r, &row, &t, err);
+    } else if (rc == STAMP_OK) {
+        put_head(CSV);
+        rc = put_row(&row, CSV, true, err);
+    }
+    free_text(&t);
+    stamp_registry_row_fini(&row);
+    return rc;
+}
+
+/* ---- the command line ---- */
+
+/* A day or a moment, UTC. */
+static bool parse_time(const char *text, time_t *out)
+{
+    static const char *const formats[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d"};
+
+    for (size_t i = 0; i < 2; i++) {
+        struct tm tm = {0};
+        const char *end = strptime(text, formats[i], &tm);
+
+        if (isdigit((unsigned char)text[0]) && end != NULL && *end == '\0') {
+            *out = timegm(&tm);
+            return *out > 0;
+        }
+    }
+    return false;
+}
+
+/* -1 = go on, else the exit status */
+static int take_filter(struct args *a, int opt)
+{
+    uint64_t number;
+
+    switch (opt) {
+    case 's':
+        a->filter.by_state = true;
+        if (!stamp_registry_state_parse(optarg, &a->filter.state)) {
+            return cli_usage("registry", "'%s' is no state", optarg);
+        }
+        return -1;
+    case 'p':
+        a->filter.product = optarg;
+        return -1;
+    case 'b':
+        a->batch = optarg;
+        return -1;
+    case 'S':
+        if (!parse_time(optarg, &a->filter.since)) {
+            return cli_usage("registry", "'%s' is no time as 2026-11-22T09:30:00Z",
+                             optarg);
+        }
+        return -1;
+    case 'n':
+        if (!cli_number(optarg, 1, PAGE_MAX, &number)) {
+            return cli_usage("registry", "'%s' is not 1 to %u", optarg, PAGE_MAX);
+        }
+        a->limit = (size_t)number;
+        return -1;
+    case 'A':
+        a->after = optarg;
+        return -1;
+    default:
+        return cli_bad_option("registry");
+    }
+}
+
+static int take(struct args *a, int opt)
+{
+    switch (opt) {
+    case 'j':
+        a->format = JSON;
+        return -1;
+    case 'V':
+        a->format = CSV;
+        return -1;
+    case 'R':
+        return setenv(STAMP_WORKSPACE_REGISTRY, optarg, 1) == 0
+                   ? -1
+                   : cli_usage("registry", "cannot take '%s'", optarg);
+    case 'C':
+        a->dir = optarg;
+        return -1;
+    case 'h':
+        return cli_help(help);
+    default:
+        return take_filter(a, opt);
+    }
+}
+
+static int run(struct args *a, const char *verb)
+{
+    STAMP_REGISTRY_AUTO *r = NULL;
+    struct stamp_error err = STAMP_ERROR_INIT;
+    enum stamp_err rc = open_books(a, &r, &err);
+
+    if (rc == STAMP_OK && strcmp(verb, "show") == 0) {
+        rc = show(r, a, &err);
+    } else if (rc == STAMP_OK) {
+        rc = list(r, a, strcmp(verb, "export") == 0, &err);
+    }
+    return rc == STAMP_OK ? cli_flush(CLI_DONE) : cli_fail(&err);
+}
+
+int cmd_registry(int argc, char **argv)
+{
+    struct args a = {.limit = 50};
+    const char *verb;
+    bool is_show;
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "s:p:b:n:jC:h", options, NULL)) != -1) {
+        int status = take(&a, opt);
+
+        if (status >= 0) {
+            return status;
+        }
+    }
+    if (optind == argc) {
+        return cli_usage("registry", "say list, show or export");
+    }
+    verb = argv[optind++];
+    is_show = strcmp(verb, "show") == 0;
+    if (!is_show && strcmp(verb, "list") != 0 && strcmp(verb, "export") != 0) {
+        return cli_usage("registry", "'%s' is not list, show or export", verb);
+    }
+    if (is_show != (argc - optind == 1) || argc - optind > 1) {
+        return cli_usage("registry",
+                         is_show ? "show takes one serial or fingerprint"
+                                 : "'%s' is not understood",
+                         argv[optind]);
+    }
+    a.what = argv[optind];
+    if (strcmp(verb, "export") == 0 && a.format == PLAIN) {
+        a.format = CSV;
+    }
+    return run(&a, verb);
+}
