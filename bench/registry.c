@@ -59,11 +59,10 @@ static double wall(void)
 
 static double processor(void)
 {
-    struct rusage u;
+    struct timespec t;
 
-    (void)getrusage(RUSAGE_SELF, &u);
-    return (double)(u.ru_utime.tv_sec + u.ru_stime.tv_sec) +
-           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+    (void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static void must(enum stamp_err rc, const struct stamp_error *err)
@@ -367,6 +366,13 @@ static int by_value(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
+/* The database's time: of a file, the processor's, which is ours alone; of a server, the
+ * clock's, with its and the machine's other work. */
+static double database_time(const struct bench *b)
+{
+    return b->a.url == NULL ? processor() : wall();
+}
+
 static void look_all_up(struct bench *b)
 {
     enum { ROUNDS = 1000 };
@@ -376,10 +382,10 @@ static void look_all_up(struct bench *b)
         char name[64];
 
         for (unsigned k = 0; k < ROUNDS; k++) {
-            double start = wall();
+            double start = database_time(b);
 
             look_up(b, i);
-            took[k] = (wall() - start) * 1e6;
+            took[k] = (database_time(b) - start) * 1e6;
         }
         qsort(took, ROUNDS, sizeof *took, by_value);
         say(b, look_up_names[i], took[ROUNDS / 2], "us, median");
@@ -590,6 +596,7 @@ int main(int argc, char **argv)
         (void)snprintf(b.where, sizeof b.where, "%s", b.a.url);
     }
     must(stamp_serial_parse(&b.pattern, "SN-{counter:10}", NULL, &err), &err);
+    (void)setvbuf(stdout, NULL, _IOLBF, 0);
     must(stamp_registry_create(b.where, STAMP_PRODUCTION, &err), &err);
     must(stamp_registry_open(b.where, &b.r, &err), &err);
     issue_all(&b);

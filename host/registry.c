@@ -300,7 +300,8 @@ static enum stamp_err new_handle(struct stamp_registry **out, struct stamp_error
 {
     *out = calloc(1, sizeof **out);
     if (*out == NULL) {
-        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+        (void)stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+        return STAMP_E_NOMEM;
     }
     default_author(*out);
     return STAMP_OK;

@@ -760,10 +760,20 @@ static void fill_books(void)
     }
 }
 
+static void check_times(const struct seen *all, struct stamp_registry_filter *f,
+                        size_t page)
+{
+    static const time_t times[] = {0, NOW, NOW + 10, NOW + 11, NOW + 150, NOW + 900};
+
+    for (unsigned t = 0; t < 6; t++) {
+        f->since = times[t];
+        check_filter(all, f, 1 + (page + 11 * t) % 40);
+    }
+}
+
 static void pages_hold_what_fits_each_device_once(void **state)
 {
     static const char *const products[] = {NULL, "Sensor", "Gateway", "Nothing"};
-    static const time_t times[] = {0, NOW, NOW + 10, NOW + 11, NOW + 150, NOW + 900};
     static struct seen all;
     struct stamp_registry_filter f = {0};
 
@@ -777,10 +787,7 @@ static void pages_hold_what_fits_each_device_once(void **state)
         for (unsigned p = 0; p < 4; p++) {
             f.product = products[p];
             for (f.batch = 0; f.batch < 7; f.batch++) {
-                for (unsigned t = 0; t < 6; t++) {
-                    f.since = times[t];
-                    check_filter(&all, &f, 1 + (s + 5 * p + 11 * t) % 40);
-                }
+                check_times(&all, &f, s + 5 * p);
             }
         }
     }
