@@ -767,7 +767,7 @@ static void check_times(const struct seen *all, struct stamp_registry_filter *f,
 
     for (unsigned t = 0; t < 6; t++) {
         f->since = times[t];
-        check_filter(all, f, 1 + (page + 11 * t) % 40);
+        check_filter(all, f, 1 + (page + (size_t)t * 11) % 40);
     }
 }
 
@@ -787,7 +787,7 @@ static void pages_hold_what_fits_each_device_once(void **state)
         for (unsigned p = 0; p < 4; p++) {
             f.product = products[p];
             for (f.batch = 0; f.batch < 7; f.batch++) {
-                check_times(&all, &f, s + 5 * p);
+                check_times(&all, &f, s + (size_t)p * 5);
             }
         }
     }
