@@ -68,7 +68,8 @@ wait_line() {
 start() {
     local name=$1
     shift
-    "$@" > "$scratch/$name.log" 2>&1 &
+    : > "$scratch/$name.log" # now: an earlier one's line is not for wait_line
+    "$@" >> "$scratch/$name.log" 2>&1 &
     printf '%s\n' "$!" > "$scratch/$name.pid"
     ln -sfn "$(wait_line "$scratch/$name.log")" "$scratch/$name.tty"
 }
