@@ -5,6 +5,7 @@ WERROR ?= OFF
 FUZZ_SECONDS ?= 600
 SOAK_ROUNDS ?= 50
 BENCH_COUNT ?= 2000
+BENCH_DEVICES ?= 1000000
 
 BUILD = build
 ASAN = build/asan
@@ -42,7 +43,7 @@ test-asan: asan ## the whole suite under AddressSanitizer and UBSan
 	$(CTEST) --preset asan-all
 
 bench: build ## stamps per second: ours, the crypto alone, and a script of openssl commands
-	@scripts/bench $(BENCH_COUNT)
+	@scripts/bench $(BENCH_COUNT) $(BENCH_DEVICES)
 
 fuzz: asan ## FUZZ_SECONDS=600 of fuzzing for each target
 	@scripts/fuzz $(FUZZ_SECONDS)
