@@ -25,8 +25,8 @@ struct stamp_make {
  * Make stamps.
  *
  * @param done  how many were made; those stay, whatever comes after them
- * On failure, the others' serials are void and no file of them is left; the error says
- * so.
+ * On failure, the others' serials are scrapped and no file of them is left; the error
+ * says so.
  */
 STAMP_MUST_USE enum stamp_err stamp_make_run(struct stamp_workspace *ws,
                                              struct stamp_issuer *issuer,

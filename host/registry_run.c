@@ -7,6 +7,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -142,6 +143,24 @@ static enum stamp_err count_devices(struct stamp_registry *r, uint64_t *devices,
     return rc;
 }
 
+/* Not every file system has files without a name; then it has one for a moment. */
+static int open_unnamed(const char *dir)
+{
+    char *name = NULL;
+    int fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+    if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR) ||
+        asprintf(&name, "%s/.registry-run-XXXXXX", dir) < 0) {
+        return fd;
+    }
+    fd = mkostemp(name, O_CLOEXEC);
+    if (fd >= 0) {
+        (void)unlink(name);
+    }
+    free(name);
+    return fd;
+}
+
 enum stamp_err stamp_registry_run_new(struct stamp_registry *r, const char *dir,
                                       struct stamp_registry_run **out,
                                       struct stamp_error *err)
@@ -154,7 +173,7 @@ enum stamp_err stamp_registry_run_new(struct stamp_registry *r, const char *dir,
     if (run == NULL) {
         return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     }
-    run->fd = open(dir, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+    run->fd = open_unnamed(dir);
     run->buffer = malloc(FILE_BUFFER);
     if (run->fd < 0) {
         rc = stamp_error_set(err, STAMP_E_IO, errno, "cannot make a file in '%s': %s",
