@@ -10,6 +10,7 @@
 
 #include "host/file.h"
 #include "host/key.h"
+#include "host/pki_own.h"
 
 #define PEM_MAX ((size_t)65536)
 #define SERIAL_LEN 16
@@ -22,7 +23,7 @@ static bool add_text(X509_NAME *name, const char *field, const char *text)
 
 /* The common name ends in the first bytes of the key's hash: two roots of one company
  * are told apart by eye, and by software that goes by names. */
-static bool set_subject(X509 *cert, const struct stamp_authority *what, EVP_PKEY *key)
+static bool set_subject(X509 *cert, const struct stampi_certificate *what, EVP_PKEY *key)
 {
     char cn[64];
     uint8_t point[STAMP_POINT_SIZE];
@@ -61,7 +62,7 @@ static bool set_dates(X509 *cert, time_t not_before)
            ASN1_TIME_set_string(X509_getm_notAfter(cert), STAMP_FOREVER) == 1;
 }
 
-static bool add_conf(X509 *cert, X509 *issuer, int nid, const char *value)
+bool stampi_certificate_add(X509 *cert, X509 *issuer, int nid, const char *value)
 {
     X509V3_CTX ctx;
     X509_EXTENSION *ext;
@@ -75,7 +76,7 @@ static bool add_conf(X509 *cert, X509 *issuer, int nid, const char *value)
     return ok;
 }
 
-static bool add_binding(X509 *cert, uint32_t pen, uint8_t purpose)
+bool stampi_certificate_add_purpose(X509 *cert, uint32_t pen, uint8_t purpose)
 {
     char oid[STAMP_OID_SIZE];
     uint8_t value[STAMP_BINDING_MAX];
@@ -98,9 +99,23 @@ static bool add_binding(X509 *cert, uint32_t pen, uint8_t purpose)
     return ok;
 }
 
+bool stampi_certificate_begin(X509 *cert, const struct stampi_certificate *what,
+                              EVP_PKEY *key, X509 *issuer)
+{
+    return X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&
+           set_subject(cert, what, key) &&
+           X509_set_issuer_name(cert, X509_get_subject_name(issuer)) == 1 &&
+           set_dates(cert, what->not_before) && X509_set_pubkey(cert, key) == 1 &&
+           stampi_certificate_add(cert, issuer, NID_subject_key_identifier, "hash") &&
+           stampi_certificate_add(cert, issuer, NID_authority_key_identifier,
+                                  "keyid:always");
+}
+
 static bool fill_authority(X509 *cert, const struct stamp_authority *what, EVP_PKEY *key,
                            X509 *issuer)
 {
+    const struct stampi_certificate own = {what->organization, what->role, what->purpose,
+                                           what->not_before};
     char basic[48];
     X509 *above = issuer == NULL ? cert : issuer;
 
@@ -109,15 +124,11 @@ static bool fill_authority(X509 *cert, const struct stamp_authority *what, EVP_P
         (void)snprintf(basic, sizeof basic, "critical,CA:TRUE,pathlen:%d",
                        what->path_len);
     }
-    return X509_set_version(cert, X509_VERSION_3) == 1 && set_serial(cert) &&
-           set_subject(cert, what, key) &&
-           X509_set_issuer_name(cert, X509_get_subject_name(above)) == 1 &&
-           set_dates(cert, what->not_before) && X509_set_pubkey(cert, key) == 1 &&
-           add_conf(cert, above, NID_subject_key_identifier, "hash") &&
-           add_conf(cert, above, NID_authority_key_identifier, "keyid:always") &&
-           add_conf(cert, above, NID_basic_constraints, basic) &&
-           add_conf(cert, above, NID_key_usage, "critical,keyCertSign,cRLSign") &&
-           add_binding(cert, what->pen, what->purpose);
+    return stampi_certificate_begin(cert, &own, key, above) &&
+           stampi_certificate_add(cert, above, NID_basic_constraints, basic) &&
+           stampi_certificate_add(cert, above, NID_key_usage,
+                                  "critical,keyCertSign,cRLSign") &&
+           stampi_certificate_add_purpose(cert, what->pen, what->purpose);
 }
 
 enum stamp_err stamp_pki_authority(const struct stamp_authority *what, EVP_PKEY *key,
