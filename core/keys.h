@@ -65,6 +65,8 @@ enum stamp_symbology { STAMP_QR = 1, STAMP_DATA_MATRIX = 2, STAMP_CODE128 = 3 };
 #define STAMP_LABEL_BUNDLE "devstamp bundle 1"
 #define STAMP_LABEL_PROVE "devstamp prove 1"
 #define STAMP_LABEL_CLAIM "devstamp claim 1"
+#define STAMP_LABEL_BOOKS "devstamp books 1"
+#define STAMP_LABEL_RESULTS "devstamp results 1"
 #define STAMP_LABEL_CLAIMS "devstamp claims 1"
 #define STAMP_LABEL_REST "devstamp at rest 1"
 

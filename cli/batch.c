@@ -1,0 +1,42 @@
+/* `stamp batch VERB`: batches of stamps. One file a verb: cli/batch_VERB.c. */
+#include <stdio.h>
+#include <string.h>
+
+#include "cli/batch.h"
+
+static const struct verb {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *what;
+} verbs[] = {
+    {NULL, NULL, NULL},
+};
+#define N_VERBS (sizeof verbs / sizeof *verbs - 1)
+
+static int print_help(void)
+{
+    (void)printf(
+        "usage: stamp batch VERB ...\n\n"
+        "Batches of stamps: made in bulk, on the books, sealed to a station.\n\n");
+    for (size_t i = 0; i < N_VERBS; i++) {
+        (void)printf("  %-8s %s\n", verbs[i].name, verbs[i].what);
+    }
+    (void)printf("\n  -h, --help  this; `stamp batch VERB --help` for one verb\n");
+    return cli_flush(CLI_DONE);
+}
+
+int cmd_batch(int argc, char **argv)
+{
+    if (argc < 2) {
+        return cli_usage("batch", "a verb is missing");
+    }
+    if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0) {
+        return print_help();
+    }
+    for (size_t i = 0; i < N_VERBS; i++) {
+        if (strcmp(argv[1], verbs[i].name) == 0) {
+            return verbs[i].run(argc - 1, argv + 1);
+        }
+    }
+    return cli_usage("batch", "there is no verb '%s'", argv[1]);
+}

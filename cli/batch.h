@@ -1,0 +1,12 @@
+/*
+ * The verbs of `stamp batch`: each gets its own argv (argv[0] is the verb) and returns
+ * the exit status.
+ */
+#ifndef CLI_BATCH_H
+#define CLI_BATCH_H
+
+#include "cli/cli.h"
+
+int cmd_batch(int argc, char **argv);
+
+#endif
