@@ -38,23 +38,24 @@ static enum stamp_err load_yaml(struct stamp_profile *p, const void *text, size_
     return STAMP_OK;
 }
 
-static enum stamp_err resolve_peer(struct stamp_profile *p, const char *name,
-                                   struct stamp_error *err)
+/* A file that the profile names lies beside the profile. @param path  kept by the profile
+ * where it is not the name itself */
+static enum stamp_err resolve(const char **file, const char *name, char **path,
+                              struct stamp_error *err)
 {
-    const char *file = p->peer_key_file;
     const char *slash = strrchr(name, '/');
     size_t dir = slash == NULL ? 0 : (size_t)(slash - name) + 1;
 
-    if (file == NULL || file[0] == '/' || dir == 0) {
+    if (*file == NULL || (*file)[0] == '/' || dir == 0) {
         return STAMP_OK;
     }
-    p->own->peer_path = malloc(dir + strlen(file) + 1);
-    if (p->own->peer_path == NULL) {
+    *path = malloc(dir + strlen(*file) + 1);
+    if (*path == NULL) {
         return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     }
-    memcpy(p->own->peer_path, name, dir);
-    memcpy(p->own->peer_path + dir, file, strlen(file) + 1);
-    p->peer_key_file = p->own->peer_path;
+    memcpy(*path, name, dir);
+    memcpy(*path + dir, *file, strlen(*file) + 1);
+    *file = *path;
     return STAMP_OK;
 }
 
@@ -80,7 +81,10 @@ enum stamp_err stamp_profile_parse(const void *text, size_t len, const char *nam
         rc = stampi_profile_fill(p, err);
     }
     if (rc == STAMP_OK) {
-        rc = resolve_peer(p, name, err);
+        rc = resolve(&p->peer_key_file, name, &p->own->peer_path, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = resolve(&p->pop.escrow_file, name, &p->own->escrow_path, err);
     }
     if (rc != STAMP_OK) {
         stamp_profile_free(&p);
@@ -119,6 +123,7 @@ void stamp_profile_free(struct stamp_profile **p)
         }
         stampi_doc_free(&(*p)->own->doc);
         free((*p)->own->peer_path);
+        free((*p)->own->escrow_path);
         free((*p)->own);
     }
     free(*p);

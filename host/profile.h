@@ -40,6 +40,8 @@ struct stamp_profile_certificate {
 struct stamp_profile_pop {
     const char *alphabet;
     uint32_t length;
+    const char *escrow_file; /* PEM of the owner's certificate that the books' copy is
+                                sealed to; as peer_key_file; NULL = no copy is kept */
 };
 
 struct stamp_profile_partition {

@@ -42,6 +42,8 @@ static const char body[] =
     "label\n"
     "  alphabet: " STAMP_ALPHABET_DEFAULT "   # no 0 O 1 I\n"
     "  length: 12                  # 4 to 64; at least 32 bits\n"
+    "  # escrow: owner-pop.pem     # the books keep a copy, sealed to this certificate;\n"
+    "                              # left out: none is kept\n"
     "\n"
     "provisioning_key:             # the key that a phone app knows from the label\n"
     "  kind: device                # device: the device's own pair; peer: somebody "

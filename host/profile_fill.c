@@ -158,6 +158,7 @@ static enum stamp_err fill_pop(struct stamp_profile *p, struct stamp_error *err)
     pop->alphabet =
         y != NULL && y->alphabet != NULL ? y->alphabet : STAMP_ALPHABET_DEFAULT;
     pop->length = y != NULL && y->length != NULL ? *y->length : POP_LENGTH;
+    pop->escrow_file = y == NULL ? NULL : y->escrow;
     if (pop->length < POP_LENGTH_MIN || pop->length > STAMP_MAX_TEXT) {
         return stampi_doc_fail_at(&p->own->doc, "proof_of_possession.length", err,
                                   "'length' must be %u to %u", POP_LENGTH_MIN,

@@ -38,6 +38,7 @@ static const cyaml_schema_field_t pop_fields[] = {
     CYAML_FIELD_STRING_PTR("alphabet", OPT_PTR, struct yaml_pop, alphabet, 2,
                            STAMP_ALPHABET_MAX),
     CYAML_FIELD_UINT_PTR("length", OPT_PTR, struct yaml_pop, length),
+    CYAML_FIELD_STRING_PTR("escrow", OPT_PTR, struct yaml_pop, escrow, 1, TEXT_MAX),
     CYAML_FIELD_END,
 };
 

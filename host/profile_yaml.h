@@ -33,6 +33,7 @@ struct yaml_certificate {
 struct yaml_pop {
     char *alphabet;
     uint32_t *length;
+    char *escrow;
 };
 
 struct yaml_provisioning {
@@ -85,6 +86,7 @@ struct stampi_profile_own {
     struct stampi_doc doc; /* field names and texts lie in here */
     struct profile_yaml *yaml;
     char *peer_path;
+    char *escrow_path;
 };
 
 /** The schema of the whole file. */

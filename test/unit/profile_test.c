@@ -532,7 +532,7 @@ static void unknown_key_names_the_known_ones(void **state)
     assert_int_equal(stamp_profile_parse(text, sizeof text - 1, "p.yaml", &p, &err),
                      STAMP_E_CONFIG);
     assert_string_equal(err.what, "p.yaml:4:23: unknown key 'len'");
-    assert_string_equal(err.hint, "one of the keys known here: alphabet, length");
+    assert_string_equal(err.hint, "one of the keys known here: alphabet, length, escrow");
 }
 
 static void production_refuses_values_from_manuals(void **state)
