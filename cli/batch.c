@@ -11,15 +11,14 @@ static const struct verb {
 } verbs[] = {
     {NULL, NULL, NULL},
 };
-#define N_VERBS (sizeof verbs / sizeof *verbs - 1)
 
 static int print_help(void)
 {
     (void)printf(
         "usage: stamp batch VERB ...\n\n"
         "Batches of stamps: made in bulk, on the books, sealed to a station.\n\n");
-    for (size_t i = 0; i < N_VERBS; i++) {
-        (void)printf("  %-8s %s\n", verbs[i].name, verbs[i].what);
+    for (const struct verb *v = verbs; v->name != NULL; v++) {
+        (void)printf("  %-8s %s\n", v->name, v->what);
     }
     (void)printf("\n  -h, --help  this; `stamp batch VERB --help` for one verb\n");
     return cli_flush(CLI_DONE);
@@ -33,9 +32,9 @@ int cmd_batch(int argc, char **argv)
     if (strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "--help") == 0) {
         return print_help();
     }
-    for (size_t i = 0; i < N_VERBS; i++) {
-        if (strcmp(argv[1], verbs[i].name) == 0) {
-            return verbs[i].run(argc - 1, argv + 1);
+    for (const struct verb *v = verbs; v->name != NULL; v++) {
+        if (strcmp(argv[1], v->name) == 0) {
+            return v->run(argc - 1, argv + 1);
         }
     }
     return cli_usage("batch", "there is no verb '%s'", argv[1]);
