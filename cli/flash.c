@@ -1,8 +1,7 @@
 #include <getopt.h>
 #include <stdio.h>
 
-#include "cli/cli.h"
-#include "host/exec.h"
+#include "cli/flash.h"
 #include "host/flashfile.h"
 #include "host/rest.h"
 
@@ -37,11 +36,7 @@ static const struct option options[] = {
 
 struct args {
     struct cli_source src;
-    const char *board;
-    const char *flash_file;
-    const char *exec;
-    int64_t offset; /* -1 = the profile's */
-    bool replace;
+    struct flash_batch batch; /* and the target, whatever the source */
 };
 
 static enum stamp_err load_root_key(const struct args *a, struct stamp_secret **out,
@@ -52,99 +47,7 @@ static enum stamp_err load_root_key(const struct args *a, struct stamp_secret **
                                    : stamp_rest_load(a->src.root_key, out, err);
 }
 
-static void print_done(const struct stamp_image *img, const char *where, bool unchanged)
-{
-    const struct stamp *s = stamp_image_birth(img);
-
-    (void)printf("%.*s is %son %s\n", (int)s->serial.len, (const char *)s->serial.p,
-                 unchanged ? "already " : "", where);
-}
-
-static int to_board(const struct args *a, const struct stamp_image *img,
-                    const struct stamp_secret *root_key)
-{
-    const struct stamp_board *board = stamp_board_find(a->board);
-    STAMP_BUFFER_AUTO image = {NULL, 0};
-    struct stamp_error err = STAMP_ERROR_INIT;
-    bool unchanged = false;
-    enum stamp_err rc =
-        stamp_image_relayout(img, &board->geometry, root_key, &image, &err);
-
-    if (rc == STAMP_OK) {
-        rc = stamp_flashfile_put(board, a->flash_file, &image, a->replace, &unchanged,
-                                 &err);
-    }
-    if (rc != STAMP_OK) {
-        stamp_error_state(&err, "the flash was not changed");
-        return cli_fail(&err);
-    }
-    print_done(img, a->board, unchanged);
-    return cli_flush(CLI_DONE);
-}
-
-/* The place in flash: from the command line, or as the profile says. */
-static enum stamp_err find_offset(const struct args *a, uint32_t *offset,
-                                  struct stamp_error *err)
-{
-    STAMP_WORKSPACE_AUTO *ws = NULL;
-    enum stamp_err rc = STAMP_OK;
-
-    if (a->offset >= 0) {
-        *offset = (uint32_t)a->offset;
-        return rc;
-    }
-    rc = stamp_workspace_open(a->src.workspace, &ws, err);
-    if (rc == STAMP_OK) {
-        *offset = ws->profile->partition.offset;
-    } else {
-        stamp_error_hint(err, "say where the partition is with --offset N");
-    }
-    return rc;
-}
-
-/* The geometry of the image itself, to encrypt it on the way. */
-static enum stamp_err for_device(const struct stamp_image *img,
-                                 const struct stamp_secret *root_key,
-                                 struct stamp_buffer *out, struct stamp_error *err)
-{
-    struct stamp_geometry g = {.birth_size = img->birth_size,
-                               .bank_size = img->bank_size,
-                               .erase_size = 1,
-                               .program_size = 1,
-                               .erased = img->erased};
-
-    return stamp_image_relayout(img, &g, root_key, out, err);
-}
-
-static int with_command(const struct args *a, const struct stamp_image *img,
-                        const struct stamp_secret *root_key)
-{
-    STAMP_BUFFER_AUTO image = {NULL, 0};
-    struct stamp_error err = STAMP_ERROR_INIT;
-    uint32_t offset = 0;
-    int status = 0;
-    enum stamp_err rc = find_offset(a, &offset, &err);
-
-    if (rc == STAMP_OK) {
-        rc = for_device(img, root_key, &image, &err);
-    }
-    if (rc == STAMP_OK) {
-        rc = stamp_exec_flash(a->exec, &image, offset, &status, &err);
-    }
-    if (rc == STAMP_OK && status != 0) {
-        (void)stamp_error_set(&err, STAMP_E_DEVICE, status,
-                              "the command ended with status %d", status);
-        stamp_error_state(&err, "what it did to the device is unknown");
-    }
-    if (err.code != STAMP_OK) {
-        stamp_error_state(&err, "the command was not run");
-        return cli_fail(&err);
-    }
-    print_done(img, "the device", false);
-    return cli_flush(CLI_DONE);
-}
-
-static int check(const struct args *a)
+static int check(const struct flash_target *a)
 {
     char names[128];
 
@@ -164,11 +67,14 @@ static int check(const struct args *a)
     return -1;
 }
 
-static int flash(const struct args *a)
+static int flash(struct args *a)
 {
+    struct flash_target *t = &a->batch.target;
     STAMP_IMAGE_AUTO *img = NULL;
     STAMP_SECRET_AUTO struct stamp_secret *root_key = NULL;
     struct stamp_error err = STAMP_ERROR_INIT;
+    const struct stamp *s;
+    bool unchanged = false;
     enum stamp_err rc = cli_open_stamp(&a->src, &img, &err);
 
     if (rc == STAMP_OK) {
@@ -178,38 +84,48 @@ static int flash(const struct args *a)
         stamp_error_state(&err, "nothing was flashed");
         return cli_fail(&err);
     }
-    return a->board != NULL ? to_board(a, img, root_key) : with_command(a, img, root_key);
+    t->root_key = root_key;
+    rc = flash_put(t, img, &unchanged, &err);
+    t->root_key = NULL;
+    if (rc != STAMP_OK) {
+        return cli_fail(&err);
+    }
+    s = stamp_image_birth(img);
+    (void)printf("%.*s is %son %s\n", (int)s->serial.len, (const char *)s->serial.p,
+                 unchanged ? "already " : "", flash_name(t));
+    return cli_flush(CLI_DONE);
 }
 
 /* -1 = go on, else the exit status */
 static int take(struct args *a, int opt)
 {
+    struct flash_target *t = &a->batch.target;
     uint64_t number;
 
     switch (opt) {
     case 'b':
-        a->board = optarg;
+        t->board = optarg;
         return -1;
     case 'F':
-        a->flash_file = optarg;
+        t->flash_file = optarg;
         return -1;
     case 'R':
-        a->replace = true;
+        t->replace = true;
         return -1;
     case 'e':
-        a->exec = optarg;
+        t->exec = optarg;
         return -1;
     case 'O':
         if (!cli_number(optarg, 0, UINT32_MAX, &number)) {
             return cli_usage("flash", "'%s' is no offset", optarg);
         }
-        a->offset = (int64_t)number;
+        t->offset = (int64_t)number;
         return -1;
     case 'K':
         a->src.root_key = optarg;
         return -1;
     case 'C':
-        a->src.workspace = optarg;
+        a->src.workspace = t->workspace = optarg;
         return -1;
     case 'h':
         return cli_help(help);
@@ -220,7 +136,7 @@ static int take(struct args *a, int opt)
 
 int cmd_flash(int argc, char **argv)
 {
-    struct args a = {.src = {.offset = -1}, .offset = -1};
+    struct args a = {.src = {.offset = -1}, .batch = {.target = {.offset = -1}}};
     int opt;
     int status;
 
@@ -234,6 +150,6 @@ int cmd_flash(int argc, char **argv)
         return cli_usage("flash", "one FILE or SERIAL is wanted");
     }
     a.src.what = argv[optind];
-    status = check(&a);
+    status = check(&a.batch.target);
     return status >= 0 ? status : flash(&a);
 }
