@@ -67,6 +67,7 @@ enum stamp_symbology { STAMP_QR = 1, STAMP_DATA_MATRIX = 2, STAMP_CODE128 = 3 };
 #define STAMP_LABEL_CLAIM "devstamp claim 1"
 #define STAMP_LABEL_BOOKS "devstamp books 1"
 #define STAMP_LABEL_RESULTS "devstamp results 1"
+#define STAMP_LABEL_ORDER "devstamp order 1"
 #define STAMP_LABEL_CLAIMS "devstamp claims 1"
 #define STAMP_LABEL_REST "devstamp at rest 1"
 
