@@ -29,6 +29,7 @@
 
 #include "core/stamp.h"
 #include "host/openssl.h"
+#include "host/profile.h"
 #include "host/serial.h"
 
 #define STAMP_BATCH_ID_SIZE 16u
@@ -159,8 +160,9 @@ struct stamp_batch_closing {
     time_t made_at;
     struct stamp_slice bundle; /* the trust bundle (SPEC 8) */
     const char *note;          /* 1..STAMP_BATCH_NOTE_MAX bytes; NULL or "" = none */
-    EVP_PKEY *key;             /* a batch key: host/batchkey.h */
-    X509 *certificate;         /* of that key */
+    const struct stamp_profile_partition *partition; /* NULL = it does not say */
+    EVP_PKEY *key;                                   /* a batch key: host/batchkey.h */
+    X509 *certificate;                               /* of that key */
 };
 
 /**
@@ -197,6 +199,10 @@ struct stamp_batch_manifest {
     uint8_t profile_digest[STAMP_BATCH_DIGEST_SIZE];
     uint8_t root[STAMP_BATCH_DIGEST_SIZE];
     uint8_t index_digest[STAMP_BATCH_DIGEST_SIZE];
+    uint8_t voucher[STAMP_POINT_SIZE]; /* point of the voucher key. SPEC 12-2 */
+    struct stamp_slice voucher_secret; /* its scalar, wrapped for the recipients */
+    bool has_partition;
+    struct stamp_profile_partition partition;
 };
 
 struct stamp_batch;
@@ -220,6 +226,9 @@ void stamp_batch_close(struct stamp_batch **p);
 
 const struct stamp_batch_manifest *stamp_batch_manifest(const struct stamp_batch *b);
 
+/** The manifest as it was signed: payload of its block, CMS in DER; borrowed. */
+struct stamp_slice stamp_batch_manifest_cms(const struct stamp_batch *b);
+
 /** The certificate that signed the manifest; borrowed. */
 const X509 *stamp_batch_signer(const struct stamp_batch *b);
 
@@ -230,6 +239,16 @@ const X509 *stamp_batch_signer(const struct stamp_batch *b);
  */
 STAMP_MUST_USE enum stamp_err stamp_batch_unlock(struct stamp_batch *b, EVP_PKEY *key,
                                                  struct stamp_error *err);
+
+/**
+ * The voucher key of an unlocked batch: who has it could open the file. SPEC 12-2, 12-3.
+ *
+ * @param out  the caller frees it
+ * @retval STAMP_E_AUTH     no key was given, or it does not open this
+ * @retval STAMP_E_CORRUPT  it opens, and is not the manifest's key
+ */
+STAMP_MUST_USE enum stamp_err
+stamp_batch_voucher(const struct stamp_batch *b, EVP_PKEY **out, struct stamp_error *err);
 
 /** One line of the list. STAMP_E_MISSING where there is no such index; STAMP_E_CORRUPT
  * where its page is damaged. One caller at a time for one open batch, here and below. */

@@ -89,9 +89,14 @@ static enum stamp_err sign(const struct stamp_batch_writer *w,
                                      .bundle = what->bundle};
     uint8_t content[STAMPI_CONTENT_MAX];
     struct stamp_slice signed_part = {content, 0};
+    uint8_t *secret = NULL;
     enum stamp_err rc;
 
     closing_texts(what, &m);
+    if (what->partition != NULL) {
+        m.has_partition = true;
+        m.partition = *what->partition;
+    }
     m.first.p = (const uint8_t *)w->first;
     m.first.len = strlen(w->first);
     m.last.p = (const uint8_t *)w->last;
@@ -102,10 +107,18 @@ static enum stamp_err sign(const struct stamp_batch_writer *w,
     memcpy(m.index_digest, e->index_digest, sizeof m.index_digest);
     rc = stamp_merkle_root(&w->tree, m.root, err);
     if (rc == STAMP_OK) {
+        rc = stampi_voucher_make(w->recipients, w->setup.n_recipients, m.voucher, &secret,
+                                 &m.voucher_secret.len, err);
+    }
+    m.voucher_secret.p = secret;
+    if (rc == STAMP_OK) {
         rc = stampi_manifest_encode(&m, content, sizeof content, &signed_part.len);
         if (rc != STAMP_OK) {
-            return stamp_error_set(err, rc, 0, "the manifest breaks a limit");
+            (void)stamp_error_set(err, rc, 0, "the manifest breaks a limit");
         }
+    }
+    OPENSSL_free(secret);
+    if (rc == STAMP_OK) {
         rc = stamp_cms_sign(signed_part, what->key, what->certificate, der, len, err);
     }
     return rc;
@@ -225,9 +238,12 @@ static enum stamp_err check(const struct stamp_batch_writer *w,
         m.product.len > STAMP_MAX_TEXT ||
         !stamp_text_ok(m.product.p, m.product.len, false) ||
         m.note.len > STAMP_BATCH_NOTE_MAX ||
-        !stamp_text_ok(m.note.p, m.note.len, false)) {
-        return stamp_error_set(err, STAMP_E_RANGE, 0,
-                               "product, note or time cannot be in a manifest");
+        !stamp_text_ok(m.note.p, m.note.len, false) ||
+        (what->partition != NULL && what->partition->erased_value != 0 &&
+         what->partition->erased_value != 0xFF)) {
+        return stamp_error_set(
+            err, STAMP_E_RANGE, 0,
+            "product, note, time or partition cannot be in a manifest");
     }
     if (stamp_bundle_decode(&bundle, what->bundle.p, what->bundle.len) != STAMP_OK) {
         return stamp_error_set(err, STAMP_E_RANGE, 0, "that is not a trust bundle");

@@ -18,15 +18,26 @@ enum manifest_key {
     KEY_BUNDLE,
     KEY_ROOT,
     KEY_INDEX,
-    KEY_NOTE
+    KEY_NOTE, /* optional */
+    KEY_VOUCHER,
+    KEY_VOUCHER_SECRET,
+    KEY_PARTITION, /* optional */
+    KEY_LAST = KEY_PARTITION
 };
 
+#define KEYS_ALWAYS 16u /* all but the optional ones */
+#define PARTITION_VALUES 6u
 #define CBOR_FALSE 20u
 #define CBOR_TRUE 21u
 
 static bool text_ok(struct stamp_slice s, size_t max)
 {
     return s.len >= 1 && s.len <= max && stamp_text_ok(s.p, s.len, false);
+}
+
+static bool partition_ok(const struct stamp_profile_partition *p)
+{
+    return p->erased_value == 0 || p->erased_value == 0xFF;
 }
 
 /* What holds of a manifest whichever way it goes. */
@@ -45,7 +56,9 @@ static bool values_ok(const struct stamp_batch_manifest *m)
            m->bundle.len <= STAMP_MAX_BUNDLE &&
            stamp_bundle_decode(&bundle, m->bundle.p, m->bundle.len) == STAMP_OK &&
            bundle.purpose == m->purpose &&
-           (m->note.p == NULL || text_ok(m->note, STAMP_BATCH_NOTE_MAX));
+           (m->note.p == NULL || text_ok(m->note, STAMP_BATCH_NOTE_MAX)) &&
+           m->voucher_secret.len >= 1 && m->voucher_secret.len <= STAMPI_ENVELOPE_MAX &&
+           (!m->has_partition || partition_ok(&m->partition));
 }
 
 static void put_uint(struct stamp_cbor_out *o, enum manifest_key key, uint32_t value)
@@ -68,9 +81,25 @@ static void put_text(struct stamp_cbor_out *o, enum manifest_key key,
     stamp_cbor_put_string(o, STAMP_CBOR_TEXT, text.p, text.len);
 }
 
+static void put_partition(struct stamp_cbor_out *o,
+                          const struct stamp_profile_partition *p)
+{
+    const uint32_t values[PARTITION_VALUES] = {p->offset,       p->birth_size,
+                                               p->bank_size,    p->erase_size,
+                                               p->program_size, p->erased_value};
+
+    stamp_cbor_put_head(o, STAMP_CBOR_UINT, KEY_PARTITION);
+    stamp_cbor_put_head(o, STAMP_CBOR_ARRAY, PARTITION_VALUES);
+    for (size_t i = 0; i < PARTITION_VALUES; i++) {
+        stamp_cbor_put_head(o, STAMP_CBOR_UINT, values[i]);
+    }
+}
+
 static void put_all(struct stamp_cbor_out *o, const struct stamp_batch_manifest *m)
 {
-    stamp_cbor_put_head(o, STAMP_CBOR_MAP, m->note.p == NULL ? KEY_INDEX : KEY_NOTE);
+    uint32_t n = KEYS_ALWAYS + (m->note.p != NULL) + m->has_partition;
+
+    stamp_cbor_put_head(o, STAMP_CBOR_MAP, n);
     put_uint(o, KEY_VERSION, STAMPI_VERSION);
     put_bytes(o, KEY_BATCH, m->id, sizeof m->id);
     put_uint(o, KEY_VOLUME, m->volume);
@@ -98,6 +127,11 @@ static void put_all(struct stamp_cbor_out *o, const struct stamp_batch_manifest 
     if (m->note.p != NULL) {
         put_text(o, KEY_NOTE, m->note);
     }
+    put_bytes(o, KEY_VOUCHER, m->voucher, sizeof m->voucher);
+    put_bytes(o, KEY_VOUCHER_SECRET, m->voucher_secret.p, m->voucher_secret.len);
+    if (m->has_partition) {
+        put_partition(o, &m->partition);
+    }
 }
 
 enum stamp_err stampi_manifest_encode(const struct stamp_batch_manifest *m, uint8_t *out,
@@ -117,7 +151,7 @@ enum stamp_err stampi_manifest_encode(const struct stamp_batch_manifest *m, uint
 
 static void take_key(struct stamp_cbor *c, enum manifest_key key)
 {
-    if (stamp_cbor_uint(c, KEY_NOTE) != (uint32_t)key) {
+    if (stamp_cbor_uint(c, KEY_LAST) != (uint32_t)key) {
         c->err = STAMP_E_FORMAT;
     }
 }
@@ -164,14 +198,32 @@ static void take_recipients(struct stamp_cbor *c, struct stamp_batch_manifest *m
     m->n_recipients = n;
 }
 
+static void take_partition(struct stamp_cbor *c, struct stamp_profile_partition *p)
+{
+    take_key(c, KEY_PARTITION);
+    stamp_cbor_want(c, STAMP_CBOR_ARRAY, PARTITION_VALUES);
+    p->offset = stamp_cbor_uint(c, UINT32_MAX);
+    p->birth_size = stamp_cbor_uint(c, UINT32_MAX);
+    p->bank_size = stamp_cbor_uint(c, UINT32_MAX);
+    p->erase_size = stamp_cbor_uint(c, UINT32_MAX);
+    p->program_size = (uint16_t)stamp_cbor_uint(c, UINT16_MAX);
+    p->erased_value = (uint8_t)stamp_cbor_uint(c, UINT8_MAX);
+}
+
+/* Optional keys are told by what comes next. */
+static bool next_is(const struct stamp_cbor *c, enum manifest_key key)
+{
+    struct stamp_cbor ahead = *c;
+
+    return c->left > 0 && stamp_cbor_uint(&ahead, KEY_LAST) == (uint32_t)key &&
+           ahead.err == STAMP_OK;
+}
+
 static void take_all(struct stamp_cbor *c, struct stamp_batch_manifest *m)
 {
     uint32_t n = stamp_cbor_expect(c, STAMP_CBOR_MAP);
     uint32_t ordered;
 
-    if (n != KEY_INDEX && n != KEY_NOTE) {
-        c->err = STAMP_E_FORMAT;
-    }
     if (take_uint(c, KEY_VERSION, UINT32_MAX) != STAMPI_VERSION) {
         c->err = STAMP_E_FORMAT;
     }
@@ -196,8 +248,18 @@ static void take_all(struct stamp_cbor *c, struct stamp_batch_manifest *m)
     m->bundle = stamp_cbor_skip(c);
     take_bytes(c, KEY_ROOT, m->root, sizeof m->root);
     take_bytes(c, KEY_INDEX, m->index_digest, sizeof m->index_digest);
-    if (n == KEY_NOTE) {
+    if (next_is(c, KEY_NOTE)) {
         m->note = take_text(c, KEY_NOTE, STAMP_BATCH_NOTE_MAX);
+    }
+    take_bytes(c, KEY_VOUCHER, m->voucher, sizeof m->voucher);
+    take_key(c, KEY_VOUCHER_SECRET);
+    m->voucher_secret = stamp_cbor_string(c, STAMP_CBOR_BYTES, 1, STAMPI_ENVELOPE_MAX);
+    m->has_partition = next_is(c, KEY_PARTITION);
+    if (m->has_partition) {
+        take_partition(c, &m->partition);
+    }
+    if (n != KEYS_ALWAYS + (m->note.p != NULL) + m->has_partition) {
+        c->err = STAMP_E_FORMAT;
     }
 }
 

@@ -163,6 +163,19 @@ STAMP_MUST_USE enum stamp_err stampi_manifest_encode(const struct stamp_batch_ma
 STAMP_MUST_USE enum stamp_err stampi_manifest_decode(struct stamp_batch_manifest *m,
                                                      struct stamp_slice in);
 
+/* ---- batchfile_voucher.c ---- */
+
+/**
+ * Draw a voucher key, and forget all of it but this. SPEC 12-2.
+ *
+ * @param point   of the key
+ * @param secret  its scalar, wrapped for the recipients; freed with OPENSSL_free()
+ */
+STAMP_MUST_USE enum stamp_err stampi_voucher_make(X509 *const *recipients, size_t n,
+                                                  uint8_t point[STAMP_POINT_SIZE],
+                                                  uint8_t **secret, size_t *len,
+                                                  struct stamp_error *err);
+
 /* ---- batchfile_open.c, batchfile_write.c, batchfile_resume.c, batchfile_finish.c ----
  */
 
@@ -277,6 +290,8 @@ struct stamp_batch {
     struct stampi_window window; /* for what is read here and there */
 
     uint8_t *content; /* the manifest's CBOR */
+    uint8_t *cms;     /* the same, signed */
+    size_t cms_len;
     struct stamp_batch_manifest manifest;
     X509 *signer;
 

@@ -333,6 +333,12 @@ static enum stamp_err take_manifest(struct stamp_batch *b, X509 *const *anchors,
     if (rc != STAMP_OK) {
         return rc;
     }
+    /* The window that it stands in moves on. */
+    b->cms = OPENSSL_memdup(cms.p, cms.len);
+    b->cms_len = cms.len;
+    if (b->cms == NULL) {
+        return no_memory(err);
+    }
     rc = stamp_cms_verify(cms, anchors, n, &b->content, len, &b->signer, &why);
     if (rc != STAMP_OK) {
         (void)stamp_error_set(err, rc, why.native, "the manifest of '%s': %s", b->path,
@@ -388,6 +394,7 @@ void stamp_batch_close(struct stamp_batch **p)
     free(b->index);
     X509_free(b->signer);
     OPENSSL_free(b->content);
+    OPENSSL_free(b->cms);
     stampi_window_fini(&b->window);
     EVP_MD_CTX_free(b->md);
     (void)close(b->fd);
@@ -399,6 +406,11 @@ void stamp_batch_close(struct stamp_batch **p)
 const struct stamp_batch_manifest *stamp_batch_manifest(const struct stamp_batch *b)
 {
     return &b->manifest;
+}
+
+struct stamp_slice stamp_batch_manifest_cms(const struct stamp_batch *b)
+{
+    return (struct stamp_slice){b->cms, b->cms_len};
 }
 
 const X509 *stamp_batch_signer(const struct stamp_batch *b)

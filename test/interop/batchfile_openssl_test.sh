@@ -67,4 +67,15 @@ for segment in 0 1; do
     [ "$(grep -c 'd.kari' print.txt)" = 2 ] || fail "segment $segment has not two recipients"
 done
 
+# The voucher key, likewise.
+"${reader[@]}" voucher .
+for station in 0 1; do
+    openssl cms -decrypt -inform DER -binary -in voucher.cms -inkey "station-$station.key" \
+        -recip "station-$station.pem" -out "voucher-$station" \
+        || fail "station $station does not unwrap the voucher key"
+done
+cmp voucher-0 voucher-1 || fail "the stations get different voucher keys"
+cp voucher-0 voucher
+cmp -s voucher key-0 && fail "the voucher key is a content key"
+
 "${reader[@]}" check batch . "$cddl"

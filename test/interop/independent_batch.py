@@ -2,7 +2,8 @@
 """A reader of batch files written from SPEC.md section 11 alone; the CMS in it is left to openssl.
 
     independent_batch.py extract FILE DIRECTORY      manifest.cms, segment-N.cms
-    independent_batch.py check FILE DIRECTORY CDDL   with manifest.cbor and key-N as openssl gave them:
+    independent_batch.py voucher DIRECTORY           voucher.cms, from manifest.cbor
+    independent_batch.py check FILE DIRECTORY CDDL   with manifest.cbor, key-N and voucher as openssl gave them:
                                                      everything, and each stamp against stamps/N
 """
 
@@ -11,9 +12,11 @@ import os
 import struct
 import sys
 
+from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, derive_private_key
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from cddl import Schema
 from strict_cbor import decode
@@ -154,6 +157,19 @@ def extract(path, out):
     print("%d records in %d segments and %d pages" % (len(records), len(segments), len(pages)))
 
 
+def voucher(out):
+    with open(os.path.join(out, "voucher.cms"), "wb") as file:
+        file.write(decode(read(os.path.join(out, "manifest.cbor"))).as_dict()[17])
+
+
+def check_voucher(manifest, scalar):
+    """SPEC 12-2."""
+    need(len(scalar) == 32, "the voucher key's length")
+    public = derive_private_key(int.from_bytes(scalar, "big"), SECP256R1()).public_key()
+    point = public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    need(manifest[16] == point, "the voucher key's point")
+
+
 def check(path, out, cddl):
     found = blocks(read(path))
     records, _, _, (index, _, _) = order(found)
@@ -162,6 +178,7 @@ def check(path, out, cddl):
         need(Schema(file.read()).matches("batch-manifest", content), "the manifest against the CDDL")
     manifest = content.as_dict()
     check_manifest(manifest, found[0], records, index)
+    check_voucher(manifest, read(os.path.join(out, "voucher")))
     keys, randoms = {}, set()
     for block in records:
         if block.b not in keys:
@@ -175,4 +192,4 @@ def check(path, out, cddl):
 
 
 if __name__ == "__main__":
-    {"extract": extract, "check": check}[sys.argv[1]](*sys.argv[2:])
+    {"extract": extract, "voucher": voucher, "check": check}[sys.argv[1]](*sys.argv[2:])

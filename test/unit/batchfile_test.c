@@ -16,6 +16,7 @@
 #include "core/bytes.h"
 #include "host/batchfile.h"
 #include "host/batchkey.h"
+#include "host/cms.h"
 #include "host/key.h"
 #include "test/fixture/batch.h"
 
@@ -149,8 +150,71 @@ static void manifest_says_what_was_closed(void **state)
     assert_memory_equal(m->bundle.p, f.pki.bundle, f.pki.bundle_len);
     assert_int_equal(m->note.len, 10);
     assert_memory_equal(m->note.p, "for line 1", 10);
+    assert_true(m->has_partition);
+    assert_int_equal(m->partition.offset, 0x3F0000);
+    assert_int_equal(m->partition.birth_size, 8192);
+    assert_int_equal(m->partition.bank_size, 4096);
+    assert_int_equal(m->partition.erase_size, 4096);
+    assert_int_equal(m->partition.program_size, 4);
+    assert_int_equal(m->partition.erased_value, 0xFF);
     assert_int_equal(X509_cmp(stamp_batch_signer(b), f.certificate), 0);
     OPENSSL_free(der);
+}
+
+/* Without what is optional. */
+static void manifest_may_say_no_note_and_no_partition(void **state)
+{
+    STAMP_BATCH_AUTO *b = NULL;
+    STAMP_BATCH_WRITER_AUTO *w = NULL;
+    struct stamp_batch_setup setup = batch_fixture_setup(&f);
+    struct stamp_batch_closing closing = batch_fixture_closing(&f, 1);
+    struct stamp_error err = STAMP_ERROR_INIT;
+    struct stamp_profile_partition odd = *closing.partition;
+
+    (void)state;
+    closing.note = NULL;
+    odd.erased_value = 7;
+    closing.partition = &odd;
+    assert_int_equal(stamp_batch_writer_open(f.path, &setup, NULL, NULL, &w, &err),
+                     STAMP_OK);
+    batch_fixture_append(&f, w, 1);
+    assert_int_equal(stamp_batch_finish(w, &closing, &err), STAMP_E_RANGE);
+    stamp_error_clear(&err);
+    closing.partition = NULL;
+    assert_int_equal(stamp_batch_finish(w, &closing, &err), STAMP_OK);
+    b = open_batch();
+    assert_null(stamp_batch_manifest(b)->note.p);
+    assert_false(stamp_batch_manifest(b)->has_partition);
+}
+
+/* SPEC 12-2: to every recipient, to nobody else, and a key of each file's own. */
+static void voucher_key_is_for_who_opens_the_file(void **state)
+{
+    uint8_t first[STAMP_POINT_SIZE] = {0};
+    uint8_t point[STAMP_POINT_SIZE];
+    struct stamp_error err = STAMP_ERROR_INIT;
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        STAMP_BATCH_AUTO *b = NULL;
+        EVP_PKEY *key = NULL;
+
+        batch_fixture_write(&f, 1);
+        b = open_batch();
+        assert_int_equal(stamp_batch_voucher(b, &key, &err), STAMP_E_AUTH);
+        assert_null(key);
+        stamp_error_clear(&err);
+        for (int s = 0; s < BATCH_STATIONS; s++) {
+            assert_int_equal(stamp_batch_unlock(b, f.station_key[s], &err), STAMP_OK);
+            assert_int_equal(stamp_batch_voucher(b, &key, &err), STAMP_OK);
+            assert_int_equal(stamp_key_point(key, point, &err), STAMP_OK);
+            assert_memory_equal(point, stamp_batch_manifest(b)->voucher, sizeof point);
+            stamp_free_pkey(&key);
+        }
+        assert_memory_not_equal(point, first, sizeof point);
+        memcpy(first, point, sizeof point);
+        batch_fixture_clean(&f);
+    }
 }
 
 static void without_a_key_nothing_opens(void **state)
@@ -906,6 +970,32 @@ static void other_root_is_not_believed(void **state)
     fixture_fini(&other);
 }
 
+/* What was signed is given as it was signed. SPEC 11-20. */
+static void manifest_is_given_with_its_signature(void **state)
+{
+    STAMP_BATCH_AUTO *b = NULL;
+    struct stamp_error err = STAMP_ERROR_INIT;
+    struct stamp_slice cms;
+    uint8_t *file;
+    uint8_t *content = NULL;
+    X509 *signer = NULL;
+    size_t len;
+    size_t content_len;
+
+    (void)state;
+    batch_fixture_write(&f, 1);
+    b = open_batch();
+    cms = stamp_batch_manifest_cms(b);
+    file = batch_fixture_read(f.path, &len);
+    assert_memory_equal(cms.p, file + find_block(file, len, "dStM") + 16, cms.len);
+    assert_int_equal(
+        stamp_cms_verify(cms, &f.pki.root, 1, &content, &content_len, &signer, &err),
+        STAMP_OK);
+    free(file);
+    OPENSSL_free(content);
+    X509_free(signer);
+}
+
 /* The manifest of one file in another, in all else right: header and index tell. */
 static void manifest_of_another_batch_does_not_fit(void **state)
 {
@@ -1028,6 +1118,9 @@ int main(void)
         cmocka_unit_test_teardown(every_stamp_comes_back_for_each_station, clean),
         cmocka_unit_test_teardown(any_count_around_a_page_is_whole, clean),
         cmocka_unit_test_teardown(manifest_says_what_was_closed, clean),
+        cmocka_unit_test_teardown(manifest_may_say_no_note_and_no_partition, clean),
+        cmocka_unit_test_teardown(voucher_key_is_for_who_opens_the_file, clean),
+        cmocka_unit_test_teardown(manifest_is_given_with_its_signature, clean),
         cmocka_unit_test_teardown(without_a_key_nothing_opens, clean),
         cmocka_unit_test_teardown(wrong_station_key_is_refused_without_saying_more,
                                   clean),
