@@ -18,13 +18,14 @@
 
 struct stamp_issuer {
     const struct stamp_workspace *ws;
-    struct stamp_leaf_maker *leaf;
+    EVP_PKEY *key;  /* the sub-CA's */
     uint8_t *chain; /* DER of the sub-CA */
     size_t chain_len;
     uint8_t peer[STAMP_POINT_SIZE]; /* where the profile names one */
 };
 
-/* What one stamp is made of; all of it is wiped. */
+/* What one stamp is made of; all of it is wiped but the work buffer, of which no more is
+ * used than the stamp is long. */
 struct parts {
     struct stamp stamp;
     uint8_t device_scalar[STAMP_SCALAR_SIZE];
@@ -34,8 +35,13 @@ struct parts {
     uint8_t salt[3][STAMP_SALT_SIZE];
     struct stamp_secret *pop;
     struct stamp_secret *payload[STAMP_MAX_BARCODES];
-    uint8_t certificate[STAMP_MAX_CERTIFICATE];
-    uint8_t work[STAMP_MAX_LEN];
+};
+
+struct stamp_issue_worker {
+    const struct stamp_issuer *issuer;
+    struct stamp_leaf_maker *leaf;
+    EVP_PKEY_CTX *generator; /* of key pairs; one context is used for all */
+    struct parts parts;
 };
 
 static enum stamp_err load_peer(struct stamp_issuer *issuer, const char *path,
@@ -60,27 +66,6 @@ static enum stamp_err load_peer(struct stamp_issuer *issuer, const char *path,
     return stamp_key_point(key, issuer->peer, err);
 }
 
-static enum stamp_err new_leaf_maker(struct stamp_issuer *issuer,
-                                     const struct stamp_secret *passphrase,
-                                     struct stamp_error *err)
-{
-    const struct stamp_workspace *ws = issuer->ws;
-    const struct stamp_profile_certificate *c = &ws->profile->certificate;
-    struct stamp_leaf_profile leaf = {.country = c->country,
-                                      .organization = c->organization,
-                                      .organizational_unit = c->organizational_unit,
-                                      .hardware_type_oid = c->hardware_type_oid,
-                                      .pen = c->pen,
-                                      .purpose = ws->purpose,
-                                      .validity_days = c->validity_days};
-    STAMP_PKEY_AUTO *key = NULL;
-    enum stamp_err rc =
-        stamp_workspace_key(ws, STAMP_WORKSPACE_SUB_CA, passphrase, &key, err);
-
-    return rc == STAMP_OK ? stamp_leaf_new(&leaf, ws->sub_ca, key, &issuer->leaf, err)
-                          : rc;
-}
-
 enum stamp_err stamp_issuer_new(const struct stamp_workspace *ws,
                                 const struct stamp_secret *passphrase,
                                 struct stamp_issuer **out, struct stamp_error *err)
@@ -98,7 +83,7 @@ enum stamp_err stamp_issuer_new(const struct stamp_workspace *ws,
         return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     }
     issuer->ws = ws;
-    rc = new_leaf_maker(issuer, passphrase, err);
+    rc = stamp_workspace_key(ws, STAMP_WORKSPACE_SUB_CA, passphrase, &issuer->key, err);
     if (rc == STAMP_OK) {
         rc = stamp_pki_encode(ws->sub_ca, &issuer->chain, &issuer->chain_len, err);
     }
@@ -115,8 +100,58 @@ enum stamp_err stamp_issuer_new(const struct stamp_workspace *ws,
 void stamp_issuer_free(struct stamp_issuer **p)
 {
     if (*p != NULL) {
-        stamp_leaf_free(&(*p)->leaf);
+        EVP_PKEY_free((*p)->key);
         OPENSSL_free((*p)->chain);
+        free(*p);
+    }
+    *p = NULL;
+}
+
+static enum stamp_err new_leaf_maker(struct stamp_issue_worker *w,
+                                     struct stamp_error *err)
+{
+    const struct stamp_workspace *ws = w->issuer->ws;
+    const struct stamp_profile_certificate *c = &ws->profile->certificate;
+    struct stamp_leaf_profile leaf = {.country = c->country,
+                                      .organization = c->organization,
+                                      .organizational_unit = c->organizational_unit,
+                                      .hardware_type_oid = c->hardware_type_oid,
+                                      .pen = c->pen,
+                                      .purpose = ws->purpose,
+                                      .validity_days = c->validity_days};
+
+    return stamp_leaf_new(&leaf, ws->sub_ca, w->issuer->key, &w->leaf, err);
+}
+
+enum stamp_err stamp_issue_worker_new(const struct stamp_issuer *issuer,
+                                      struct stamp_issue_worker **out,
+                                      struct stamp_error *err)
+{
+    struct stamp_issue_worker *w = calloc(1, sizeof *w);
+    enum stamp_err rc;
+
+    *out = NULL;
+    if (w == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    w->issuer = issuer;
+    rc = new_leaf_maker(w, err);
+    if (rc == STAMP_OK) {
+        rc = stamp_key_generator(&w->generator, err);
+    }
+    if (rc != STAMP_OK) {
+        stamp_issue_worker_free(&w);
+    }
+    *out = w;
+    return rc;
+}
+
+void stamp_issue_worker_free(struct stamp_issue_worker **p)
+{
+    if (*p != NULL) {
+        stamp_leaf_free(&(*p)->leaf);
+        EVP_PKEY_CTX_free((*p)->generator);
+        OPENSSL_cleanse(*p, sizeof **p);
         free(*p);
     }
     *p = NULL;
@@ -142,30 +177,19 @@ static struct stamp_slice secret(const struct stamp_secret *s)
     return slice(p, len);
 }
 
-static enum stamp_err make_pair(uint8_t *scalar, uint8_t *point, struct stamp_error *err)
-{
-    STAMP_PKEY_AUTO *key = NULL;
-    enum stamp_err rc = stamp_key_generate(&key, err);
-
-    if (rc == STAMP_OK) {
-        rc = stamp_key_scalar(key, scalar, err);
-    }
-    return rc == STAMP_OK ? stamp_key_point(key, point, err) : rc;
-}
-
 static void put_profile(const struct stamp_issuer *issuer,
-                        const struct stamp_registry_row *row, struct stamp *s)
+                        const struct stamp_issue_subject *subject, struct stamp *s)
 {
     const struct stamp_workspace *ws = issuer->ws;
     const struct stamp_profile *p = ws->profile;
 
-    s->serial = text(row->serial);
+    s->serial = text(subject->serial);
     s->company = text(p->company);
     s->product = text(p->product);
     s->model = text(p->model);
     s->hardware_revision = text(p->hardware_revision);
     s->has_made_at = true;
-    s->made_at = (uint32_t)row->at;
+    s->made_at = (uint32_t)subject->at;
     s->has_purpose = true;
     s->purpose = ws->purpose;
     s->owner_key_hash = slice(ws->owner_key_hash, sizeof ws->owner_key_hash);
@@ -181,10 +205,10 @@ static void put_profile(const struct stamp_issuer *issuer,
     s->n_fields = (uint8_t)p->n_fields;
 }
 
-static enum stamp_err put_secrets(const struct stamp_issuer *issuer, struct parts *x,
-                                  struct stamp_error *err)
+static enum stamp_err put_secrets(struct stamp_issue_worker *w, struct stamp_error *err)
 {
-    const struct stamp_profile *p = issuer->ws->profile;
+    const struct stamp_profile *p = w->issuer->ws->profile;
+    struct parts *x = &w->parts;
     struct stamp *s = &x->stamp;
     enum stamp_err rc = STAMP_OK;
 
@@ -199,11 +223,12 @@ static enum stamp_err put_secrets(const struct stamp_issuer *issuer, struct part
         }
     }
     if (rc == STAMP_OK && p->provisioning == STAMP_PROFILE_KEY_DEVICE) {
-        rc = make_pair(x->provisioning_scalar, x->provisioning_point, err);
+        rc = stamp_key_pair(w->generator, x->provisioning_scalar, x->provisioning_point,
+                            err);
         s->provisioning_salt = slice(x->salt[1], STAMP_SALT_SIZE);
         s->provisioning_private = slice(x->provisioning_scalar, STAMP_SCALAR_SIZE);
     } else if (p->provisioning == STAMP_PROFILE_KEY_PEER) {
-        memcpy(x->provisioning_point, issuer->peer, sizeof issuer->peer);
+        memcpy(x->provisioning_point, w->issuer->peer, sizeof w->issuer->peer);
     }
     if (p->provisioning != STAMP_PROFILE_KEY_NONE) {
         s->has_provisioning_key = true;
@@ -253,11 +278,13 @@ static enum stamp_err put_barcodes(const struct stamp_issuer *issuer, struct par
     return STAMP_OK;
 }
 
-static enum stamp_err encode(struct parts *x, size_t *len, struct stamp_error *err)
+static enum stamp_err encode(const struct stamp *stamp, struct stamp_issued *out,
+                             struct stamp_error *err)
 {
-    enum stamp_err rc = stamp_encode(&x->stamp, x->work, sizeof x->work, len);
+    enum stamp_err rc = stamp_encode(stamp, out->body, sizeof out->body, &out->body_len);
 
     if (rc == STAMP_E_SPACE) {
+        out->body_len = sizeof out->body;
         return stamp_error_set(err, rc, 0, "the stamp is longer than %u bytes",
                                STAMP_MAX_LEN);
     }
@@ -266,36 +293,22 @@ static enum stamp_err encode(struct parts *x, size_t *len, struct stamp_error *e
                : stamp_error_set(err, rc, 0, "the profile holds what a stamp cannot");
 }
 
-/* The books have the certificate, too. */
-static enum stamp_err keep_certificate(const uint8_t *der, size_t len,
-                                       struct stamp_registry_row *row,
-                                       struct stamp_error *err)
-{
-    free(row->certificate);
-    row->certificate = malloc(len);
-    if (row->certificate == NULL) {
-        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
-    }
-    memcpy(row->certificate, der, len);
-    row->certificate_len = len;
-    return STAMP_OK;
-}
-
 /* The certificate binds the claims, which do not hold the certificate. */
-static enum stamp_err put_certificates(struct stamp_issuer *issuer,
-                                       struct stamp_registry_row *row,
+static enum stamp_err put_certificates(struct stamp_issue_worker *w,
+                                       const struct stamp_issue_subject *subject,
                                        const struct stamp_barcode_vars *vars,
-                                       struct parts *x, struct stamp_error *err)
+                                       struct stamp_issued *out, struct stamp_error *err)
 {
-    const struct stamp_profile *p = issuer->ws->profile;
-    struct stamp_leaf_subject leaf = {.serial = row->serial, .not_before = row->at};
+    const struct stamp_profile *p = w->issuer->ws->profile;
+    struct stamp_leaf_subject leaf = {.serial = subject->serial,
+                                      .not_before = subject->at};
+    struct stamp *s = &w->parts.stamp;
     char name[STAMP_MAX_TEXT * 4 + 1];
     uint8_t digest[32];
-    size_t len;
-    enum stamp_err rc = encode(x, &len, err);
+    enum stamp_err rc = encode(s, out, err);
 
     if (rc == STAMP_OK) {
-        rc = stamp_claims_of(x->work, len, digest, err);
+        rc = stamp_claims_of(out->body, out->body_len, digest, err);
     }
     if (rc == STAMP_OK) {
         rc =
@@ -304,72 +317,141 @@ static enum stamp_err put_certificates(struct stamp_issuer *issuer,
     if (rc != STAMP_OK) {
         return rc;
     }
-    memcpy(leaf.serial_number, row->certificate_serial, sizeof leaf.serial_number);
+    memcpy(leaf.serial_number, subject->certificate_serial, sizeof leaf.serial_number);
     leaf.common_name = name;
-    leaf.point = x->device_point;
+    leaf.point = w->parts.device_point;
     leaf.digest = digest;
-    rc = stamp_leaf_make(issuer->leaf, &leaf, x->certificate, &len, err);
+    rc = stamp_leaf_make(w->leaf, &leaf, out->certificate, &out->certificate_len, err);
     if (rc == STAMP_OK) {
-        x->stamp.certificates[0] = slice(x->certificate, len);
-        x->stamp.certificates[1] = slice(issuer->chain, issuer->chain_len);
-        x->stamp.n_certificates = 2;
-        rc = keep_certificate(x->certificate, len, row, err);
+        s->certificates[0] = slice(out->certificate, out->certificate_len);
+        s->certificates[1] = slice(w->issuer->chain, w->issuer->chain_len);
+        s->n_certificates = 2;
     }
     return rc;
 }
 
-static enum stamp_err put_all(struct stamp_issuer *issuer, struct stamp_registry_row *row,
-                              struct parts *x, size_t *len, struct stamp_error *err)
+static enum stamp_err put_all(struct stamp_issue_worker *w,
+                              const struct stamp_issue_subject *subject,
+                              struct stamp_issued *out, struct stamp_error *err)
 {
+    struct parts *x = &w->parts;
     struct stamp_barcode_vars vars;
-    enum stamp_err rc = make_pair(x->device_scalar, x->device_point, err);
+    enum stamp_err rc =
+        stamp_key_pair(w->generator, x->device_scalar, x->device_point, err);
 
-    put_profile(issuer, row, &x->stamp);
+    put_profile(w->issuer, subject, &x->stamp);
     x->stamp.has_device_key = true;
     x->stamp.key_where = STAMP_KEY_HERE;
     x->stamp.key_private = slice(x->device_scalar, STAMP_SCALAR_SIZE);
     if (rc == STAMP_OK) {
-        rc = stamp_key_hash(x->device_point, row->fingerprint, err);
+        rc = stamp_key_hash(x->device_point, out->fingerprint, err);
     }
     if (rc == STAMP_OK) {
-        rc = put_secrets(issuer, x, err);
+        rc = put_secrets(w, err);
     }
     if (rc != STAMP_OK) {
         return rc;
     }
-    fill_vars(issuer, x, row->serial, &vars);
-    rc = put_barcodes(issuer, x, &vars, err);
+    fill_vars(w->issuer, x, subject->serial, &vars);
+    rc = put_barcodes(w->issuer, x, &vars, err);
     if (rc == STAMP_OK) {
-        rc = put_certificates(issuer, row, &vars, x, err);
+        rc = put_certificates(w, subject, &vars, out, err);
     }
-    return rc == STAMP_OK ? encode(x, len, err) : rc;
+    return rc == STAMP_OK ? encode(&x->stamp, out, err) : rc;
 }
 
-enum stamp_err stamp_issue(struct stamp_issuer *issuer, struct stamp_registry_row *row,
-                           struct stamp_buffer *body, struct stamp_error *err)
+/* Where the proof stands in the body: it is text of its own, and in no item before. */
+static void find_pop(const struct stamp *stamp, struct stamp_issued *out)
 {
-    struct parts *x = calloc(1, sizeof *x);
-    size_t len = 0;
+    uint8_t *p = stamp->pop.len == 0 ? NULL
+                                     : memmem(out->body, out->body_len, stamp->pop_salt.p,
+                                              stamp->pop_salt.len);
+
+    out->pop = slice(NULL, 0);
+    if (p != NULL) {
+        p = memmem(p, out->body_len - (size_t)(p - out->body), stamp->pop.p,
+                   stamp->pop.len);
+        out->pop = slice(p, stamp->pop.len);
+    }
+}
+
+enum stamp_err stamp_issue_one(struct stamp_issue_worker *w,
+                               const struct stamp_issue_subject *subject,
+                               struct stamp_issued *out, struct stamp_error *err)
+{
+    struct parts *x = &w->parts;
     enum stamp_err rc;
 
-    body->p = NULL;
-    body->len = 0;
-    if (x == NULL) {
-        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
-    }
-    rc = put_all(issuer, row, x, &len, err);
+    out->body_len = 0;
+    out->certificate_len = 0;
+    rc = put_all(w, subject, out, err);
     if (rc == STAMP_OK) {
-        rc = stamp_buffer_new(body, len, 0, err);
-    }
-    if (rc == STAMP_OK) {
-        memcpy(body->p, x->work, len);
+        find_pop(&x->stamp, out);
+    } else {
+        stamp_issued_wipe(out);
     }
     stamp_secret_free(&x->pop);
     for (size_t i = 0; i < STAMP_MAX_BARCODES; i++) {
         stamp_secret_free(&x->payload[i]);
     }
     OPENSSL_cleanse(x, sizeof *x);
-    free(x);
+    return rc;
+}
+
+void stamp_issued_wipe(struct stamp_issued *issued)
+{
+    OPENSSL_cleanse(issued->body, issued->body_len);
+    issued->body_len = 0;
+    issued->pop = slice(NULL, 0);
+}
+
+/* The books have the certificate, too. */
+static enum stamp_err keep_certificate(const struct stamp_issued *issued,
+                                       struct stamp_registry_row *row,
+                                       struct stamp_error *err)
+{
+    free(row->certificate);
+    row->certificate = malloc(issued->certificate_len);
+    if (row->certificate == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    memcpy(row->certificate, issued->certificate, issued->certificate_len);
+    row->certificate_len = issued->certificate_len;
+    memcpy(row->fingerprint, issued->fingerprint, sizeof row->fingerprint);
+    return STAMP_OK;
+}
+
+enum stamp_err stamp_issue(const struct stamp_issuer *issuer,
+                           struct stamp_registry_row *row, struct stamp_buffer *body,
+                           struct stamp_error *err)
+{
+    STAMP_ISSUE_WORKER_AUTO *w = NULL;
+    struct stamp_issue_subject subject = {.serial = row->serial, .at = row->at};
+    struct stamp_issued *issued = calloc(1, sizeof *issued);
+    enum stamp_err rc;
+
+    body->p = NULL;
+    body->len = 0;
+    if (issued == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    memcpy(subject.certificate_serial, row->certificate_serial,
+           sizeof subject.certificate_serial);
+    rc = stamp_issue_worker_new(issuer, &w, err);
+    if (rc == STAMP_OK) {
+        rc = stamp_issue_one(w, &subject, issued, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = keep_certificate(issued, row, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_buffer_new(body, issued->body_len, 0, err);
+    }
+    if (rc == STAMP_OK) {
+        memcpy(body->p, issued->body, issued->body_len);
+    }
+    stamp_issued_wipe(issued);
+    free(issued);
     return rc;
 }
 

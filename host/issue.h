@@ -8,6 +8,8 @@
 #include "host/image.h"
 #include "host/workspace.h"
 
+/** What all stamps of one workspace share: constant once made, for any number of threads.
+ */
 struct stamp_issuer;
 
 /**
@@ -24,8 +26,51 @@ STAMP_MUST_USE enum stamp_err stamp_issuer_new(const struct stamp_workspace *ws,
 void stamp_issuer_free(struct stamp_issuer **p);
 #define STAMP_ISSUER_AUTO __attribute__((cleanup(stamp_issuer_free))) struct stamp_issuer
 
+/** One thread's means of issuing. */
+struct stamp_issue_worker;
+
+/** @param issuer  borrowed until the worker is freed */
+STAMP_MUST_USE enum stamp_err stamp_issue_worker_new(const struct stamp_issuer *issuer,
+                                                     struct stamp_issue_worker **out,
+                                                     struct stamp_error *err);
+
+void stamp_issue_worker_free(struct stamp_issue_worker **p);
+#define STAMP_ISSUE_WORKER_AUTO                                                          \
+    __attribute__((cleanup(stamp_issue_worker_free))) struct stamp_issue_worker
+
+/** What a stamp is made for. */
+struct stamp_issue_subject {
+    const char *serial;
+    uint8_t certificate_serial[STAMP_CERTIFICATE_SERIAL_SIZE];
+    time_t at; /* made-at and notBefore */
+};
+
+/** A stamp that was made: the caller's memory, used again and again. */
+struct stamp_issued {
+    uint8_t fingerprint[32]; /* SHA-256 of the device key's point */
+    uint8_t certificate[STAMP_MAX_CERTIFICATE];
+    size_t certificate_len;
+    uint8_t body[STAMP_MAX_LEN]; /* the encoded birth stamp: secret */
+    size_t body_len;
+    struct stamp_slice pop; /* in `body`; p NULL = none */
+};
+
 /**
- * Make one stamp.
+ * Make one stamp. One caller at a time for one worker.
+ *
+ * @param out  wipe it with stamp_issued_wipe(); on failure nothing secret is in it
+ * @retval STAMP_E_SPACE  the stamp is too long
+ */
+STAMP_MUST_USE enum stamp_err stamp_issue_one(struct stamp_issue_worker *w,
+                                              const struct stamp_issue_subject *subject,
+                                              struct stamp_issued *out,
+                                              struct stamp_error *err);
+
+/** Wipe what is secret in it. */
+void stamp_issued_wipe(struct stamp_issued *issued);
+
+/**
+ * Make one stamp for the desk, which needs no speed.
  *
  * @param row   reserved: serial, certificate_serial and at are used; its fingerprint and
  * certificate are set, the latter to be freed by stamp_registry_row_fini(), on failure
@@ -34,7 +79,7 @@ void stamp_issuer_free(struct stamp_issuer **p);
  * @retval STAMP_E_SPACE  the stamp is too long
  * Secrets that were made are in `body` alone.
  */
-STAMP_MUST_USE enum stamp_err stamp_issue(struct stamp_issuer *issuer,
+STAMP_MUST_USE enum stamp_err stamp_issue(const struct stamp_issuer *issuer,
                                           struct stamp_registry_row *row,
                                           struct stamp_buffer *body,
                                           struct stamp_error *err);
