@@ -117,6 +117,23 @@ enum stamp_err stamp_registry_batch_find_uid(struct stamp_registry *r,
                : rc;
 }
 
+enum stamp_err stamp_registry_batch_find_owner(struct stamp_registry *r,
+                                               const char *owner,
+                                               struct stamp_registry_batch *batch,
+                                               struct stamp_error *err)
+{
+    enum stamp_err rc = STAMP_OK;
+
+    memset(batch, 0, sizeof *batch);
+    if (stampi_is_text(owner)) {
+        rc = get(r, STAMPI_BATCH_FIND_OWNER, stampi_text(owner), batch, err);
+    }
+    return rc == STAMP_OK && batch->id == 0
+               ? stamp_error_set(err, STAMP_E_MISSING, 0,
+                                 "no batch that '%s' makes is open", owner)
+               : rc;
+}
+
 enum stamp_err stamp_registry_batch_list(struct stamp_registry *r, uint32_t after,
                                          struct stamp_registry_batch *batches, size_t max,
                                          size_t *n, struct stamp_error *err)
@@ -305,6 +322,9 @@ static enum stamp_err check_setup(const struct stamp_registry_batch_setup *s,
     if (rc == STAMP_OK && s->note != NULL) {
         rc = stampi_check_text(s->note, STAMP_REGISTRY_TEXT_MAX, "note", err);
     }
+    if (rc == STAMP_OK && s->owner != NULL) {
+        rc = stampi_check_owner(s->owner, err);
+    }
     return rc;
 }
 
@@ -316,6 +336,7 @@ static enum stamp_err find_or_add(struct stamp_registry *r,
                                   struct stamp_error *err)
 {
     int64_t next;
+    int64_t volume;
     enum stamp_err rc = stampi_count_on(r, "batch", 0, &next, err); /* one at a time */
 
     *made = true;
@@ -334,6 +355,9 @@ static enum stamp_err find_or_add(struct stamp_registry *r,
         rc = stamp_error_set(err, STAMP_E_EXISTS, 0,
                              "batch '%s' is there already: %" PRIu32 " of '%s'",
                              batch->name, batch->count, batch->product);
+    }
+    if (rc == STAMP_OK && s->owner != NULL) {
+        rc = stampi_volume(r, batch->id, s->owner, &volume, err);
     }
     return rc;
 }

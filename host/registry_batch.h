@@ -58,10 +58,12 @@ struct stamp_registry_batch_setup {
     uint32_t count;      /* 1..STAMP_REGISTRY_BATCH_MAX */
     uint32_t share_size; /* devices in a share; 0 = one share */
     time_t now;
+    const char *owner; /* of its first volume: see stamp_registry_volume(); NULL = none */
 };
 
 /**
- * Make a batch, or take the one of this name.
+ * Make a batch, or take the one of this name. The owner's volume comes with it, or is
+ * there already: whoever is killed after this finds both again, or neither.
  *
  * @param made  whether it is new; NULL = not asked
  * @retval STAMP_E_EXISTS  one of this name is of another product or count
@@ -82,6 +84,13 @@ STAMP_MUST_USE enum stamp_err stamp_registry_batch_get(struct stamp_registry *r,
 STAMP_MUST_USE enum stamp_err stamp_registry_batch_find_uid(
     struct stamp_registry *r, const uint8_t uid[STAMP_REGISTRY_UID_SIZE],
     struct stamp_registry_batch *batch, struct stamp_error *err);
+
+/** The newest batch that is not closed and has a volume of this owner.
+ * STAMP_E_MISSING where there is none. */
+STAMP_MUST_USE enum stamp_err
+stamp_registry_batch_find_owner(struct stamp_registry *r, const char *owner,
+                                struct stamp_registry_batch *batch,
+                                struct stamp_error *err);
 
 /** One page of batches, oldest first. @param after  number of the last one; 0 = from the
  * start */

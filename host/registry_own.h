@@ -58,6 +58,14 @@ STAMP_MUST_USE enum stamp_err stampi_batch_get(struct stamp_registry *r, uint32_
                                                struct stamp_registry_batch *batch,
                                                struct stamp_error *err);
 
+/** The number of an owner's volume, which is made where there is none. In a transaction.
+ */
+STAMP_MUST_USE enum stamp_err stampi_volume(struct stamp_registry *r, uint32_t batch,
+                                            const char *owner, int64_t *volume,
+                                            struct stamp_error *err);
+STAMP_MUST_USE enum stamp_err stampi_check_owner(const char *owner,
+                                                 struct stamp_error *err);
+
 /** The open batch in whose block of serials a serial lies; "" = none. */
 STAMP_MUST_USE enum stamp_err stampi_batch_with(struct stamp_registry *r,
                                                 const char *serial,

@@ -26,9 +26,8 @@ static enum stamp_err find_volume(struct stamp_registry *r, uint32_t batch,
                       stampi_int(batch), stampi_text(owner));
 }
 
-static enum stamp_err find_or_add(struct stamp_registry *r, uint32_t batch,
-                                  const char *owner, int64_t *volume,
-                                  struct stamp_error *err)
+enum stamp_err stampi_volume(struct stamp_registry *r, uint32_t batch, const char *owner,
+                             int64_t *volume, struct stamp_error *err)
 {
     enum stamp_err rc = lock_batch(r, batch, err);
 
@@ -43,25 +42,31 @@ static enum stamp_err find_or_add(struct stamp_registry *r, uint32_t batch,
     return rc;
 }
 
+enum stamp_err stampi_check_owner(const char *owner, struct stamp_error *err)
+{
+    enum stamp_err rc =
+        stampi_check_text(owner, STAMP_REGISTRY_TEXT_MAX, "volume's owner", err);
+
+    return rc == STAMP_OK && owner[0] == '\0'
+               ? stamp_error_set(err, STAMP_E_RANGE, 0, "the volume's owner has no name")
+               : rc;
+}
+
 enum stamp_err stamp_registry_volume(struct stamp_registry *r, uint32_t batch,
                                      const char *owner, uint32_t *volume,
                                      struct stamp_error *err)
 {
     int64_t number = -1;
-    enum stamp_err rc =
-        stampi_check_text(owner, STAMP_REGISTRY_TEXT_MAX, "volume's owner", err);
+    enum stamp_err rc = stampi_check_owner(owner, err);
 
     *volume = 0;
-    if (rc == STAMP_OK && owner[0] == '\0') {
-        rc = stamp_error_set(err, STAMP_E_RANGE, 0, "the volume's owner has no name");
-    }
     if (rc == STAMP_OK) {
         rc = stampi_begin(r, err);
     }
     if (rc != STAMP_OK) {
         return rc;
     }
-    rc = stampi_finish(r, find_or_add(r, batch, owner, &number, err), err);
+    rc = stampi_finish(r, stampi_volume(r, batch, owner, &number, err), err);
     *volume = rc == STAMP_OK ? (uint32_t)number : 0;
     return rc;
 }

@@ -132,6 +132,38 @@
     "INSERT INTO tally (what, batch, n) SELECT now, 1, count(*) FROM old GROUP BY now;"  \
     "DROP TABLE old; DROP TABLE device_key; DROP TABLE stamp; DROP TABLE block;"
 
+/* Who goes on with a batch is found by its file, the results that stations sent are kept
+ * one by one, and proofs of possession where a profile asks for them: a device without
+ * one has no row, and costs nothing. */
+#define TABLES_3(INT, BLOB, TEXT, KEYED)                                                 \
+    "CREATE INDEX batch_volume_owner ON batch_volume (owner, batch);"                    \
+    "CREATE TABLE books_results ("                                                       \
+    "  books " BLOB " NOT NULL CHECK (length(books) = 16),"                              \
+    "  number " INT " NOT NULL CHECK (number > 0),"                                      \
+    "  batch " INT " NOT NULL,"                                                          \
+    "  volume " INT " NOT NULL,"                                                         \
+    "  digest " BLOB " NOT NULL CHECK (length(digest) = 32),"                            \
+    "  previous " BLOB " NOT NULL CHECK (length(previous) = 32),"                        \
+    "  events " INT " NOT NULL CHECK (events >= 0),"                                     \
+    "  made_at " INT " NOT NULL,"                                                        \
+    "  imported_at " INT " NOT NULL,"                                                    \
+    "  who " TEXT " NOT NULL,"                                                           \
+    "  place " TEXT " NOT NULL,"                                                         \
+    "  PRIMARY KEY (books, number)"                                                      \
+    ")" KEYED ";"                                                                        \
+    "CREATE INDEX books_results_batch ON books_results (batch, books, number);"          \
+    "CREATE TABLE escrow_key ("                                                          \
+    "  id " INT " PRIMARY KEY,"                                                          \
+    "  batch " INT " NOT NULL,"                                                          \
+    "  envelope " BLOB " NOT NULL"                                                       \
+    ")" KEYED ";"                                                                        \
+    "CREATE TABLE escrow ("                                                              \
+    "  device " INT " PRIMARY KEY,"                                                      \
+    "  escrow_key " INT " NOT NULL,"                                                     \
+    "  sealed " BLOB " NOT NULL CHECK (length(sealed) BETWEEN 1 AND 128)"                \
+    ")" KEYED ";"                                                                        \
+    "INSERT INTO counter (name, next) VALUES ('escrow', 1);"
+
 stampi_migrations stampi_sqlite_migrations = {
     {"CREATE TABLE workspace ("
      "  one INTEGER PRIMARY KEY CHECK (one = 1),"
@@ -160,6 +192,8 @@ stampi_migrations stampi_sqlite_migrations = {
 
     {TABLES("INTEGER", "BLOB", "TEXT", " STRICT", " STRICT, WITHOUT ROWID", ""),
      FROM_VERSION_1},
+
+    {TABLES_3("INTEGER", "BLOB", "TEXT", " STRICT, WITHOUT ROWID")},
 };
 
 /* Text is compared byte by byte, whatever the language of the database. */
@@ -177,6 +211,8 @@ stampi_migrations stampi_pg_migrations = {
      ");"},
 
     {TABLES("bigint", "bytea", PG_TEXT, "", "", ", id")},
+
+    {TABLES_3("bigint", "bytea", PG_TEXT, "")},
 };
 
 /* ---- statements ---- */
@@ -357,6 +393,11 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
     [STAMPI_BATCH_FIND] = {"SELECT " BATCH_COLUMNS " FROM batch WHERE name = $1", NULL},
     [STAMPI_BATCH_FIND_UID] = {"SELECT " BATCH_COLUMNS " FROM batch WHERE uid = $1",
                                NULL},
+    [STAMPI_BATCH_FIND_OWNER] = {"SELECT " BATCH_COLUMNS " FROM batch WHERE id ="
+                                 " (SELECT max(v.batch) FROM batch_volume v"
+                                 " JOIN batch b ON b.id = v.batch"
+                                 " WHERE v.owner = $1 AND b.state <> 2)",
+                                 NULL},
     [STAMPI_BATCH_LIST] = {"SELECT " BATCH_COLUMNS " FROM batch"
                            " WHERE kind = 1 AND id > $1 ORDER BY id LIMIT $2",
                            NULL},

@@ -67,6 +67,7 @@ enum stampi_sql {
     STAMPI_BATCH_GET,
     STAMPI_BATCH_FIND,
     STAMPI_BATCH_FIND_UID,
+    STAMPI_BATCH_FIND_OWNER,
     STAMPI_BATCH_LIST,
     STAMPI_BATCH_STEP,
     STAMPI_BATCH_PRODUCT,
@@ -104,7 +105,7 @@ enum stampi_copy {
 extern const char *const stampi_copy_columns[STAMPI_COPY_COUNT];
 
 /** Append-only: what has run on somebody's books is never changed. */
-#define STAMPI_MIGRATIONS 2
+#define STAMPI_MIGRATIONS 3
 #define STAMPI_SCRIPTS 2 /* of one migration; NULL = none */
 typedef const char *const stampi_migrations[STAMPI_MIGRATIONS][STAMPI_SCRIPTS];
 extern stampi_migrations stampi_sqlite_migrations;

@@ -235,6 +235,68 @@ static void name_stands_for_one_batch(void **state)
     assert_int_equal(b.count, 5);
 }
 
+static void owner_finds_the_batch_that_it_makes(void **state)
+{
+    struct stamp_registry_batch_setup setup = {.name = "B-7",
+                                               .product = "Sensor",
+                                               .pattern = &pattern,
+                                               .count = 10,
+                                               .now = NOW,
+                                               .owner = "host-a:/x"};
+    struct stamp_registry_batch a;
+    struct stamp_registry_batch b;
+    struct stamp_registry_share share;
+    struct stamp_error err = STAMP_ERROR_INIT;
+    uint32_t volume = 7;
+
+    (void)state;
+    assert_int_equal(stamp_registry_batch_find_owner(books, "host-a:/x", &a, &err),
+                     STAMP_E_MISSING);
+    assert_string_equal(err.what, "no batch that 'host-a:/x' makes is open");
+    for (unsigned round = 0; round < 2; round++) { /* its volume is there only once */
+        assert_int_equal(stamp_registry_batch_create(books, &setup, &a, NULL, NULL),
+                         STAMP_OK);
+    }
+    assert_int_equal(books_number("SELECT count(*) FROM batch_volume"), 1);
+    setup.owner = "host-b:/x"; /* another machine joins */
+    assert_int_equal(stamp_registry_batch_create(books, &setup, &b, NULL, NULL),
+                     STAMP_OK);
+    assert_int_equal(b.id, a.id);
+    assert_int_equal(stamp_registry_volume(books, a.id, "host-b:/x", &volume, NULL),
+                     STAMP_OK);
+    assert_int_equal(volume, 1);
+    setup.owner = "";
+    assert_int_equal(stamp_registry_batch_create(books, &setup, &b, NULL, NULL),
+                     STAMP_E_RANGE);
+    books_reopen();
+    assert_int_equal(stamp_registry_batch_find_owner(books, "host-a:/x", &b, NULL),
+                     STAMP_OK);
+    assert_memory_equal(&a, &b, sizeof a);
+    share = claim(a.id, 0);
+    assert_int_equal(book(books, &a, &share, 10, NULL), STAMP_OK);
+    assert_int_equal(
+        stamp_registry_batch_step(books, a.id, STAMP_REGISTRY_BATCH_MADE, NULL),
+        STAMP_OK);
+    assert_int_equal(stamp_registry_batch_find_owner(books, "host-a:/x", &b, NULL),
+                     STAMP_OK);
+    setup.name = NULL; /* a newer one of the same owner */
+    setup.owner = "host-a:/x";
+    assert_int_equal(stamp_registry_batch_create(books, &setup, &a, NULL, NULL),
+                     STAMP_OK);
+    assert_int_equal(stamp_registry_batch_find_owner(books, "host-a:/x", &b, NULL),
+                     STAMP_OK);
+    assert_int_equal(b.id, a.id);
+    assert_int_equal(stamp_registry_batch_find_owner(books, "host-b:/x", &b, NULL),
+                     STAMP_OK);
+    assert_string_equal(b.name, "B-7");
+    assert_int_equal(
+        stamp_registry_batch_step(books, b.id, STAMP_REGISTRY_BATCH_CLOSED, NULL),
+        STAMP_OK);
+    assert_int_equal(stamp_registry_batch_find_owner(books, "host-b:/x", &b, NULL),
+                     STAMP_E_MISSING);
+    assert_int_equal(b.id, 0);
+}
+
 static void batches_are_listed_by_page(void **state)
 {
     struct stamp_registry_batch page[4];
@@ -804,6 +866,7 @@ int main(int argc, char **argv)
         BOOK(block_stays_clear_of_serials_by_hand),
         BOOK(pattern_that_is_used_up_makes_no_batch),
         BOOK(name_stands_for_one_batch),
+        BOOK(owner_finds_the_batch_that_it_makes),
         BOOK(batches_are_listed_by_page),
         BOOK(run_is_on_the_books_with_one_history),
         BOOK(run_goes_on_where_the_last_one_ended),
