@@ -9,4 +9,8 @@
 
 int cmd_batch(int argc, char **argv);
 
+int batch_close(int argc, char **argv);
+int batch_next(int argc, char **argv);
+int batch_report(int argc, char **argv);
+
 #endif

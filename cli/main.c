@@ -21,6 +21,7 @@ static const struct verb {
     {"verify", cmd_verify, "say whether a stamp is authentic"},
     {"label", cmd_label, "draw a stamp's label"},
     {"flash", cmd_flash, "put a stamp on a board"},
+    {"batch", cmd_batch, "make stamps in bulk, hand them out, settle"},
     {"registry", cmd_registry, "ask the books: list, show, export"},
     {"prove", cmd_prove, "let a live device prove who it is"},
     {"claim", cmd_claim, "claim a live device with what is on its label"},

@@ -12,7 +12,9 @@
  *     stamp_results_write()   host/results.h: what headquarters gets
  *
  * A stamp that was taken and not reported is in doubt. It is never handed out again.
- * What returns STAMP_OK is durable; what fails has changed nothing.
+ * What returns STAMP_OK is durable; what fails has changed nothing. Time does not go
+ * back: with a clock more than two minutes behind the last event (a program may wait one
+ * for the others) nothing is written down: STAMP_E_STATE.
  */
 #ifndef HOST_BATCHBOOKS_H
 #define HOST_BATCHBOOKS_H
@@ -28,6 +30,7 @@
 #define STAMP_BOOKS_ID_SIZE 16u
 #define STAMP_BOOKS_CHIP_SIZE 65u
 #define STAMP_BOOKS_TEXT_SIZE 201u
+#define STAMP_BOOKS_DRAINED 5
 
 /** SPEC 12-6; the numbers are in the format. */
 enum stamp_books_result {
@@ -43,8 +46,9 @@ struct stamp_books;
  * Open the books of a batch file; make them where there are none.
  *
  * @param path   of the batch file; the books are `path`.books
- * @param batch  opened; to make books it must be unlocked, too: the voucher is signed
- * then
+ * @param batch  opened; borrowed until the books are freed; to make books it must be
+ * unlocked, too: the voucher is signed then
+ * @retval STAMP_E_IO       others may read them, or they cannot be written
  * @param make   false: STAMP_E_MISSING where there are none
  * @retval STAMP_E_AUTH     the batch is not unlocked and there are no books yet, or the
  * books are of another batch file: untouched
@@ -57,6 +61,21 @@ STAMP_MUST_USE enum stamp_err stamp_books_open(const char *path,
 void stamp_books_free(struct stamp_books **p);
 #define STAMP_BOOKS_AUTO __attribute__((cleanup(stamp_books_free))) struct stamp_books
 
+/**
+ * Whom the batch file was checked with: kept where the books know of nobody yet, so that
+ * it need not be said again. */
+STAMP_MUST_USE enum stamp_err stamp_books_pin(struct stamp_books *b, const X509 *anchor,
+                                              struct stamp_error *err);
+
+/**
+ * Whom the books of the batch file at `path` know, before that is opened.
+ *
+ * @param out  the caller frees it
+ * @retval STAMP_E_MISSING  there are no books, or they know nobody
+ */
+STAMP_MUST_USE enum stamp_err stamp_books_anchor(const char *path, X509 **out,
+                                                 struct stamp_error *err);
+
 /** Who, and where, reports say from now on; else the user's and the machine's names. */
 void stamp_books_author(struct stamp_books *b, const char *who, const char *where);
 
@@ -66,7 +85,8 @@ void stamp_books_author(struct stamp_books *b, const char *who, const char *wher
  *
  * @param indices  `max` of them; for stamp_batch_get()
  * @param n        how many
- * @retval STAMP_E_MISSING  none is left, or the books are closed: `err` says which
+ * @retval STAMP_E_MISSING  none is left, or the books are closed: `err` says which, and
+ * its `native` is STAMP_BOOKS_DRAINED
  */
 STAMP_MUST_USE enum stamp_err stamp_books_next(struct stamp_books *b, time_t now,
                                                uint32_t *indices, size_t max, size_t *n,
@@ -123,6 +143,7 @@ struct stamp_books_state {
     uint32_t scrapped;
     bool closed;
     uint32_t results; /* number of the last ones; 0 = none yet */
+    uint32_t due;     /* number that results written now would have */
     uint32_t events;
 };
 
