@@ -9,6 +9,7 @@ static const struct verb {
     int (*run)(int argc, char **argv);
     const char *what;
 } verbs[] = {
+    {"create", batch_create, "make a batch, sealed to a station"},
     {"next", batch_next, "open unused stamps of a batch file"},
     {"report", batch_report, "say what became of a stamp"},
     {"close", batch_close, "hand out no more; signed results for headquarters"},

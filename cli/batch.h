@@ -8,6 +8,7 @@
 #include "cli/cli.h"
 
 int cmd_batch(int argc, char **argv);
+int batch_create(int argc, char **argv);
 
 int batch_close(int argc, char **argv);
 int batch_next(int argc, char **argv);

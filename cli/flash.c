@@ -8,9 +8,12 @@
 static const char help[] =
     "usage: stamp flash [OPTION]... FILE|SERIAL --board BOARD --flash-file F\n"
     "       stamp flash [OPTION]... FILE|SERIAL --exec 'CMD {image} {offset} {size}'\n"
+    "       stamp flash [OPTION]... --batch FILE --key KEY ...\n"
     "\n"
     "Puts a stamp on a board: into the flash file of an emulated one, or with a command\n"
-    "that gets the image as a file.\n"
+    "that gets the image as a file. From a batch file it is the next unused one, which "
+    "is\n"
+    "reported as struck; where that fails, it is in doubt.\n"
     "\n"
     "  -b, --board BOARD       qemu-riscv32\n"
     "      --flash-file F      its flash; made, erased, where it is not there\n"
@@ -20,6 +23,16 @@ static const char help[] =
     "      --offset N          {offset}; else the workspace's profile says it\n"
     "      --root-key FILE     the device's root key: the stamp rests encrypted\n"
     "  -C, --dir DIR           the workspace\n"
+    "      --batch FILE        take the next stamp of this batch file\n"
+    "  -k, --key KEY           the station's: PEM file, or pkcs11: URI\n"
+    "      --pin-file FILE     its PIN or passphrase; mode 0600\n"
+    "      --pin-fd N          the same, from file descriptor N\n"
+    "  -t, --trust PEM         who signed the batch, at the first use; the books keep "
+    "it\n"
+    "      --again SERIAL      not the next stamp, but this one, which is in doubt\n"
+    "      --chip ID           the unit's chip, for the report\n"
+    "  -p, --port TTY          let the unit prove itself there before the report\n"
+    "      --wait S            how long it may take to answer (default: 10)\n"
     "  -h, --help              this\n";
 
 static const struct option options[] = {
@@ -30,6 +43,15 @@ static const struct option options[] = {
     {"offset", required_argument, NULL, 'O'},
     {"root-key", required_argument, NULL, 'K'},
     {"dir", required_argument, NULL, 'C'},
+    {"batch", required_argument, NULL, 'B'},
+    {"key", required_argument, NULL, 'k'},
+    {"pin-file", required_argument, NULL, 'P'},
+    {"pin-fd", required_argument, NULL, 'D'},
+    {"trust", required_argument, NULL, 't'},
+    {"again", required_argument, NULL, 'A'},
+    {"chip", required_argument, NULL, 'c'},
+    {"port", required_argument, NULL, 'p'},
+    {"wait", required_argument, NULL, 'w'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -67,33 +89,87 @@ static int check(const struct flash_target *a)
     return -1;
 }
 
-static int flash(struct args *a)
+static int flash_image(struct args *a, struct stamp_error *err)
 {
     struct flash_target *t = &a->batch.target;
     STAMP_IMAGE_AUTO *img = NULL;
-    STAMP_SECRET_AUTO struct stamp_secret *root_key = NULL;
-    struct stamp_error err = STAMP_ERROR_INIT;
     const struct stamp *s;
     bool unchanged = false;
-    enum stamp_err rc = cli_open_stamp(&a->src, &img, &err);
+    enum stamp_err rc = cli_open_stamp(&a->src, &img, err);
 
-    if (rc == STAMP_OK) {
-        rc = load_root_key(a, &root_key, &err);
-    }
     if (rc != STAMP_OK) {
-        stamp_error_state(&err, "nothing was flashed");
-        return cli_fail(&err);
+        stamp_error_state(err, "nothing was flashed");
+        return cli_fail(err);
     }
-    t->root_key = root_key;
-    rc = flash_put(t, img, &unchanged, &err);
-    t->root_key = NULL;
+    rc = flash_put(t, img, &unchanged, err);
     if (rc != STAMP_OK) {
-        return cli_fail(&err);
+        return cli_fail(err);
     }
     s = stamp_image_birth(img);
     (void)printf("%.*s is %son %s\n", (int)s->serial.len, (const char *)s->serial.p,
                  unchanged ? "already " : "", flash_name(t));
     return cli_flush(CLI_DONE);
+}
+
+static int flash(struct args *a)
+{
+    struct stamp_error err = STAMP_ERROR_INIT;
+    STAMP_SECRET_AUTO struct stamp_secret *root_key = NULL;
+    int status;
+
+    if (load_root_key(a, &root_key, &err) != STAMP_OK) {
+        stamp_error_state(&err, "nothing was flashed");
+        return cli_fail(&err);
+    }
+    a->batch.target.root_key = root_key;
+    status = a->batch.station.file != NULL ? flash_from_batch(&a->batch)
+                                           : flash_image(a, &err);
+    a->batch.target.root_key = NULL;
+    return status;
+}
+
+/* What is for a batch file only: -2 = none of it. */
+static int take_batch(struct flash_batch *b, int opt)
+{
+    uint64_t number;
+
+    switch (opt) {
+    case 'B':
+        b->station.file = optarg;
+        return -1;
+    case 'k':
+        b->station.key = optarg;
+        return -1;
+    case 'P':
+        b->station.pin_file = optarg;
+        return -1;
+    case 'D':
+        if (!cli_number(optarg, 0, 65535, &number)) {
+            return cli_usage("flash", "'%s' is no file descriptor", optarg);
+        }
+        b->station.fd = (int)number;
+        return -1;
+    case 't':
+        b->station.trust = optarg;
+        return -1;
+    case 'A':
+        b->again = optarg;
+        return -1;
+    case 'c':
+        b->chip = optarg;
+        return -1;
+    case 'p':
+        b->port = optarg;
+        return -1;
+    case 'w':
+        if (!cli_number(optarg, 0, 3600, &number)) {
+            return cli_usage("flash", "'%s' is no time of 0 to 3600 s", optarg);
+        }
+        b->wait_s = (unsigned)number;
+        return -1;
+    default:
+        return -2;
+    }
 }
 
 /* -1 = go on, else the exit status */
@@ -125,31 +201,57 @@ static int take(struct args *a, int opt)
         a->src.root_key = optarg;
         return -1;
     case 'C':
-        a->src.workspace = t->workspace = optarg;
+        a->src.workspace = t->workspace = a->batch.station.workspace = optarg;
         return -1;
     case 'h':
         return cli_help(help);
-    default:
-        return cli_bad_option("flash");
+    default: {
+        int status = take_batch(&a->batch, opt);
+
+        return status == -2 ? cli_bad_option("flash") : status;
     }
+    }
+}
+
+static int check_source(const struct args *a, int rest)
+{
+    const struct flash_batch *b = &a->batch;
+
+    if (b->station.file == NULL) {
+        if (b->station.key != NULL || b->again != NULL || b->chip != NULL ||
+            b->port != NULL) {
+            return cli_usage("flash",
+                             "--key, --again, --chip and --port go with --batch");
+        }
+        return rest == 1 ? -1 : cli_usage("flash", "one FILE or SERIAL is wanted");
+    }
+    if (rest != 0) {
+        return cli_usage("flash", "with --batch no FILE or SERIAL is wanted");
+    }
+    return b->station.key != NULL ? -1 : cli_usage("flash", "--batch wants --key KEY");
 }
 
 int cmd_flash(int argc, char **argv)
 {
-    struct args a = {.src = {.offset = -1}, .batch = {.target = {.offset = -1}}};
+    struct args a = {
+        .src = {.offset = -1},
+        .batch = {.target = {.offset = -1}, .station = {.fd = -1}, .wait_s = 10}};
     int opt;
     int status;
 
-    while ((opt = getopt_long(argc, argv, "b:e:C:h", options, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, "b:e:C:k:t:p:h", options, NULL)) != -1) {
         status = take(&a, opt);
         if (status >= 0) {
             return status;
         }
     }
-    if (argc - optind != 1) {
-        return cli_usage("flash", "one FILE or SERIAL is wanted");
+    status = check_source(&a, argc - optind);
+    if (status < 0) {
+        status = check(&a.batch.target);
+    }
+    if (status >= 0) {
+        return status;
     }
     a.src.what = argv[optind];
-    status = check(&a.batch.target);
-    return status >= 0 ? status : flash(&a);
+    return flash(&a);
 }

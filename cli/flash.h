@@ -2,6 +2,7 @@
 #ifndef CLI_FLASH_H
 #define CLI_FLASH_H
 
+#include "cli/batch_station.h"
 #include "cli/cli.h"
 
 /** An emulated board's flash file, or somebody else's tool. */
@@ -32,11 +33,7 @@ const char *flash_name(const struct flash_target *t);
 /** `stamp flash --batch`. */
 struct flash_batch {
     struct flash_target target;
-    const char *file; /* the batch file */
-    const char *key;
-    const char *pin_file;
-    int fd; /* of the PIN or passphrase; -1 = ask */
-    const char *trust;
+    struct batch_station_args station; /* its `file` NULL = not from a batch */
     const char *again; /* a serial that is in doubt; NULL = the next one */
     const char *chip;
     const char *port; /* NULL = no live proof */

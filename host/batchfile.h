@@ -152,6 +152,15 @@ STAMP_MUST_USE enum stamp_err stamp_batch_append(struct stamp_batch_writer *w,
 STAMP_MUST_USE enum stamp_err stamp_batch_sync(struct stamp_batch_writer *w,
                                                struct stamp_error *err);
 
+/** The two halves of stamp_batch_sync(): what was appended goes to the file ... */
+STAMP_MUST_USE enum stamp_err stamp_batch_flush(struct stamp_batch_writer *w,
+                                                struct stamp_error *err);
+
+/** ... and what went to the file, to the disk. May run in one thread while another one
+ * appends. STAMP_E_IO: what is durable is not known; open it anew. */
+STAMP_MUST_USE enum stamp_err stamp_batch_force(const struct stamp_batch_writer *w,
+                                                struct stamp_error *err);
+
 /** What the manifest says, and who signs it. */
 struct stamp_batch_closing {
     uint32_t count; /* records that there must be */

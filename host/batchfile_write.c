@@ -312,3 +312,24 @@ enum stamp_err stamp_batch_sync(struct stamp_batch_writer *w, struct stamp_error
 
     return rc == STAMP_OK ? stampi_writer_sync(w, err) : rc;
 }
+
+enum stamp_err stamp_batch_flush(struct stamp_batch_writer *w, struct stamp_error *err)
+{
+    enum stamp_err rc = stampi_writer_usable(w, err);
+
+    return rc == STAMP_OK ? flush(w, err) : rc;
+}
+
+enum stamp_err stamp_batch_force(const struct stamp_batch_writer *w,
+                                 struct stamp_error *err)
+{
+    if (fdatasync(w->fd) != 0) {
+        int code = errno;
+
+        (void)stamp_error_set(err, STAMP_E_IO, code, "cannot sync '%s': %s", w->part,
+                              strerror(code));
+        stamp_error_hint(err, "run the same command again, it goes on with what is whole");
+        return STAMP_E_IO;
+    }
+    return STAMP_OK;
+}
