@@ -82,15 +82,22 @@ static enum stamp_err find_layout(struct next *x, struct stamp_error *err)
         x->offset = board->offset;
         return STAMP_OK;
     }
-    if (x->a->format == STAMP_IMAGE_PEM) {
-        return STAMP_OK; /* has none */
-    }
     rc = batch_station_partition(&x->station, &p, err);
     if (rc == STAMP_OK) {
         rc = batch_station_geometry(&x->station, &x->geometry, err);
     }
     x->offset = p.offset;
     return rc;
+}
+
+/* One that no image can have would cost a stamp. */
+static enum stamp_err check_layout(struct next *x, struct stamp_error *err)
+{
+    STAMP_BUFFER_AUTO image = {NULL, 0};
+    static const uint8_t body[1] = {0};
+    struct stamp_slice slice = {body, sizeof body};
+
+    return stamp_image_make(&x->geometry, slice, NULL, &image, err);
 }
 
 /* Where the images go: what can be refused is refused while nothing is in doubt yet. */
@@ -242,6 +249,9 @@ static int run(const struct args *a)
     x.a = a;
     if (rc == STAMP_OK) {
         rc = find_layout(&x, &err);
+    }
+    if (rc == STAMP_OK) {
+        rc = check_layout(&x, &err);
     }
     if (rc == STAMP_OK) {
         rc = find_place(&x, &err);
