@@ -15,7 +15,7 @@ preload=(env "LD_PRELOAD=$build/test/libkill_at.so")
 
 # moments COUNT: $kills numbers spread over 1..COUNT.
 moments() {
-    awk -v n="$1" -v k="$kills" 'BEGIN { for (i = 0; i < k; i++) print 1 + int(i * n / k) }' | sort -nu
+    awk -v n="$1" -v k="$kills" 'BEGIN { for (i = 0; i < k; i++) print 1 + int(i * n / k) }' | sort -n
 }
 
 # killed AT: the run is killed at this call, or ends before it.
