@@ -247,6 +247,22 @@ static enum stamp_err change_one(struct stamp_registry *r,
     return rc == STAMP_OK ? write_change(r, c, &d, tally, err) : rc;
 }
 
+enum stamp_err stampi_change(struct stamp_registry *r,
+                             const struct stamp_registry_change *changes, size_t n,
+                             size_t *bad, struct stampi_tally *tally,
+                             struct stamp_error *err)
+{
+    enum stamp_err rc = STAMP_OK;
+
+    for (size_t i = 0; i < n && rc == STAMP_OK; i++) {
+        if (bad != NULL) {
+            *bad = i;
+        }
+        rc = change_one(r, &changes[i], tally, err);
+    }
+    return rc;
+}
+
 enum stamp_err stamp_registry_change(struct stamp_registry *r,
                                      const struct stamp_registry_change *changes,
                                      size_t n, size_t *bad, struct stamp_error *err)
@@ -257,12 +273,7 @@ enum stamp_err stamp_registry_change(struct stamp_registry *r,
     if (rc != STAMP_OK) {
         return rc;
     }
-    for (size_t i = 0; i < n && rc == STAMP_OK; i++) {
-        if (bad != NULL) {
-            *bad = i;
-        }
-        rc = change_one(r, &changes[i], &tally, err);
-    }
+    rc = stampi_change(r, changes, n, bad, &tally, err);
     if (rc == STAMP_OK) {
         rc = stampi_tally_write(r, &tally, err);
     }

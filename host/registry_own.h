@@ -2,7 +2,7 @@
 #ifndef HOST_REGISTRY_OWN_H
 #define HOST_REGISTRY_OWN_H
 
-#include "host/registry_batch.h"
+#include "host/registry_books.h"
 #include "host/registry_db.h"
 
 #define STAMPI_PREFIX_LEN 12u
@@ -96,5 +96,15 @@ STAMP_MUST_USE enum stamp_err stampi_tally_write(struct stamp_registry *r,
                                                  struct stamp_error *err);
 void stampi_tally_free(struct stampi_tally *t);
 #define STAMPI_TALLY_AUTO __attribute__((cleanup(stampi_tally_free))) struct stampi_tally
+
+/* ---- in a transaction ---- */
+
+/** stamp_registry_change(), but for the tallies, which are gathered. */
+STAMP_MUST_USE enum stamp_err
+stampi_change(struct stamp_registry *r, const struct stamp_registry_change *changes,
+              size_t n, size_t *bad, struct stampi_tally *tally, struct stamp_error *err);
+STAMP_MUST_USE enum stamp_err stampi_results_add(struct stamp_registry *r,
+                                                 const struct stamp_registry_results *row,
+                                                 struct stamp_error *err);
 
 #endif

@@ -221,6 +221,9 @@ stampi_migrations stampi_pg_migrations = {
     "id, serial, state, changed_at, chip, file, fingerprint, certificate"
 #define BATCH_COLUMNS                                                                    \
     "id, uid, name, product, note, state, at, count, first_counter, prefix, who, place"
+#define RESULTS_COLUMNS                                                                  \
+    "books, number, batch, volume, digest, previous, events, made_at, imported_at, who," \
+    " place"
 
 const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
     [STAMPI_WORKSPACE] = {"SELECT purpose FROM workspace WHERE one = 1", NULL},
@@ -448,6 +451,21 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
                           NULL},
     [STAMPI_SHARES_LEFT] = {"SELECT count(*) FROM batch_share"
                             " WHERE batch = $1 AND done < n",
+                            NULL},
+
+    [STAMPI_RESULTS_FIND] = {"SELECT " RESULTS_COLUMNS " FROM books_results"
+                             " WHERE books = $1 AND number = $2",
+                             NULL},
+    [STAMPI_RESULTS_LAST] = {"SELECT " RESULTS_COLUMNS " FROM books_results"
+                             " WHERE books = $1 ORDER BY number DESC LIMIT 1",
+                             NULL},
+    [STAMPI_RESULTS_LIST] = {"SELECT " RESULTS_COLUMNS " FROM books_results"
+                             " WHERE batch = $1 AND (books, number) > ($2, $3)"
+                             " ORDER BY books, number LIMIT $4",
+                             NULL},
+    [STAMPI_RESULTS_ADD] = {"INSERT INTO books_results (" RESULTS_COLUMNS ")"
+                            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+                            " ON CONFLICT DO NOTHING",
                             NULL},
 };
 
