@@ -142,6 +142,7 @@ static void *work(void *arg)
     uint32_t off = 0;
     uint32_t n;
 
+    (void)pthread_setname_np(pthread_self(), "stamp-issue");
     while ((n = take(p, &off)) > 0) {
         struct chunk *chunk = chunk_of(p, off);
 
@@ -180,6 +181,7 @@ static void *keep_books(void *arg)
 {
     struct stamp_batch_pipe *p = arg;
 
+    (void)pthread_setname_np(pthread_self(), "stamp-books");
     (void)pthread_mutex_lock(&p->lock);
     for (;;) {
         struct stamp_error why = STAMP_ERROR_INIT;

@@ -45,7 +45,7 @@ EVP_MD_CTX *stampi_digest_new(void)
 {
     EVP_MD_CTX *md = EVP_MD_CTX_new();
 
-    if (md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) != 1) {
+    if (md != NULL && EVP_DigestInit_ex(md, stamp_sha256(), NULL) != 1) {
         EVP_MD_CTX_free(md);
         return NULL;
     }

@@ -36,7 +36,8 @@ static uint32_t walk(struct stamp_cbor c, struct stamp_cbor_out *o, bool *bad)
         stamp_cbor_put_head(o, STAMP_CBOR_UINT, key);
         if (stamp_key_class(key) == STAMP_CLASS_PUBLIC) {
             stamp_cbor_put_raw(o, value.p, value.len);
-        } else if (EVP_Digest(value.p, value.len, hash, NULL, EVP_sha256(), NULL) == 1) {
+        } else if (EVP_Digest(value.p, value.len, hash, NULL, stamp_sha256(), NULL) ==
+                   1) {
             stamp_cbor_put_string(o, STAMP_CBOR_BYTES, hash, sizeof hash);
         } else {
             *bad = true;
@@ -78,7 +79,7 @@ enum stamp_err stamp_claims_hash(const void *claims, size_t len, uint8_t digest[
 {
     STAMP_MD_CTX_AUTO *ctx = EVP_MD_CTX_new();
 
-    if (ctx == NULL || EVP_DigestInit_ex(ctx, EVP_sha256(), NULL) != 1 ||
+    if (ctx == NULL || EVP_DigestInit_ex(ctx, stamp_sha256(), NULL) != 1 ||
         EVP_DigestUpdate(ctx, STAMP_LABEL_CLAIMS, strlen(STAMP_LABEL_CLAIMS)) != 1 ||
         EVP_DigestUpdate(ctx, claims, len) != 1 ||
         EVP_DigestFinal_ex(ctx, digest, NULL) != 1) {

@@ -5,6 +5,8 @@
 #include <openssl/x509.h>
 #include <string.h>
 
+#include "host/openssl.h"
+
 #define POINT_AT 26u /* offset of the compressed point in the DER */
 
 /* SEQUENCE { SEQUENCE { id-ecPublicKey, prime256v1 }, BIT STRING of 33 bytes } */
@@ -35,7 +37,7 @@ enum stamp_err stamp_dpp_hash(const uint8_t point[STAMP_POINT_SIZE],
     uint8_t der[STAMP_DPP_DER_LEN];
 
     stamp_dpp_der(point, der);
-    if (EVP_Q_digest(NULL, "SHA256", NULL, der, sizeof der, out, NULL) != 1) {
+    if (EVP_Digest(der, sizeof der, out, NULL, stamp_sha256(), NULL) != 1) {
         return stamp_error_set(err, STAMP_E_CRYPTO, 0,
                                "cannot hash the provisioning key");
     }

@@ -11,6 +11,7 @@
 #include "host/claims.h"
 #include "host/file.h"
 #include "host/key.h"
+#include "host/keygen.h"
 #include "host/leaf.h"
 #include "host/pki.h"
 
@@ -40,7 +41,7 @@ struct parts {
 struct stamp_issue_worker {
     const struct stamp_issuer *issuer;
     struct stamp_leaf_maker *leaf;
-    EVP_PKEY_CTX *generator; /* of key pairs; one context is used for all */
+    struct stamp_keygen *keygen;
     struct parts parts;
 };
 
@@ -137,7 +138,7 @@ enum stamp_err stamp_issue_worker_new(const struct stamp_issuer *issuer,
     w->issuer = issuer;
     rc = new_leaf_maker(w, err);
     if (rc == STAMP_OK) {
-        rc = stamp_key_generator(&w->generator, err);
+        rc = stamp_keygen_new(&w->keygen, err);
     }
     if (rc != STAMP_OK) {
         stamp_issue_worker_free(&w);
@@ -150,7 +151,7 @@ void stamp_issue_worker_free(struct stamp_issue_worker **p)
 {
     if (*p != NULL) {
         stamp_leaf_free(&(*p)->leaf);
-        EVP_PKEY_CTX_free((*p)->generator);
+        stamp_keygen_free(&(*p)->keygen);
         OPENSSL_cleanse(*p, sizeof **p);
         free(*p);
     }
@@ -223,8 +224,8 @@ static enum stamp_err put_secrets(struct stamp_issue_worker *w, struct stamp_err
         }
     }
     if (rc == STAMP_OK && p->provisioning == STAMP_PROFILE_KEY_DEVICE) {
-        rc = stamp_key_pair(w->generator, x->provisioning_scalar, x->provisioning_point,
-                            err);
+        rc = stamp_keygen_pair(w->keygen, x->provisioning_scalar, x->provisioning_point,
+                               err);
         s->provisioning_salt = slice(x->salt[1], STAMP_SALT_SIZE);
         s->provisioning_private = slice(x->provisioning_scalar, STAMP_SCALAR_SIZE);
     } else if (p->provisioning == STAMP_PROFILE_KEY_PEER) {
@@ -337,7 +338,7 @@ static enum stamp_err put_all(struct stamp_issue_worker *w,
     struct parts *x = &w->parts;
     struct stamp_barcode_vars vars;
     enum stamp_err rc =
-        stamp_key_pair(w->generator, x->device_scalar, x->device_point, err);
+        stamp_keygen_pair(w->keygen, x->device_scalar, x->device_point, err);
 
     put_profile(w->issuer, subject, &x->stamp);
     x->stamp.has_device_key = true;

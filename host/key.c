@@ -18,33 +18,6 @@ enum stamp_err stamp_key_generate(EVP_PKEY **out, struct stamp_error *err)
     return *out == NULL ? stamp_openssl_failed(err, "cannot make a key pair") : STAMP_OK;
 }
 
-enum stamp_err stamp_key_generator(EVP_PKEY_CTX **out, struct stamp_error *err)
-{
-    *out = EVP_PKEY_CTX_new_from_name(NULL, "EC", NULL);
-    if (*out == NULL || EVP_PKEY_keygen_init(*out) != 1 ||
-        EVP_PKEY_CTX_set_group_name(*out, CURVE) != 1) {
-        EVP_PKEY_CTX_free(*out);
-        *out = NULL;
-        return stamp_openssl_failed(err, "cannot make key pairs");
-    }
-    return STAMP_OK;
-}
-
-enum stamp_err stamp_key_pair(EVP_PKEY_CTX *generator, uint8_t scalar[STAMP_SCALAR_SIZE],
-                              uint8_t point[STAMP_POINT_SIZE], struct stamp_error *err)
-{
-    STAMP_PKEY_AUTO *key = NULL;
-    size_t len = 0;
-
-    if (EVP_PKEY_generate(generator, &key) != 1 ||
-        EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, point,
-                                        STAMP_POINT_SIZE, &len) != 1 ||
-        len != STAMP_POINT_SIZE || point[0] != 0x04) {
-        return stamp_openssl_failed(err, "cannot make a key pair");
-    }
-    return stamp_key_scalar(key, scalar, err);
-}
-
 static enum stamp_err not_p256(struct stamp_error *err)
 {
     ERR_clear_error();
@@ -181,7 +154,7 @@ enum stamp_err stamp_key_from_scalar(const uint8_t scalar[STAMP_SCALAR_SIZE],
 enum stamp_err stamp_key_hash(const uint8_t point[STAMP_POINT_SIZE], uint8_t hash[32],
                               struct stamp_error *err)
 {
-    if (EVP_Digest(point, STAMP_POINT_SIZE, hash, NULL, EVP_sha256(), NULL) != 1) {
+    if (EVP_Digest(point, STAMP_POINT_SIZE, hash, NULL, stamp_sha256(), NULL) != 1) {
         return stamp_openssl_failed(err, "cannot hash a key");
     }
     return STAMP_OK;

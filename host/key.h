@@ -13,17 +13,6 @@
 /** A new pair; the caller frees it. */
 STAMP_MUST_USE enum stamp_err stamp_key_generate(EVP_PKEY **out, struct stamp_error *err);
 
-/** A context that makes pairs, one after the other, faster than each with one of its own;
- * the caller frees it with EVP_PKEY_CTX_free(). One caller at a time. */
-STAMP_MUST_USE enum stamp_err stamp_key_generator(EVP_PKEY_CTX **out,
-                                                  struct stamp_error *err);
-
-/** A new pair as bytes; the caller wipes the scalar. */
-STAMP_MUST_USE enum stamp_err stamp_key_pair(EVP_PKEY_CTX *generator,
-                                             uint8_t scalar[STAMP_SCALAR_SIZE],
-                                             uint8_t point[STAMP_POINT_SIZE],
-                                             struct stamp_error *err);
-
 /** The public point. STAMP_E_FORMAT where the key is not P-256, or is NULL, as OpenSSL
  * gives for a certificate with a key that it does not know. */
 STAMP_MUST_USE enum stamp_err stamp_key_point(const EVP_PKEY *key,

@@ -333,7 +333,7 @@ enum stamp_err stamp_leaf_make(struct stamp_leaf_maker *m,
                                "the certificate is longer than %u bytes",
                                STAMP_MAX_CERTIFICATE);
     }
-    if (EVP_Digest(stamp_der_bytes(&d), stamp_der_len(&d), hash, NULL, EVP_sha256(),
+    if (EVP_Digest(stamp_der_bytes(&d), stamp_der_len(&d), hash, NULL, stamp_sha256(),
                    NULL) != 1 ||
         EVP_PKEY_sign(m->signer, sig + 1, &sig_len, hash, sizeof hash) != 1) {
         return stamp_openssl_failed(err, "cannot sign a certificate");

@@ -10,7 +10,7 @@ enum stamp_err stamp_merkle_init(struct stamp_merkle *m, struct stamp_error *err
     memset(m, 0, sizeof *m);
     m->md = EVP_MD_CTX_new();
     /* Later rounds start again without a digest's name, which spares its look-up. */
-    if (m->md == NULL || EVP_DigestInit_ex(m->md, EVP_sha256(), NULL) != 1) {
+    if (m->md == NULL || EVP_DigestInit_ex(m->md, stamp_sha256(), NULL) != 1) {
         return stamp_openssl_failed(err, "cannot compute a digest");
     }
     return STAMP_OK;

@@ -1,8 +1,24 @@
 #include "host/openssl.h"
 
 #include <openssl/err.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+
+static pthread_once_t sha256_once = PTHREAD_ONCE_INIT;
+static EVP_MD *sha256;
+
+static void fetch_sha256(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+    ERR_clear_error();
+}
+
+const EVP_MD *stamp_sha256(void)
+{
+    (void)pthread_once(&sha256_once, fetch_sha256);
+    return sha256 != NULL ? sha256 : EVP_sha256();
+}
 
 enum stamp_err stamp_openssl_failed(struct stamp_error *err, const char *what)
 {

@@ -13,6 +13,10 @@
 
 #include "host/error.h"
 
+/** SHA-256, fetched once: EVP_sha256() is looked up anew at each use, which takes as long
+ * as hashing 100 bytes. */
+const EVP_MD *stamp_sha256(void);
+
 /** STAMP_E_CRYPTO with OpenSSL's reason behind `what`; empties OpenSSL's error queue. */
 enum stamp_err stamp_openssl_failed(struct stamp_error *err, const char *what);
 

@@ -16,6 +16,8 @@
 #define SECRET_MAX ((size_t)1 << 20)
 #define PASSPHRASE_MAX 1024
 
+static bool all_locked; /* the whole process: by stamp_secret_harden() */
+
 struct stamp_secret {
     size_t len;
     uint8_t bytes[];
@@ -38,7 +40,9 @@ static enum stamp_err secret_alloc(struct stamp_secret **out, size_t len,
         return STAMP_E_NOMEM;
     }
     /* Where there is a limit on locked memory, secrets are what it is spent on. */
-    (void)mlock(s, sizeof *s + len + 1);
+    if (!all_locked) {
+        (void)mlock(s, sizeof *s + len + 1);
+    }
     s->len = len;
     *out = s;
     return STAMP_OK;
@@ -177,6 +181,7 @@ void stamp_secret_harden(void)
     /* With a limit, locking what is to come would make allocations fail later on. */
     if (getrlimit(RLIMIT_MEMLOCK, &lock) == 0 &&
         (lock.rlim_cur == RLIM_INFINITY || geteuid() == 0)) {
-        (void)mlockall(MCL_CURRENT | MCL_FUTURE);
+        /* What is used, and not the stacks of threads from end to end. */
+        all_locked = mlockall(MCL_CURRENT | MCL_FUTURE | MCL_ONFAULT) == 0;
     }
 }
