@@ -136,7 +136,9 @@ static void image_name(const struct next *x, size_t i, char out[PATH_MAX])
     (void)snprintf(out, PATH_MAX, "%s%s", x->name[0] != '\0' ? x->name : x->serial[i],
                    x->name[0] != '\0' ? "" : stamp_imagefile_suffix(x->a->format));
     for (char *p = out; *p != '\0'; p++) {
-        *p = *p == '/' ? '_' : *p; /* a serial may have it, a name may not */
+        if (*p == '/') {
+            *p = '_'; /* a serial may have it, a name may not */
+        }
     }
 }
 

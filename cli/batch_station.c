@@ -89,7 +89,17 @@ static enum stamp_err key_from_file(const struct batch_station_args *a, EVP_PKEY
     rc = a->pin_file != NULL ? read_line(a->pin_file, &passphrase, err)
                              : stamp_secret_ask(&passphrase, a->fd,
                                                 "Passphrase of the station's key", err);
-    return rc == STAMP_OK ? stamp_keyfile_read(a->key, passphrase, out, err) : rc;
+    if (rc == STAMP_OK) {
+        stamp_error_clear(&why);
+        rc = stamp_keyfile_read(a->key, passphrase, out, &why);
+        if (rc != STAMP_OK) {
+            /* a wrong passphrase is no forgery */
+            rc = stamp_error_set(err, rc == STAMP_E_AUTH ? STAMP_E_CONFIG : rc,
+                                 why.native, "%s", why.what);
+            stamp_error_hint(err, "%s", why.hint);
+        }
+    }
+    return rc;
 }
 
 static enum stamp_err key_from_token(const struct batch_station_args *a,

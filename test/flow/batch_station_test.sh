@@ -55,7 +55,7 @@ one_after_the_other() {
     check_status "its passphrase from a file" 0 "$stamp" batch next batch --key locked.key --pin-file phrase
     says "SN-000006"
     printf 'wrong\n' > phrase
-    input=phrase check_status "a wrong one" 3 "$stamp" batch next batch --key locked.key --pin-fd 0
+    input=phrase check_status "a wrong one" 1 "$stamp" batch next batch --key locked.key --pin-fd 0
     says "nothing was handed out"
     check "the images are the stamps" test "$("${images[@]}" images stamps .)" = 6
 }
