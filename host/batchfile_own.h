@@ -203,7 +203,8 @@ struct stamp_batch_writer {
 
     uint8_t *buf; /* what is not in the file yet */
     size_t buf_len;
-    uint64_t at; /* where the buffer's first byte goes */
+    uint64_t at;    /* where the buffer's first byte goes */
+    uint64_t ahead; /* up to where the disk was told to begin */
 
     uint8_t page[STAMPI_PAGE_SIZE_MAX]; /* entries from STAMPI_HEAD_SIZE on */
     size_t page_len;                    /* of the entries */

@@ -4,6 +4,7 @@
  * one torn one. SPEC 11.5.
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "core/bytes.h"
 #include "host/batchfile_own.h"
 
+#define WRITE_AHEAD ((uint64_t)4 << 20)
 #define TABLE_FIRST ((size_t)4096) /* bytes of a table that has just begun */
 
 static enum stamp_err no_memory(struct stamp_error *err)
@@ -145,6 +147,17 @@ enum stamp_err stampi_writer_segment_done(struct stamp_batch_writer *w, uint64_t
 
 /* ---- bytes ---- */
 
+/* The disk begins early with what the next sync waits for. A hint: its result is nothing
+ * to go by. */
+static void write_ahead(struct stamp_batch_writer *w)
+{
+    if (w->at - w->ahead >= WRITE_AHEAD) {
+        (void)sync_file_range(w->fd, (off_t)w->ahead, (off_t)(w->at - w->ahead),
+                              SYNC_FILE_RANGE_WRITE);
+        w->ahead = w->at;
+    }
+}
+
 static enum stamp_err flush(struct stamp_batch_writer *w, struct stamp_error *err)
 {
     size_t done = 0;
@@ -163,6 +176,7 @@ static enum stamp_err flush(struct stamp_batch_writer *w, struct stamp_error *er
     }
     w->at += w->buf_len;
     w->buf_len = 0;
+    write_ahead(w);
     return STAMP_OK;
 }
 
@@ -328,7 +342,8 @@ enum stamp_err stamp_batch_force(const struct stamp_batch_writer *w,
 
         (void)stamp_error_set(err, STAMP_E_IO, code, "cannot sync '%s': %s", w->part,
                               strerror(code));
-        stamp_error_hint(err, "run the same command again, it goes on with what is whole");
+        stamp_error_hint(err,
+                         "run the same command again, it goes on with what is whole");
         return STAMP_E_IO;
     }
     return STAMP_OK;
