@@ -163,6 +163,11 @@ STAMP_MUST_USE enum stamp_err stampi_manifest_encode(const struct stamp_batch_ma
 STAMP_MUST_USE enum stamp_err stampi_manifest_decode(struct stamp_batch_manifest *m,
                                                      struct stamp_slice in);
 
+/** Is the manifest's signer a batch key, and are all for one purpose? SPEC 11-23. */
+STAMP_MUST_USE enum stamp_err stampi_check_signer(const char *path, X509 *signer,
+                                                  uint8_t purpose, X509 *const *anchors,
+                                                  size_t n, struct stamp_error *err);
+
 /* ---- batchfile_voucher.c ---- */
 
 /**

@@ -220,29 +220,29 @@ static enum stamp_err load_manifest(struct stamp_batch *b, struct stamp_slice *c
 }
 
 /* SPEC 11-23. */
-static enum stamp_err check_signer(const struct stamp_batch *b, X509 *const *anchors,
-                                   size_t n, struct stamp_error *err)
+enum stamp_err stampi_check_signer(const char *path, X509 *signer, uint8_t purpose,
+                                   X509 *const *anchors, size_t n,
+                                   struct stamp_error *err)
 {
     struct stamp_binding binding;
-    enum stamp_err rc = stamp_batchkey_check(b->signer, &binding, err);
+    enum stamp_err rc = stamp_batchkey_check(signer, &binding, err);
 
     if (rc != STAMP_OK) {
         return rc;
     }
-    if (!binding.present || binding.purpose != b->manifest.purpose) {
+    if (!binding.present || binding.purpose != purpose) {
         return stamp_error_set(err, STAMP_E_PURPOSE, 0,
-                               "the batch key of '%s' is for the other purpose", b->path);
+                               "the batch key of '%s' is for the other purpose", path);
     }
     for (size_t i = 0; i < n; i++) {
         rc = stamp_binding_read(anchors[i], &binding, err);
         if (rc != STAMP_OK) {
             return rc;
         }
-        if (binding.present && binding.purpose != b->manifest.purpose) {
+        if (binding.present && binding.purpose != purpose) {
             return stamp_error_set(
-                err, STAMP_E_PURPOSE, 0, "'%s' is for %s, the trust anchor is not",
-                b->path,
-                b->manifest.purpose == STAMP_PRODUCTION ? "production" : "development");
+                err, STAMP_E_PURPOSE, 0, "'%s' is for %s, the trust anchor is not", path,
+                purpose == STAMP_PRODUCTION ? "production" : "development");
         }
     }
     return STAMP_OK;
@@ -369,7 +369,8 @@ enum stamp_err stamp_batch_open(const char *path, X509 *const *anchors, size_t n
         rc = stampi_batch_attach(b, len, err);
     }
     if (rc == STAMP_OK) {
-        rc = check_signer(b, anchors, n_anchors, err);
+        rc = stampi_check_signer(path, b->signer, b->manifest.purpose, anchors, n_anchors,
+                                 err);
     }
     if (rc != STAMP_OK) {
         stamp_batch_close(&b);
