@@ -13,6 +13,10 @@ static const struct verb {
     {"next", batch_next, "open unused stamps of a batch file"},
     {"report", batch_report, "say what became of a stamp"},
     {"close", batch_close, "hand out no more; signed results for headquarters"},
+    {"import", batch_import, "book what a station reports"},
+    {"list", batch_list, "the batches on the books"},
+    {"show", batch_show, "all about a batch, or a batch file"},
+    {"balance", batch_balance, "does what was issued add up?"},
     {NULL, NULL, NULL},
 };
 

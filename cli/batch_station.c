@@ -152,6 +152,29 @@ enum stamp_err batch_station_open(const struct batch_station_args *args,
     return rc == STAMP_OK ? stamp_books_pin(s->books, s->anchor, err) : rc;
 }
 
+enum stamp_err batch_station_look(const struct batch_station_args *args,
+                                  struct batch_station *s, struct stamp_error *err)
+{
+    struct stamp_error why = STAMP_ERROR_INIT;
+    enum stamp_err rc;
+
+    memset(s, 0, sizeof *s);
+    s->args = args;
+    rc = find_anchor(args, &s->anchor, err);
+    if (rc == STAMP_OK) {
+        rc = stamp_batch_open(args->file, &s->anchor, 1, &s->batch, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_books_open(args->file, s->batch, false, &s->books, &why);
+        if (rc == STAMP_E_MISSING) {
+            rc = STAMP_OK;
+        } else if (rc != STAMP_OK) {
+            *err = why;
+        }
+    }
+    return rc;
+}
+
 void batch_station_close(struct batch_station *s)
 {
     stamp_books_free(&s->books);

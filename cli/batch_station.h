@@ -37,6 +37,10 @@ struct batch_station {
 STAMP_MUST_USE enum stamp_err batch_station_open(const struct batch_station_args *args,
                                                  struct batch_station *s,
                                                  struct stamp_error *err);
+/** The same to look only: without a key, and without books where there are none. */
+STAMP_MUST_USE enum stamp_err batch_station_look(const struct batch_station_args *args,
+                                                 struct batch_station *s,
+                                                 struct stamp_error *err);
 void batch_station_close(struct batch_station *s);
 #define BATCH_STATION_AUTO                                                               \
     __attribute__((cleanup(batch_station_close))) struct batch_station

@@ -178,6 +178,23 @@ enum stamp_err cli_trust(const char *pem, const char *workspace, struct stamp_tr
     return rc == STAMP_E_MISSING ? STAMP_E_CONFIG : rc;
 }
 
+enum stamp_err cli_books(const char *workspace, struct stamp_registry **out,
+                         struct stamp_error *err)
+{
+    const char *given = getenv(STAMP_WORKSPACE_REGISTRY);
+    char dir[PATH_MAX] = ".";
+    char where[PATH_MAX];
+    enum stamp_err rc = STAMP_OK;
+
+    if (given == NULL || given[0] == '\0') { /* else no workspace is needed */
+        rc = stamp_workspace_locate(workspace, dir, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_workspace_books(dir, where, err);
+    }
+    return rc == STAMP_OK ? stamp_registry_open(where, out, err) : rc;
+}
+
 enum stamp_err cli_passphrase(const struct stamp_workspace *ws, int fd,
                               struct stamp_secret **out, struct stamp_error *err)
 {

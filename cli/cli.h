@@ -77,6 +77,11 @@ STAMP_MUST_USE enum stamp_err cli_trust(const char *pem, const char *workspace,
                                         struct stamp_trust **out,
                                         struct stamp_error *err);
 
+/** Open the books: $DEVSTAMP_REGISTRY, else those of a workspace. @param workspace  -C;
+ * NULL = look for it */
+STAMP_MUST_USE enum stamp_err
+cli_books(const char *workspace, struct stamp_registry **out, struct stamp_error *err);
+
 /** The passphrase of a production workspace; NULL in a development one.
  * @param fd  from --passphrase-fd; -1 = ask on the terminal */
 STAMP_MUST_USE enum stamp_err cli_passphrase(const struct stamp_workspace *ws, int fd,

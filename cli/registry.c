@@ -228,23 +228,6 @@ static void put_end(enum format format, bool none)
 
 /* ---- the books ---- */
 
-static enum stamp_err open_books(const struct args *a, struct stamp_registry **out,
-                                 struct stamp_error *err)
-{
-    const char *given = getenv(STAMP_WORKSPACE_REGISTRY);
-    char dir[PATH_MAX] = ".";
-    char where[PATH_MAX];
-    enum stamp_err rc = STAMP_OK;
-
-    if (given == NULL || given[0] == '\0') { /* else no workspace is needed */
-        rc = stamp_workspace_locate(a->dir, dir, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = stamp_workspace_books(dir, where, err);
-    }
-    return rc == STAMP_OK ? stamp_registry_open(where, out, err) : rc;
-}
-
 static enum stamp_err find_batch(struct stamp_registry *r, struct args *a,
                                  struct stamp_error *err)
 {
@@ -555,7 +538,7 @@ static int run(struct args *a, const char *verb)
 {
     STAMP_REGISTRY_AUTO *r = NULL;
     struct stamp_error err = STAMP_ERROR_INIT;
-    enum stamp_err rc = open_books(a, &r, &err);
+    enum stamp_err rc = cli_books(a->dir, &r, &err);
 
     if (rc == STAMP_OK && strcmp(verb, "show") == 0) {
         rc = show(r, a, &err);

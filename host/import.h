@@ -1,0 +1,51 @@
+/*
+ * Results of a station go on the books of headquarters: all of one file, or nothing of
+ * it. What contradicts the books is found before anything is booked, and named. SPEC
+ * 12-10.
+ */
+#ifndef HOST_IMPORT_H
+#define HOST_IMPORT_H
+
+#include "host/registry_books.h"
+#include "host/results.h"
+#include "host/workspace.h"
+
+/** One contradiction, in words. */
+typedef void (*stamp_import_told)(void *ctx, const char *serial, const char *what);
+
+struct stamp_import_job {
+    const char *path;
+    bool quarantine; /* book what does not contradict, revoke what does */
+    stamp_import_told conflict;
+    void *ctx;
+};
+
+/** What was found and booked. */
+struct stamp_imported {
+    struct stamp_results_head head;
+    struct stamp_registry_batch batch;
+    bool before;     /* these results were on the books already: nothing was done */
+    bool superseded; /* later results of the same books are: only noted */
+    uint32_t struck; /* in the file, as the other three */
+    uint32_t scrapped;
+    uint32_t returned;
+    uint32_t in_doubt;
+    uint32_t booked;      /* devices whose state changed */
+    uint32_t conflicts;   /* serials in conflict, and one for books gone back in time */
+    uint32_t quarantined; /* revoked for that */
+};
+
+/**
+ * Import results.
+ *
+ * @param out  filled as far as it got, on failure too
+ * @retval STAMP_E_DUPLICATE  conflicts were found and told; nothing was booked
+ * @retval STAMP_E_MISSING    the batch is not on these books
+ * @retval others             as stamp_results_open(), or the database; nothing was booked
+ */
+STAMP_MUST_USE enum stamp_err stamp_import(struct stamp_workspace *ws,
+                                           const struct stamp_import_job *job,
+                                           struct stamp_imported *out,
+                                           struct stamp_error *err);
+
+#endif
