@@ -105,6 +105,9 @@ static enum stamp_err find_own(struct maker *m, struct stamp_error *err)
         stamp_registry_batch_find_owner(m->ws->registry, m->owner, &m->made->batch, &why);
 
     m->found = rc == STAMP_OK && m->made->batch.state == STAMP_REGISTRY_BATCH_OPEN;
+    if (!m->found) {
+        memset(&m->made->batch, 0, sizeof m->made->batch);
+    }
     if (rc != STAMP_OK && rc != STAMP_E_MISSING) {
         *err = why;
         return rc;

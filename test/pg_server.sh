@@ -1,7 +1,7 @@
 #!/bin/bash
 # A PostgreSQL server of its own for one command: in a scratch directory, on a Unix socket, gone
-# afterwards. The command finds its URL in $STAMP_TEST_PG, and the server's process id in
-# $STAMP_TEST_PG_PID.
+# afterwards. The command finds its URL in $STAMP_TEST_PG, the server's process id in
+# $STAMP_TEST_PG_PID, and its files in $STAMP_TEST_PG_DATA.
 #
 # usage: test/pg_server.sh COMMAND [ARG]...
 #
@@ -46,5 +46,6 @@ fi
 export STAMP_TEST_PG="postgresql:///postgres?host=${dir//\//%2F}&user=stamp"
 STAMP_TEST_PG_PID=$(sed -n 1p "$dir/data/postmaster.pid")
 export STAMP_TEST_PG_PID
+export STAMP_TEST_PG_DATA="$dir/data"
 cd "$OLDPWD"
 "$@"
