@@ -60,6 +60,14 @@ static void print_done(const char *path, const struct stamp_imported *m)
         (void)printf("%s: %u conflicts, %u serials revoked\n", path, m->conflicts,
                      m->quarantined);
     }
+    if (m->passed_over > 0) {
+        (void)printf("%s: %u serials passed over: revoked for an earlier conflict\n",
+                     path, m->passed_over);
+    }
+    if (m->closed) {
+        (void)printf("%s: batch %u is closed: there are results of all its stamps\n",
+                     path, m->batch.id);
+    }
 }
 
 static int import_one(struct stamp_workspace *ws, const char *path, bool quarantine)

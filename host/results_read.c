@@ -35,7 +35,12 @@ struct stamp_results {
     off_t file_at;    /* of buf + len in the file */
     uint32_t next;    /* index of the next entry */
     uint8_t journal[STAMP_POINT_SIZE];
-    EVP_MD_CTX *md; /* NULL once all is checked */
+    char first[STAMP_SERIAL_SIZE]; /* serials, as the manifest has them */
+    char last[STAMP_SERIAL_SIZE];
+    bool ordered;
+    char before[STAMP_SERIAL_SIZE]; /* serial of the entry before; "" = none */
+    EVP_MD_CTX *md;
+    EVP_MD_CTX *head_md; /* as it is behind the head */
 };
 
 static enum stamp_err malformed(const struct stamp_results *r, const char *part,
@@ -87,7 +92,7 @@ static enum stamp_err took(struct stamp_results *r, const struct stamp_cbor *c,
     size_t left = r->len - r->at;
     size_t n = (left < max ? left : max) - c->left;
 
-    if (r->md != NULL && EVP_DigestUpdate(r->md, r->buf + r->at, n) != 1) {
+    if (EVP_DigestUpdate(r->md, r->buf + r->at, n) != 1) {
         return stamp_openssl_failed(err, "cannot compute a digest");
     }
     r->at += n;
@@ -121,6 +126,16 @@ static uint32_t get_uint(struct stamp_cbor *c, uint32_t key)
     return stamp_cbor_uint(c, UINT32_MAX);
 }
 
+static bool is_zero(struct stamp_slice s)
+{
+    uint8_t any = 0;
+
+    for (size_t i = 0; i < s.len; i++) {
+        any |= s.p[i];
+    }
+    return any == 0;
+}
+
 /* SPEC 12-5 */
 static enum stamp_err read_head(struct stamp_results *r, struct raw_head *raw,
                                 struct stamp_cbor *c, struct stamp_error *err)
@@ -144,11 +159,24 @@ static enum stamp_err read_head(struct stamp_results *r, struct raw_head *raw,
     raw->previous = get_bytes(c, 6, STAMP_BATCH_DIGEST_SIZE, STAMP_BATCH_DIGEST_SIZE);
     r->head.made_at = get_uint(c, 7);
     r->head.events = get_uint(c, 8);
-    if (c->err != STAMP_OK || r->head.number == 0) {
+    if (c->err != STAMP_OK || r->head.number == 0 ||
+        (r->head.number == 1) != is_zero(raw->previous)) {
         return malformed(r, "head", err);
     }
     memcpy(r->head.previous, raw->previous.p, sizeof r->head.previous);
     return STAMP_OK;
+}
+
+static void take_manifest(struct stamp_results *r, const struct stamp_batch_manifest *m)
+{
+    memcpy(r->head.batch, m->id, sizeof r->head.batch);
+    r->head.volume = m->volume;
+    r->head.count = m->count;
+    memcpy(r->head.product, m->product.p, m->product.len);
+    r->head.product[m->product.len] = '\0';
+    memcpy(r->first, m->first.p, m->first.len);
+    memcpy(r->last, m->last.p, m->last.len);
+    r->ordered = m->ordered;
 }
 
 /* SPEC 11-23, 11-24 */
@@ -177,11 +205,7 @@ static enum stamp_err check_manifest(struct stamp_results *r, struct stamp_slice
         rc = stampi_check_signer(r->path, signer, m.purpose, anchors, n, err);
     }
     if (rc == STAMP_OK) {
-        memcpy(r->head.batch, m.id, sizeof r->head.batch);
-        r->head.volume = m.volume;
-        r->head.count = m.count;
-        memcpy(r->head.product, m.product.p, m.product.len);
-        r->head.product[m.product.len] = '\0';
+        take_manifest(r, &m);
         memcpy(voucher, m.voucher, STAMP_POINT_SIZE);
     }
     OPENSSL_free(bytes);
@@ -248,6 +272,9 @@ static enum stamp_err take_head(struct stamp_results *r, X509 *const *anchors, s
         rc = took(r, &c, HEAD_MAX, err);
         r->entries_at = r->file_at - (off_t)(r->len - r->at);
     }
+    if (rc == STAMP_OK && EVP_MD_CTX_copy_ex(r->head_md, r->md) != 1) {
+        rc = stamp_openssl_failed(err, "cannot compute a digest");
+    }
     return rc;
 }
 
@@ -298,6 +325,32 @@ static void get_entry(struct stamp_cbor *c, struct stamp_books_line *out)
     }
 }
 
+/* Is it what the manifest says of this record? SPEC 12-9. */
+static bool in_its_place(const struct stamp_results *r, const struct stamp_books_line *e)
+{
+    struct stamp_slice serial = {(const uint8_t *)e->serial, strlen(e->serial)};
+    struct stamp_slice before = {(const uint8_t *)r->before, strlen(r->before)};
+
+    return e->index == r->next && (e->index > 0 || strcmp(e->serial, r->first) == 0) &&
+           (e->index + 1 < r->head.count || strcmp(e->serial, r->last) == 0) &&
+           (!r->ordered || e->index == 0 || stampi_serial_greater(serial, before));
+}
+
+/* The file may have been changed since it was checked. */
+static enum stamp_err check_same(struct stamp_results *r, struct stamp_error *err)
+{
+    uint8_t digest[STAMP_BATCH_DIGEST_SIZE];
+
+    if (EVP_DigestFinal_ex(r->md, digest, NULL) != 1 ||
+        EVP_MD_CTX_copy_ex(r->md, r->head_md) != 1) {
+        return stamp_openssl_failed(err, "cannot compute a digest");
+    }
+    return memcmp(digest, r->head.digest, sizeof digest) == 0
+               ? stamp_error_set(err, STAMP_E_MISSING, 0, "there are no more entries")
+               : stamp_error_set(err, STAMP_E_CORRUPT, 0,
+                                 "'%s' was changed while it was read", r->path);
+}
+
 enum stamp_err stamp_results_next(struct stamp_results *r, struct stamp_books_line *out,
                                   struct stamp_error *err)
 {
@@ -306,7 +359,7 @@ enum stamp_err stamp_results_next(struct stamp_results *r, struct stamp_books_li
 
     memset(out, 0, sizeof *out);
     if (r->next == r->head.count) {
-        return stamp_error_set(err, STAMP_E_MISSING, 0, "there are no more entries");
+        return check_same(r, err);
     }
     rc = fill(r, ENTRY_MAX, err);
     if (rc != STAMP_OK) {
@@ -314,11 +367,12 @@ enum stamp_err stamp_results_next(struct stamp_results *r, struct stamp_books_li
     }
     reader(r, ENTRY_MAX, &c);
     get_entry(&c, out);
-    if (c.err != STAMP_OK || out->index != r->next) {
+    if (c.err != STAMP_OK || !in_its_place(r, out)) {
         memset(out, 0, sizeof *out);
         return stamp_error_set(err, STAMP_E_CORRUPT, 0, "entry %u of '%s' is damaged",
                                r->next, r->path);
     }
+    memcpy(r->before, out->serial, sizeof r->before);
     r->next++;
     return took(r, &c, ENTRY_MAX, err);
 }
@@ -329,6 +383,10 @@ enum stamp_err stamp_results_rewind(struct stamp_results *r, struct stamp_error 
         return stamp_error_set(err, STAMP_E_IO, errno, "cannot read '%s': %s", r->path,
                                strerror(errno));
     }
+    if (EVP_MD_CTX_copy_ex(r->md, r->head_md) != 1) {
+        return stamp_openssl_failed(err, "cannot compute a digest");
+    }
+    r->before[0] = '\0';
     r->file_at = r->entries_at;
     r->at = 0;
     r->len = 0;
@@ -386,8 +444,6 @@ static enum stamp_err check_all(struct stamp_results *r, X509 *const *anchors, s
     if (rc == STAMP_OK) {
         rc = check_tail(r, err);
     }
-    EVP_MD_CTX_free(r->md);
-    r->md = NULL;
     return rc == STAMP_OK ? stamp_results_rewind(r, err) : rc;
 }
 
@@ -412,7 +468,8 @@ enum stamp_err stamp_results_open(const char *path, X509 *const *anchors,
     r->path = strdup(path);
     r->buf = malloc(BUFFER_SIZE);
     r->md = EVP_MD_CTX_new();
-    if (r->path == NULL || r->buf == NULL || r->md == NULL) {
+    r->head_md = EVP_MD_CTX_new();
+    if (r->path == NULL || r->buf == NULL || r->md == NULL || r->head_md == NULL) {
         rc = stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     } else if (EVP_DigestInit_ex(r->md, stamp_sha256(), NULL) != 1) {
         rc = stamp_openssl_failed(err, "cannot compute a digest");
@@ -431,6 +488,7 @@ void stamp_results_free(struct stamp_results **p)
     if (*p != NULL) {
         (void)close((*p)->fd);
         EVP_MD_CTX_free((*p)->md);
+        EVP_MD_CTX_free((*p)->head_md);
         free((*p)->path);
         free((*p)->buf);
         free(*p);
