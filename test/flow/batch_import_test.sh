@@ -77,8 +77,10 @@ snapshot() {
     report snap "${serials[1]}" struck --chip BB77
     close snap 1b
     check_status "a restored snapshot" 1 "${hq[@]}" import snap/results-1b
-    says "the books went back in time"
-    says "struck on two units: on BB01"
+    says "results 1 are on the books, and say something else; books "
+    says " went back in time"
+    says "${serials[1]}: struck on chip BB77 at "
+    says ", but was struck on chip BB01 at "
     says "nothing of 'snap/results-1b' was booked"
     check_status "quarantined" 0 "${hq[@]}" import snap/results-1b --quarantine
     says "1 serials revoked"
@@ -102,9 +104,11 @@ copies() {
     close there 1
     check_status "the first copy" 0 "${hq[@]}" import here/results-1
     check_status "the other copy" 1 "${hq[@]}" import there/results-1
-    says "${serials[0]}: struck on two units: on CC00"
-    says "${serials[2]}: struck on DD02"
-    says "and was returned: other books had it, too"
+    says "${serials[0]}: struck on chip DD00 at "
+    says ", but was struck on chip CC00 at "
+    says "${serials[2]}: struck on chip DD02 at "
+    says ", but was returned unused before; books "
+    says ", there are books "
     balanced "issued 6 = struck 2 + scrapped 0 + returned 4 + revoked 0 + outstanding 0"
     # One chip, two serials.
     to_station chips 3
@@ -112,7 +116,8 @@ copies() {
     report chips "${serials[0]}" struck --chip CC00
     close chips 1
     check_status "a chip with two serials" 1 "${hq[@]}" import chips/results-1
-    says "chip CC00 has"
+    says "${serials[0]}: struck on chip CC00 at "
+    says ", which has 'SN-"
     balanced "issued 3 = struck 0 + scrapped 0 + returned 0 + revoked 0 + outstanding 3"
 }
 
