@@ -6,6 +6,7 @@ FUZZ_SECONDS ?= 600
 SOAK_ROUNDS ?= 50
 BENCH_COUNT ?= 2000
 BENCH_DEVICES ?= 1000000
+BENCH_BATCH ?= 1000000
 
 BUILD = build
 ASAN = build/asan
@@ -43,7 +44,7 @@ test-asan: asan ## the whole suite under AddressSanitizer and UBSan
 	$(CTEST) --preset asan-all
 
 bench: build ## stamps per second: ours, the crypto alone, and a script of openssl commands
-	@scripts/bench $(BENCH_COUNT) $(BENCH_DEVICES)
+	@scripts/bench $(BENCH_COUNT) $(BENCH_DEVICES) $(BENCH_BATCH)
 
 fuzz: asan ## FUZZ_SECONDS=600 of fuzzing for each target
 	@scripts/fuzz $(FUZZ_SECONDS)
