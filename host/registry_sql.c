@@ -225,6 +225,18 @@ stampi_migrations stampi_pg_migrations = {
     "books, number, batch, volume, digest, previous, events, made_at, imported_at, who," \
     " place"
 
+#define BULK_SERIAL(TEXT)                                                                \
+    "CREATE TEMP TABLE IF NOT EXISTS bulk_serial (n bigint, serial " TEXT ")"
+#define BULK_CHIP(TEXT)                                                                  \
+    "CREATE TEMP TABLE IF NOT EXISTS bulk_chip (n bigint, chip " TEXT ", device bigint)"
+#define BULK_DEVICE(TEXT)                                                                \
+    "CREATE TEMP TABLE IF NOT EXISTS bulk_device (id bigint, state bigint,"              \
+    " changed_at bigint, chip " TEXT ")"
+#define BULK_EVENTS(JOIN)                                                                \
+    "SELECT b.n, (SELECT max(e.n) + 1 FROM event e WHERE e.device = s.device),"          \
+    " (SELECT count(*) FROM event e WHERE e.device = s.device AND e.state = 2)"          \
+    " FROM bulk_serial b" JOIN "claim_serial s WHERE s.serial = b.serial"
+
 const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
     [STAMPI_WORKSPACE] = {"SELECT purpose FROM workspace WHERE one = 1", NULL},
     [STAMPI_WORKSPACE_ADD] = {"INSERT INTO workspace (one, purpose, made_at)"
@@ -467,10 +479,49 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
                             " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
                             " ON CONFLICT DO NOTHING",
                             NULL},
+
+    /* Changes by the thousand, through tables of this connection alone. PostgreSQL does
+     * not know how small they are: a plan that reads all devices is out of the question.
+     */
+    [STAMPI_BULK_LOOPS] = {"SELECT 1",
+                           "SELECT set_config('enable_hashjoin', 'off', true),"
+                           " set_config('enable_mergejoin', 'off', true)"},
+    [STAMPI_BULK_MAKE_SERIAL] = {BULK_SERIAL("text"), BULK_SERIAL(PG_TEXT)},
+    [STAMPI_BULK_MAKE_CHIP] = {BULK_CHIP("text"), BULK_CHIP(PG_TEXT)},
+    [STAMPI_BULK_MAKE_DEVICE] = {BULK_DEVICE("text"), BULK_DEVICE(PG_TEXT)},
+    [STAMPI_BULK_CLEAR_SERIAL] = {"DELETE FROM bulk_serial", "TRUNCATE bulk_serial"},
+    [STAMPI_BULK_CLEAR_CHIP] = {"DELETE FROM bulk_chip", "TRUNCATE bulk_chip"},
+    [STAMPI_BULK_CLEAR_DEVICE] = {"DELETE FROM bulk_device", "TRUNCATE bulk_device"},
+    [STAMPI_BULK_LOCK] = {"SELECT b.n, d.id, d.state, d.changed_at, d.chip"
+                          " FROM bulk_serial b CROSS JOIN claim_serial s"
+                          " CROSS JOIN device d WHERE s.serial = b.serial"
+                          " AND d.id = s.device ORDER BY d.id, b.n",
+                          "SELECT b.n, d.id, d.state, d.changed_at, d.chip"
+                          " FROM bulk_serial b, claim_serial s, device d"
+                          " WHERE s.serial = b.serial AND d.id = s.device"
+                          " ORDER BY d.id, b.n FOR UPDATE OF d"},
+    [STAMPI_BULK_EVENTS] = {BULK_EVENTS(" CROSS JOIN "), BULK_EVENTS(", ")},
+    /* The first of two wins. `WHERE true`, or SQLite takes ON for a join's. */
+    [STAMPI_BULK_CLAIM] = {"INSERT INTO claim_chip (chip, device)"
+                           " SELECT chip, device FROM bulk_chip WHERE true"
+                           " ORDER BY chip, n ON CONFLICT DO NOTHING",
+                           NULL},
+    [STAMPI_BULK_CONFLICT] = {"SELECT b.n FROM bulk_chip b JOIN claim_chip c"
+                              " ON c.chip = b.chip WHERE c.device <> b.device"
+                              " ORDER BY b.n LIMIT 1",
+                              NULL},
+    [STAMPI_BULK_CHANGE] = {"UPDATE device SET state = b.state,"
+                            " changed_at = b.changed_at, chip = b.chip"
+                            " FROM bulk_device b WHERE device.id = b.id",
+                            NULL},
 };
 
 const char *const stampi_copy_columns[STAMPI_COPY_COUNT] = {
     [STAMPI_COPY_DEVICE] = "device (id, serial, state, fingerprint, certificate)",
     [STAMPI_COPY_SERIAL] = "claim_serial (serial, device)",
     [STAMPI_COPY_KEY] = "claim_key (fingerprint, device)",
+    [STAMPI_COPY_EVENT] = "event (device, n, state, at, who, place, why)",
+    [STAMPI_COPY_BULK_SERIAL] = "bulk_serial (n, serial)",
+    [STAMPI_COPY_BULK_CHIP] = "bulk_chip (n, chip, device)",
+    [STAMPI_COPY_BULK_DEVICE] = "bulk_device (id, state, changed_at, chip)",
 };

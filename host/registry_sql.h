@@ -85,6 +85,18 @@ enum stampi_sql {
     STAMPI_RESULTS_LAST,
     STAMPI_RESULTS_LIST,
     STAMPI_RESULTS_ADD,
+    STAMPI_BULK_LOOPS,
+    STAMPI_BULK_MAKE_SERIAL,
+    STAMPI_BULK_MAKE_CHIP,
+    STAMPI_BULK_MAKE_DEVICE,
+    STAMPI_BULK_CLEAR_SERIAL,
+    STAMPI_BULK_CLEAR_CHIP,
+    STAMPI_BULK_CLEAR_DEVICE,
+    STAMPI_BULK_LOCK,
+    STAMPI_BULK_EVENTS,
+    STAMPI_BULK_CLAIM,
+    STAMPI_BULK_CONFLICT,
+    STAMPI_BULK_CHANGE,
     STAMPI_SQL_COUNT
 };
 
@@ -99,9 +111,13 @@ extern const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT];
 
 /** Tables that rows are copied into by the thousand. */
 enum stampi_copy {
-    STAMPI_COPY_DEVICE, /* id, serial, state, fingerprint, certificate */
-    STAMPI_COPY_SERIAL, /* serial, device */
-    STAMPI_COPY_KEY,    /* fingerprint, device */
+    STAMPI_COPY_DEVICE,      /* id, serial, state, fingerprint, certificate */
+    STAMPI_COPY_SERIAL,      /* serial, device */
+    STAMPI_COPY_KEY,         /* fingerprint, device */
+    STAMPI_COPY_EVENT,       /* device, n, state, at, who, place, why */
+    STAMPI_COPY_BULK_SERIAL, /* n, serial */
+    STAMPI_COPY_BULK_CHIP,   /* n, chip, device */
+    STAMPI_COPY_BULK_DEVICE, /* id, state, changed_at, chip */
     STAMPI_COPY_COUNT
 };
 
