@@ -119,8 +119,10 @@ static double add_run(struct bench *b, const struct stamp_registry_batch *batch,
         }
         own += processor() - start;
         for (uint32_t i = 0; i < n; i++) {
-            struct stamp_registry_device d = {serial[i], key[i], b->certificate,
-                                              b->a.certificate_len};
+            struct stamp_registry_device d = {.serial = serial[i],
+                                              .fingerprint = key[i],
+                                              .certificate = b->certificate,
+                                              .certificate_len = b->a.certificate_len};
 
             memcpy(b->certificate + 20, key[i], 32);
             must(stamp_registry_run_add(run, &d, &err), &err);

@@ -10,15 +10,18 @@
 #include <string.h>
 
 #include "cli/cli.h"
+#include "cli/registry_pop.h"
 #include "host/json.h"
 
 static const char help[] =
     "usage: stamp registry list [OPTION]...\n"
     "       stamp registry show [OPTION]... SERIAL|FINGERPRINT\n"
     "       stamp registry export [OPTION]...\n"
+    "       stamp registry pop SERIAL --key KEY\n"
     "\n"
     "Asks the books. list gives one page of devices, show all about one, with its\n"
-    "history; export all devices with their certificates, as CSV unless told otherwise.\n"
+    "history; export all devices with their certificates, as CSV unless told otherwise;\n"
+    "pop prints a proof of possession that the books keep in escrow.\n"
     "\n"
     "  -s, --state S           only devices that are reserved, issued, struck,\n"
     "                          labelled, shipped, active, returned, re-struck, scrapped\n"
@@ -31,17 +34,27 @@ static const char help[] =
     "      --after SERIAL      the page behind this device\n"
     "  -j, --json              JSON\n"
     "      --csv               CSV\n"
+    "  -k, --key KEY           of the certificate that proofs are sealed to; for pop\n"
+    "      --passphrase-fd N   read its passphrase from file descriptor N\n"
     "      --registry R        the books: a file or postgres://...\n"
     "  -C, --dir DIR           the workspace\n"
     "  -h, --help              this\n";
 
 static const struct option options[] = {
-    {"state", required_argument, NULL, 's'},    {"product", required_argument, NULL, 'p'},
-    {"batch", required_argument, NULL, 'b'},    {"since", required_argument, NULL, 'S'},
-    {"limit", required_argument, NULL, 'n'},    {"after", required_argument, NULL, 'A'},
-    {"json", no_argument, NULL, 'j'},           {"csv", no_argument, NULL, 'V'},
-    {"registry", required_argument, NULL, 'R'}, {"dir", required_argument, NULL, 'C'},
-    {"help", no_argument, NULL, 'h'},           {NULL, 0, NULL, 0},
+    {"state", required_argument, NULL, 's'},
+    {"product", required_argument, NULL, 'p'},
+    {"batch", required_argument, NULL, 'b'},
+    {"since", required_argument, NULL, 'S'},
+    {"limit", required_argument, NULL, 'n'},
+    {"after", required_argument, NULL, 'A'},
+    {"json", no_argument, NULL, 'j'},
+    {"csv", no_argument, NULL, 'V'},
+    {"key", required_argument, NULL, 'k'},
+    {"passphrase-fd", required_argument, NULL, 'F'},
+    {"registry", required_argument, NULL, 'R'},
+    {"dir", required_argument, NULL, 'C'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 #define PAGE_MAX 10000u
@@ -54,7 +67,9 @@ struct args {
     const char *batch;
     const char *after;
     const char *dir;
-    const char *what; /* of show */
+    const char *what; /* of show and pop */
+    const char *key;  /* of pop */
+    int fd;
     size_t limit;
     enum format format;
 };
@@ -513,6 +528,8 @@ static int take_filter(struct args *a, int opt)
 
 static int take(struct args *a, int opt)
 {
+    uint64_t number;
+
     switch (opt) {
     case 'j':
         a->format = JSON;
@@ -524,6 +541,15 @@ static int take(struct args *a, int opt)
         return setenv(STAMP_WORKSPACE_REGISTRY, optarg, 1) == 0
                    ? -1
                    : cli_usage("registry", "cannot take '%s'", optarg);
+    case 'k':
+        a->key = optarg;
+        return -1;
+    case 'F':
+        if (!cli_number(optarg, 0, 65535, &number)) {
+            return cli_usage("registry", "'%s' is no file descriptor", optarg);
+        }
+        a->fd = (int)number;
+        return -1;
     case 'C':
         a->dir = optarg;
         return -1;
@@ -542,6 +568,8 @@ static int run(struct args *a, const char *verb)
 
     if (rc == STAMP_OK && strcmp(verb, "show") == 0) {
         rc = show(r, a, &err);
+    } else if (rc == STAMP_OK && strcmp(verb, "pop") == 0) {
+        rc = registry_pop(r, a->what, a->key, a->fd, &err);
     } else if (rc == STAMP_OK) {
         rc = list(r, a, strcmp(verb, "export") == 0, &err);
     }
@@ -550,12 +578,12 @@ static int run(struct args *a, const char *verb)
 
 int cmd_registry(int argc, char **argv)
 {
-    struct args a = {.limit = 50};
+    struct args a = {.limit = 50, .fd = -1};
     const char *verb;
-    bool is_show;
+    bool one;
     int opt;
 
-    while ((opt = getopt_long(argc, argv, "s:p:b:n:jC:h", options, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, "s:p:b:n:jk:C:h", options, NULL)) != -1) {
         int status = take(&a, opt);
 
         if (status >= 0) {
@@ -563,17 +591,19 @@ int cmd_registry(int argc, char **argv)
         }
     }
     if (optind == argc) {
-        return cli_usage("registry", "say list, show or export");
+        return cli_usage("registry", "say list, show, export or pop");
     }
     verb = argv[optind++];
-    is_show = strcmp(verb, "show") == 0;
-    if (!is_show && strcmp(verb, "list") != 0 && strcmp(verb, "export") != 0) {
-        return cli_usage("registry", "'%s' is not list, show or export", verb);
+    one = strcmp(verb, "show") == 0 || strcmp(verb, "pop") == 0;
+    if (!one && strcmp(verb, "list") != 0 && strcmp(verb, "export") != 0) {
+        return cli_usage("registry", "'%s' is not list, show, export or pop", verb);
     }
-    if (is_show != (argc - optind == 1) || argc - optind > 1) {
+    if ((strcmp(verb, "pop") == 0) != (a.key != NULL)) {
+        return cli_usage("registry", "pop and --key KEY go together");
+    }
+    if (one != (argc - optind == 1) || argc - optind > 1) {
         return cli_usage("registry",
-                         is_show ? "show takes one serial or fingerprint"
-                                 : "'%s' is not understood",
+                         one ? "show and pop take one serial" : "'%s' is not understood",
                          argv[optind]);
     }
     a.what = argv[optind];

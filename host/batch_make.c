@@ -12,7 +12,9 @@
 #include "host/batch_pipe.h"
 #include "host/batchfile.h"
 #include "host/cms.h"
+#include "host/escrow.h"
 #include "host/file.h"
+#include "host/registry_escrow.h"
 
 #define DIR_NAME "batches"
 #define SHARE_SIZE                                                                       \
@@ -346,8 +348,26 @@ static void tell(void *ctx, uint32_t made)
     }
 }
 
+/* Each run has an envelope of its own: what sealed the former one is forgotten. */
+static enum stamp_err open_escrow(const struct maker *m, struct stamp_escrow **escrow,
+                                  int64_t *key, struct stamp_error *err)
+{
+    const char *path = m->ws->profile->pop.escrow_file;
+    enum stamp_err rc;
+
+    if (path == NULL) {
+        return STAMP_OK;
+    }
+    rc = stamp_escrow_new(path, escrow, err);
+    return rc == STAMP_OK
+               ? stamp_registry_escrow_key(m->ws->registry, m->made->batch.id,
+                                           stamp_escrow_envelope(*escrow), key, err)
+               : rc;
+}
+
 static enum stamp_err make_shares(struct maker *m, struct stamp_error *err)
 {
+    STAMP_ESCROW_AUTO *escrow = NULL;
     STAMP_BATCH_PIPE_AUTO *pipe = NULL;
     struct told told = {m->job, m->made->resumed,
                         m->job->name == NULL ? m->job->count : 0};
@@ -362,8 +382,12 @@ static enum stamp_err make_shares(struct maker *m, struct stamp_error *err)
                                            .progress = tell,
                                            .ctx = &told};
     struct stamp_error why = STAMP_ERROR_INIT;
-    enum stamp_err rc = stamp_batch_pipe_new(&setup, &pipe, err);
+    enum stamp_err rc = open_escrow(m, &escrow, &setup.escrow_key, err);
 
+    if (rc == STAMP_OK) {
+        setup.escrow = escrow;
+        rc = stamp_batch_pipe_new(&setup, &pipe, err);
+    }
     tell(&told, 0);
     while (rc == STAMP_OK) {
         struct stamp_registry_share share;

@@ -20,6 +20,8 @@ struct slot {
     uint8_t fingerprint[32];
     uint8_t certificate[STAMP_MAX_CERTIFICATE];
     size_t certificate_len;
+    uint8_t sealed[STAMP_ESCROW_MAX]; /* the proof, where it is kept in escrow */
+    size_t sealed_len;
     struct stamp_batch_record record;
     uint8_t bytes[STAMP_BATCH_RECORD_MAX];
 };
@@ -108,6 +110,11 @@ static enum stamp_err make_one(struct worker *w, uint32_t off, struct slot *slot
     memcpy(slot->fingerprint, w->issued->fingerprint, sizeof slot->fingerprint);
     memcpy(slot->certificate, w->issued->certificate, w->issued->certificate_len);
     slot->certificate_len = w->issued->certificate_len;
+    slot->sealed_len = 0;
+    if (rc == STAMP_OK && setup->escrow != NULL && w->issued->pop.p != NULL) {
+        rc = stamp_escrow_seal(setup->escrow, slot->serial, w->issued->pop, slot->sealed,
+                               &slot->sealed_len, err);
+    }
     stamp_issued_wipe(w->issued);
     return rc;
 }
@@ -255,7 +262,9 @@ static enum stamp_err put(struct stamp_batch_pipe *p, const struct slot *slot,
     struct stamp_registry_device device = {.serial = slot->serial,
                                            .fingerprint = slot->fingerprint,
                                            .certificate = slot->certificate,
-                                           .certificate_len = slot->certificate_len};
+                                           .certificate_len = slot->certificate_len,
+                                           .sealed = slot->sealed,
+                                           .sealed_len = slot->sealed_len};
     struct stamp_registry_run *run = p->run[p->filling];
     enum stamp_err rc =
         stamp_batch_append(p->setup.writer, slot->bytes, &slot->record, err);
@@ -434,6 +443,9 @@ static enum stamp_err fill(struct stamp_batch_pipe *p, struct stamp_error *err)
     }
     for (unsigned i = 0; i < 2 && rc == STAMP_OK; i++) {
         rc = stamp_registry_run_new(p->setup.registry, p->setup.dir, &p->run[i], err);
+        if (rc == STAMP_OK) {
+            stamp_registry_run_escrow(p->run[i], p->setup.escrow_key);
+        }
     }
     return rc;
 }

@@ -11,6 +11,7 @@
 #include <signal.h>
 
 #include "host/batchfile.h"
+#include "host/escrow.h"
 #include "host/issue.h"
 #include "host/registry_batch.h"
 
@@ -25,6 +26,8 @@ struct stamp_batch_pipe_setup {
     struct stamp_batch_writer *writer;
     struct stamp_registry *registry;   /* the committer's while a share is made */
     const char *dir;                   /* for the registry's temporary files */
+    const struct stamp_escrow *escrow; /* of proofs; NULL = none is kept */
+    int64_t escrow_key;                /* its number on the books */
     unsigned threads;                  /* workers; 0 = one for each core */
     const volatile sig_atomic_t *stop; /* not 0: end where you are; NULL = none */
     void (*progress)(void *ctx, uint32_t made); /* in this run; NULL = not told */

@@ -8,8 +8,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/escrow.h"
 #include "host/file.h"
 #include "host/files.h"
+#include "host/registry_escrow.h"
 
 /* Stamps between two waits for the disk. */
 #define CHUNK ((size_t)500)
@@ -19,9 +21,19 @@ struct run {
     struct stamp_issuer *issuer;
     const struct stamp_make *what;
     struct stamp_geometry geometry;
-    char dir[PATH_MAX];      /* where files go, as the user sees it */
-    char name[NAME_MAX + 1]; /* of the one file; "" = by serial */
-    char book_dir[PATH_MAX]; /* the same directory, as the books have it */
+    char dir[PATH_MAX];          /* where files go, as the user sees it */
+    char name[NAME_MAX + 1];     /* of the one file; "" = by serial */
+    char book_dir[PATH_MAX];     /* the same directory, as the books have it */
+    struct stamp_escrow *escrow; /* of proofs; NULL = none is kept */
+    int64_t escrow_key;
+    struct sealed *sealed; /* of the chunk */
+    size_t n_sealed;
+};
+
+struct sealed {
+    uint8_t bytes[STAMP_ESCROW_MAX];
+    size_t len;
+    int64_t device;
 };
 
 /* A serial may hold '/', which no file name can; '_' is in no serial. */
@@ -118,6 +130,69 @@ static enum stamp_err choose_place(struct run *r, struct stamp_error *err)
     return rc;
 }
 
+static enum stamp_err open_escrow(struct run *r, struct stamp_error *err)
+{
+    const char *path = r->ws->profile->pop.escrow_file;
+    enum stamp_err rc;
+
+    if (path == NULL) {
+        return STAMP_OK;
+    }
+    r->sealed = calloc(CHUNK, sizeof *r->sealed);
+    if (r->sealed == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    rc = stamp_escrow_new(path, &r->escrow, err);
+    return rc == STAMP_OK ? stamp_registry_escrow_key(r->ws->registry, 0,
+                                                      stamp_escrow_envelope(r->escrow),
+                                                      &r->escrow_key, err)
+                          : rc;
+}
+
+/* Where the profile asks for it, the proof goes to the books, sealed to the owner. */
+static enum stamp_err seal_proof(struct run *r, const struct stamp_registry_row *row,
+                                 struct stamp_slice body, struct stamp_error *err)
+{
+    struct stamp s;
+    struct sealed *sealed;
+
+    if (r->escrow == NULL) {
+        return STAMP_OK;
+    }
+    if (stamp_decode(&s, body.p, body.len) != STAMP_OK) {
+        STAMP_BUG("a stamp that was made does not decode");
+    }
+    if (s.pop.len == 0) {
+        return STAMP_OK;
+    }
+    sealed = &r->sealed[r->n_sealed++];
+    sealed->device = row->id;
+    return stamp_escrow_seal(r->escrow, row->serial, s.pop, sealed->bytes, &sealed->len,
+                             err);
+}
+
+static enum stamp_err book_proofs(struct run *r, struct stamp_error *err)
+{
+    struct stamp_registry_sealed *all;
+    enum stamp_err rc;
+
+    if (r->n_sealed == 0) {
+        return STAMP_OK;
+    }
+    all = calloc(r->n_sealed, sizeof *all);
+    if (all == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    for (size_t i = 0; i < r->n_sealed; i++) {
+        all[i].device = r->sealed[i].device;
+        all[i].p = r->sealed[i].bytes;
+        all[i].len = r->sealed[i].len;
+    }
+    rc = stamp_registry_escrow_add(r->ws->registry, r->escrow_key, all, r->n_sealed, err);
+    free(all);
+    return rc;
+}
+
 static enum stamp_err make_one(struct run *r, struct stamp_registry_row *row,
                                struct stamp_files *files, struct stamp_error *err)
 {
@@ -129,6 +204,9 @@ static enum stamp_err make_one(struct run *r, struct stamp_registry_row *row,
 
     encoded.p = body.p;
     encoded.len = body.len;
+    if (rc == STAMP_OK) {
+        rc = seal_proof(r, row, encoded, err);
+    }
     if (rc == STAMP_OK) {
         rc = stamp_imagefile_render(r->what->format, &r->geometry,
                                     r->ws->profile->partition.offset, encoded, &image,
@@ -151,8 +229,12 @@ static enum stamp_err make_files(struct run *r, struct stamp_registry_row *rows,
     struct stamp_files *files = NULL;
     enum stamp_err rc = stamp_files_new(r->dir, &files, err);
 
+    r->n_sealed = 0;
     for (size_t i = 0; i < n && rc == STAMP_OK; i++) {
         rc = make_one(r, &rows[i], files, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = book_proofs(r, err);
     }
     if (rc == STAMP_OK) {
         rc = stamp_files_commit(files, err);
@@ -240,12 +322,17 @@ enum stamp_err stamp_make_run(struct stamp_workspace *ws, struct stamp_issuer *i
     }
     stamp_issue_geometry(ws->profile, &r.geometry);
     rc = choose_place(&r, err);
+    if (rc == STAMP_OK) {
+        rc = open_escrow(&r, err);
+    }
     while (rc == STAMP_OK && *done < what->n) {
         size_t n = what->n - *done < CHUNK ? what->n - *done : CHUNK;
 
         rc = make_chunk(&r, n, err);
         *done += rc == STAMP_OK ? n : 0;
     }
+    stamp_escrow_free(&r.escrow);
+    free(r.sealed);
     if (rc != STAMP_OK && *done == 0) {
         stamp_error_state(err, "no stamp was made");
     } else if (rc != STAMP_OK) {

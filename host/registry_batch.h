@@ -24,6 +24,7 @@
 #define STAMP_REGISTRY_NAME_SIZE 65u
 #define STAMP_REGISTRY_UID_SIZE 16u
 #define STAMP_REGISTRY_MARK_MAX 64u
+#define STAMP_REGISTRY_SEALED_MAX 128u               /* bytes of a proof in escrow */
 #define STAMP_REGISTRY_BATCH_MAX UINT32_C(100000000) /* devices in one batch */
 
 /** The numbers are in the database: append-only. */
@@ -187,6 +188,8 @@ struct stamp_registry_device {
     const uint8_t *fingerprint; /* 32 bytes */
     const uint8_t *certificate; /* DER; 1..STAMP_MAX_CERTIFICATE bytes */
     size_t certificate_len;
+    const uint8_t *sealed; /* its proof in escrow: host/registry_escrow.h */
+    size_t sealed_len;     /* 0 = none */
 };
 
 /**
@@ -208,6 +211,9 @@ STAMP_MUST_USE enum stamp_err
 stamp_registry_run_add(struct stamp_registry_run *run,
                        const struct stamp_registry_device *device,
                        struct stamp_error *err);
+
+/** Whose envelope the sealed proofs of this run belong to. */
+void stamp_registry_run_escrow(struct stamp_registry_run *run, int64_t key);
 
 /** Devices in it. */
 uint32_t stamp_registry_run_count(const struct stamp_registry_run *run);

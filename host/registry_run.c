@@ -21,8 +21,11 @@
 
 #define FILE_BUFFER ((size_t)65536)
 #define FINGERPRINT_SIZE 32u
-#define HEAD_SIZE (1u + 2u + FINGERPRINT_SIZE) /* lengths of serial and certificate */
-#define DEVICE_MAX (HEAD_SIZE + STAMP_SERIAL_MAX + STAMP_MAX_CERTIFICATE)
+/* Lengths of serial, certificate and sealed proof; fingerprint. */
+#define FIXED_SIZE 4u
+#define HEAD_SIZE (FIXED_SIZE + FINGERPRINT_SIZE)
+#define DEVICE_MAX                                                                       \
+    (HEAD_SIZE + STAMP_SERIAL_MAX + STAMP_MAX_CERTIFICATE + STAMP_REGISTRY_SEALED_MAX)
 
 struct key {
     uint8_t fingerprint[FINGERPRINT_SIZE];
@@ -37,6 +40,8 @@ struct stamp_registry_run {
     off_t size;      /* bytes in the file */
     struct key *keys;
     uint32_t n, limit, room;
+    uint32_t n_sealed; /* devices with a proof in escrow */
+    int64_t escrow_key;
 };
 
 /* ---- the file ---- */
@@ -95,8 +100,8 @@ static enum stamp_err fill(struct reader *r, size_t len, struct stamp_error *err
 }
 
 struct device {
-    const uint8_t *serial, *fingerprint, *certificate;
-    size_t serial_len, certificate_len;
+    const uint8_t *serial, *fingerprint, *certificate, *sealed;
+    size_t serial_len, certificate_len, sealed_len;
 };
 
 /* The next device; what it points to stays until the one after it. */
@@ -112,14 +117,16 @@ static enum stamp_err next(struct reader *r, struct device *d, struct stamp_erro
     p = run->buffer + run->at;
     d->serial_len = p[0];
     d->certificate_len = (size_t)(p[1] << 8 | p[2]);
-    rc = fill(r, HEAD_SIZE + d->serial_len + d->certificate_len, err);
+    d->sealed_len = p[3];
+    rc = fill(r, HEAD_SIZE + d->serial_len + d->certificate_len + d->sealed_len, err);
     if (rc != STAMP_OK) {
         return rc;
     }
-    d->fingerprint = run->buffer + run->at + 3;
+    d->fingerprint = run->buffer + run->at + FIXED_SIZE;
     d->serial = d->fingerprint + FINGERPRINT_SIZE;
     d->certificate = d->serial + d->serial_len;
-    run->at += HEAD_SIZE + d->serial_len + d->certificate_len;
+    d->sealed = d->certificate + d->certificate_len;
+    run->at += HEAD_SIZE + d->serial_len + d->certificate_len + d->sealed_len;
     return STAMP_OK;
 }
 
@@ -243,7 +250,8 @@ enum stamp_err stamp_registry_run_add(struct stamp_registry_run *run,
     enum stamp_err rc;
 
     if (serial_len == 0 || serial_len > STAMP_SERIAL_MAX || certificate_len == 0 ||
-        certificate_len > STAMP_MAX_CERTIFICATE) {
+        certificate_len > STAMP_MAX_CERTIFICATE ||
+        device->sealed_len > STAMP_REGISTRY_SEALED_MAX) {
         return stamp_error_set(err, STAMP_E_RANGE, 0, "cannot book such a device");
     }
     rc = make_room(run, err);
@@ -257,10 +265,16 @@ enum stamp_err stamp_registry_run_add(struct stamp_registry_run *run,
     p[0] = (uint8_t)serial_len;
     p[1] = (uint8_t)(certificate_len >> 8);
     p[2] = (uint8_t)certificate_len;
-    memcpy(p + 3, device->fingerprint, FINGERPRINT_SIZE);
+    p[3] = (uint8_t)device->sealed_len;
+    memcpy(p + FIXED_SIZE, device->fingerprint, FINGERPRINT_SIZE);
     memcpy(p + HEAD_SIZE, device->serial, serial_len);
     memcpy(p + HEAD_SIZE + serial_len, device->certificate, certificate_len);
-    run->len += HEAD_SIZE + serial_len + certificate_len;
+    if (device->sealed_len > 0) {
+        memcpy(p + HEAD_SIZE + serial_len + certificate_len, device->sealed,
+               device->sealed_len);
+        run->n_sealed++;
+    }
+    run->len += HEAD_SIZE + serial_len + certificate_len + device->sealed_len;
     memcpy(run->keys[run->n].fingerprint, device->fingerprint, FINGERPRINT_SIZE);
     run->keys[run->n].index = run->n;
     run->n++;
@@ -317,6 +331,39 @@ static enum stamp_err copy_serials(struct stamp_registry *r,
     return rc == STAMP_OK ? ops->copy_end(r->db, err) : rc;
 }
 
+/* Only where a profile asks for it. */
+static enum stamp_err copy_escrow(struct stamp_registry *r,
+                                  struct stamp_registry_run *run, int64_t first,
+                                  struct stamp_error *err)
+{
+    const struct stampi_ops *ops = r->db->ops;
+    struct reader reader = {run, 0};
+    struct device d;
+    enum stamp_err rc = STAMP_OK;
+
+    if (run->n_sealed == 0) {
+        return rc;
+    }
+    rc = ops->copy_begin(r->db, STAMPI_COPY_ESCROW, err);
+    run->len = run->at = 0;
+    for (uint32_t i = 0; i < run->n && rc == STAMP_OK; i++) {
+        rc = next(&reader, &d, err);
+        if (rc == STAMP_OK && d.sealed_len > 0) {
+            const struct stampi_value v[] = {stampi_int(first + i),
+                                             stampi_int(run->escrow_key),
+                                             stampi_blob(d.sealed, d.sealed_len)};
+
+            rc = ops->copy_row(r->db, v, sizeof v / sizeof *v, err);
+        }
+    }
+    return rc == STAMP_OK ? ops->copy_end(r->db, err) : rc;
+}
+
+void stamp_registry_run_escrow(struct stamp_registry_run *run, int64_t key)
+{
+    run->escrow_key = key;
+}
+
 static int by_fingerprint(const void *a, const void *b)
 {
     return memcmp(a, b, FINGERPRINT_SIZE);
@@ -368,6 +415,9 @@ static enum stamp_err book(struct stamp_registry *r, struct stamp_registry_run *
         rc = copy_keys(r, run, first, err);
     }
     if (rc == STAMP_OK) {
+        rc = copy_escrow(r, run, first, err);
+    }
+    if (rc == STAMP_OK) {
         rc = STAMPI_RUN(r, STAMPI_RUN_ADD, NULL, NULL, NULL, err, stampi_int(first),
                         stampi_int(run->n), stampi_int((int64_t)now), stampi_text(r->who),
                         stampi_text(r->where));
@@ -388,6 +438,7 @@ static void settle(struct stamp_registry_run *run, bool booked)
     run->len = run->at = 0;
     if (booked) {
         run->n = 0;
+        run->n_sealed = 0;
         run->size = 0;
     }
 }

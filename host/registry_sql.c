@@ -465,6 +465,17 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
                             " WHERE batch = $1 AND done < n",
                             NULL},
 
+    [STAMPI_ESCROW_KEY_ADD] = {"INSERT INTO escrow_key (id, batch, envelope)"
+                               " VALUES ($1, $2, $3)",
+                               NULL},
+    [STAMPI_ESCROW_ADD] = {"INSERT INTO escrow (device, escrow_key, sealed)"
+                           " VALUES ($1, $2, $3)",
+                           NULL},
+    [STAMPI_ESCROW_FIND] = {"SELECT k.envelope, e.sealed FROM claim_serial s"
+                            " JOIN escrow e ON e.device = s.device"
+                            " JOIN escrow_key k ON k.id = e.escrow_key"
+                            " WHERE s.serial = $1",
+                            NULL},
     [STAMPI_RESULTS_FIND] = {"SELECT " RESULTS_COLUMNS " FROM books_results"
                              " WHERE books = $1 AND number = $2",
                              NULL},
@@ -524,4 +535,5 @@ const char *const stampi_copy_columns[STAMPI_COPY_COUNT] = {
     [STAMPI_COPY_BULK_SERIAL] = "bulk_serial (n, serial)",
     [STAMPI_COPY_BULK_CHIP] = "bulk_chip (n, chip, device)",
     [STAMPI_COPY_BULK_DEVICE] = "bulk_device (id, state, changed_at, chip)",
+    [STAMPI_COPY_ESCROW] = "escrow (device, escrow_key, sealed)",
 };

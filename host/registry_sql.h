@@ -97,6 +97,9 @@ enum stampi_sql {
     STAMPI_BULK_CLAIM,
     STAMPI_BULK_CONFLICT,
     STAMPI_BULK_CHANGE,
+    STAMPI_ESCROW_KEY_ADD,
+    STAMPI_ESCROW_ADD,
+    STAMPI_ESCROW_FIND,
     STAMPI_SQL_COUNT
 };
 
@@ -118,6 +121,7 @@ enum stampi_copy {
     STAMPI_COPY_BULK_SERIAL, /* n, serial */
     STAMPI_COPY_BULK_CHIP,   /* n, chip, device */
     STAMPI_COPY_BULK_DEVICE, /* id, state, changed_at, chip */
+    STAMPI_COPY_ESCROW,      /* device, escrow_key, sealed */
     STAMPI_COPY_COUNT
 };
 

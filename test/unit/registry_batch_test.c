@@ -59,7 +59,10 @@ static bool add_device(struct stamp_registry_run *run, uint64_t counter)
     char serial[STAMP_SERIAL_SIZE];
     uint8_t key[32];
     uint8_t certificate[CERTIFICATE_LEN];
-    struct stamp_registry_device d = {serial, key, certificate, sizeof certificate};
+    struct stamp_registry_device d = {.serial = serial,
+                                      .fingerprint = key,
+                                      .certificate = certificate,
+                                      .certificate_len = sizeof certificate};
 
     if (stamp_serial_format(&pattern, counter, NOW, serial, sizeof serial, NULL) !=
         STAMP_OK) {
@@ -438,7 +441,10 @@ static void key_or_serial_that_is_there_books_nothing(void **state)
     struct stamp_registry_share before = share;
     uint8_t key[32];
     uint8_t certificate[100] = {0};
-    struct stamp_registry_device d = {"SN-000061", key, certificate, sizeof certificate};
+    struct stamp_registry_device d = {.serial = "SN-000061",
+                                      .fingerprint = key,
+                                      .certificate = certificate,
+                                      .certificate_len = sizeof certificate};
     STAMP_REGISTRY_RUN_AUTO *run = NULL;
 
     (void)state;
@@ -477,7 +483,10 @@ static void what_is_no_device_is_not_added(void **state)
 {
     uint8_t key[32] = {0};
     uint8_t certificate[STAMP_MAX_CERTIFICATE + 1] = {0};
-    struct stamp_registry_device d = {"", key, certificate, 100};
+    struct stamp_registry_device d = {.serial = "",
+                                      .fingerprint = key,
+                                      .certificate = certificate,
+                                      .certificate_len = 100};
     STAMP_REGISTRY_RUN_AUTO *run = NULL;
 
     (void)state;

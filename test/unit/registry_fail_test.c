@@ -109,7 +109,10 @@ static enum stamp_err fill(struct stamp_registry_run *run, uint64_t counter, uin
     for (uint32_t i = 0; i < n && rc == STAMP_OK; i++) {
         char serial[STAMP_SERIAL_SIZE];
         uint8_t key[32] = {0};
-        struct stamp_registry_device d = {serial, key, certificate, sizeof certificate};
+        struct stamp_registry_device d = {.serial = serial,
+                                          .fingerprint = key,
+                                          .certificate = certificate,
+                                          .certificate_len = sizeof certificate};
         uint64_t number = counter + i;
 
         memcpy(key, &number, sizeof number);
