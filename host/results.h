@@ -55,8 +55,8 @@ const struct stamp_results_head *stamp_results_head(const struct stamp_results *
 STAMP_MUST_USE enum stamp_err stamp_results_rewind(struct stamp_results *r,
                                                    struct stamp_error *err);
 
-/** The next entry; UNUSED = returned. Behind the last one STAMP_E_MISSING, once, or, where
- * the file is not any more what was checked, STAMP_E_CORRUPT. */
+/** The next entry; UNUSED = returned. Behind the last one STAMP_E_MISSING, once, or,
+ * where the file is not any more what was checked, STAMP_E_CORRUPT. */
 STAMP_MUST_USE enum stamp_err stamp_results_next(struct stamp_results *r,
                                                  struct stamp_books_line *out,
                                                  struct stamp_error *err);
