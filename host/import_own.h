@@ -7,6 +7,9 @@
 #define STAMPI_IMPORT_LINES 1024u /* entries that go to the books together */
 #define STAMPI_IMPORT_CHIPS 4096u /* more than twice as many, a power of two */
 
+/* A share of a batch is 65,536 devices or all of them, but for what was given back. */
+#define STAMPI_IMPORT_SHARES ((size_t)16384)
+
 /* Begins the reason for which a serial in conflict is revoked: who reads the history
  * knows it again. */
 #define STAMPI_IMPORT_WHY "in conflict with results "
@@ -63,6 +66,21 @@ STAMP_MUST_USE enum stamp_err stampi_import_judge(struct stampi_importer *m,
                                                   struct stampi_import_line *line,
                                                   const struct stamp_registry_row *row,
                                                   enum stampi_import_verdict *verdict,
+                                                  struct stamp_error *err);
+
+/** Where are these results among those on the books? Fills known, others, forked, again
+ * and blame. SPEC 12-10. */
+STAMP_MUST_USE enum stamp_err stampi_import_place(struct stampi_importer *m,
+                                                  struct stamp_error *err);
+
+/** The batch of the results, and what this volume has made of it, by the books. */
+STAMP_MUST_USE enum stamp_err stampi_import_batch(struct stampi_importer *m,
+                                                  struct stamp_error *err);
+STAMP_MUST_USE enum stamp_err stampi_import_shares(struct stampi_importer *m,
+                                                   struct stamp_error *err);
+
+/** Is every stamp told of? Then the batch is closed. */
+STAMP_MUST_USE enum stamp_err stampi_import_close(struct stampi_importer *m,
                                                   struct stamp_error *err);
 
 #endif
