@@ -138,7 +138,7 @@ static enum stamp_err choose_path(struct maker *m, struct stamp_error *err)
         bool plain = (*p >= '0' && *p <= '9') || (*p >= 'A' && *p <= 'Z') ||
                      (*p >= 'a' && *p <= 'z') || *p == '-' || *p == '.';
 
-        product[i++] = plain ? *p : '_';
+        product[i++] = (char)(plain ? *p : '_');
     }
     product[i] = '\0';
     for (unsigned n = 1;; n++) {

@@ -142,9 +142,10 @@ enum stamp_err stamp_issue_worker_new(const struct stamp_issuer *issuer,
     }
     if (rc != STAMP_OK) {
         stamp_issue_worker_free(&w);
+        return rc;
     }
     *out = w;
-    return rc;
+    return STAMP_OK;
 }
 
 void stamp_issue_worker_free(struct stamp_issue_worker **p)
@@ -439,9 +440,11 @@ enum stamp_err stamp_issue(const struct stamp_issuer *issuer,
     memcpy(subject.certificate_serial, row->certificate_serial,
            sizeof subject.certificate_serial);
     rc = stamp_issue_worker_new(issuer, &w, err);
-    if (rc == STAMP_OK) {
-        rc = stamp_issue_one(w, &subject, issued, err);
+    if (rc != STAMP_OK || w == NULL) {
+        free(issued);
+        return rc;
     }
+    rc = stamp_issue_one(w, &subject, issued, err);
     if (rc == STAMP_OK) {
         rc = keep_certificate(issued, row, err);
     }

@@ -228,8 +228,8 @@ enum stamp_err stamp_order_open(struct stamp_slice file, const uint8_t owner_has
                                 EVP_PKEY *box, struct stamp_buffer *plain,
                                 struct stamp_order *order, struct stamp_error *err)
 {
-    struct stamp_slice envelope;
-    struct stamp_slice sealed;
+    struct stamp_slice envelope = {NULL, 0};
+    struct stamp_slice sealed = {NULL, 0};
     struct stamp_slice text;
     uint8_t key[KEY_SIZE];
     enum stamp_err rc = split(file, &envelope, &sealed, err);
@@ -237,9 +237,10 @@ enum stamp_err stamp_order_open(struct stamp_slice file, const uint8_t owner_has
     plain->p = NULL;
     plain->len = 0;
     memset(order, 0, sizeof *order);
-    if (rc == STAMP_OK) {
-        rc = stamp_cms_unwrap(envelope, box, key, sizeof key, err);
+    if (rc != STAMP_OK || sealed.p == NULL) {
+        return rc;
     }
+    rc = stamp_cms_unwrap(envelope, box, key, sizeof key, err);
     if (rc == STAMP_OK) {
         rc = stamp_buffer_new(plain, sealed.len - TAG_SIZE, 0, err);
     }

@@ -285,7 +285,9 @@ static void search(const char *path)
                 search(sub);
             }
         }
-        (void)closedir(dir);
+        if (dir != NULL) {
+            (void)closedir(dir);
+        }
     } else if (S_ISREG(st.st_mode) && st.st_size > 0) {
         int fd = open(path, O_RDONLY | O_CLOEXEC);
         void *p = fd < 0 ? MAP_FAILED

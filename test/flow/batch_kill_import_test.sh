@@ -38,7 +38,7 @@ whole() {
 
 results first
 check_status "calls are counted" 0 "${preload[@]}" STAMP_KILL_COUNT=count "$stamp" -C hq batch import first/results
-check "there are enough of them" test "$(cat count)" -ge $([ "$backend" = postgres ] && echo 1 || echo 5)
+check "there are enough of them" test "$(cat count)" -ge "$([ "$backend" = postgres ] && echo 1 || echo 5)"
 for at in $(moments "$(cat count)" "$kills"); do
     results "at-$at"
     killed "$at" "$stamp" -C hq batch import "at-$at/results" || check "killed at call $at" false

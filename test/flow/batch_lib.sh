@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154 # what is taken from live_lib.sh, and what is for the tests
 # Shared by the flow tests of batches at headquarters: a workspace in $scratch/hq, on PostgreSQL where
 # the test's second argument says so, and a station's key. Source it behind live_lib.sh.
 
