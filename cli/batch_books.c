@@ -201,6 +201,43 @@ static enum stamp_err each_results(struct stamp_registry *r, uint32_t batch,
     return rc;
 }
 
+typedef void (*volume_told)(void *ctx, const struct stamp_registry_volume *v);
+
+static enum stamp_err each_volume(struct stamp_registry *r, uint32_t batch,
+                                  volume_told told, void *ctx, struct stamp_error *err)
+{
+    static struct stamp_registry_volume page[PAGE];
+    uint32_t from = 0;
+    size_t n = PAGE;
+    enum stamp_err rc = STAMP_OK;
+
+    while (rc == STAMP_OK && n == PAGE) {
+        rc = stamp_registry_volume_list(r, batch, from, page, PAGE, &n, err);
+        for (size_t i = 0; i < n && rc == STAMP_OK; i++) {
+            told(ctx, &page[i]);
+            from = page[i].volume + 1;
+        }
+    }
+    return rc;
+}
+
+static void print_volume(void *ctx, const struct stamp_registry_volume *v)
+{
+    (void)ctx;
+    (void)printf("volume    %u: %" PRIu64 " of %" PRIu64 " stamps made, ", v->volume,
+                 v->done, v->claimed);
+    cli_print_text(v->owner, strlen(v->owner));
+    (void)printf("\n");
+}
+
+static void add_volume(void *ctx, const struct stamp_registry_volume *v)
+{
+    (void)json_array_append_new(ctx, json_pack("{s:i, s:s, s:I, s:I}", "volume",
+                                               (int)v->volume, "owner", v->owner,
+                                               "claimed", (json_int_t)v->claimed, "made",
+                                               (json_int_t)v->done));
+}
+
 static void print_results(void *ctx, const struct stamp_registry_results *row)
 {
     char books[33];
@@ -233,9 +270,14 @@ static enum stamp_err show_json(struct stamp_registry *r,
 {
     json_t *j = json_of(batch);
     json_t *results = json_array();
+    json_t *volumes = json_array();
     enum stamp_err rc = each_results(r, batch->id, add_results, results, err);
 
-    if (j == NULL || json_object_set_new(j, "balance", json_balance(batch, b)) != 0 ||
+    if (rc == STAMP_OK) {
+        rc = each_volume(r, batch->id, add_volume, volumes, err);
+    }
+    if (json_object_set_new(j, "volumes", volumes) != 0 ||
+        json_object_set_new(j, "balance", json_balance(batch, b)) != 0 ||
         json_object_set_new(j, "results", results) != 0) {
         json_decref(j);
         return stamp_error_set(err, STAMP_E_NOMEM, 0, "out of memory");
@@ -277,6 +319,10 @@ enum stamp_err batch_books_show(struct stamp_registry *r, const char *id, bool j
         (void)printf("note      ");
         cli_print_text(batch.note, strlen(batch.note));
         (void)printf("\n");
+    }
+    rc = each_volume(r, batch.id, print_volume, NULL, err);
+    if (rc != STAMP_OK) {
+        return rc;
     }
     (void)printf("balance   ");
     print_balance(&batch, &b);

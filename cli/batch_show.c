@@ -191,6 +191,38 @@ static int show_file(const struct batch_station_args *args, bool json)
     return rc == STAMP_OK ? cli_flush(CLI_DONE) : cli_fail(&err);
 }
 
+static bool is_part(const char *path)
+{
+    size_t len = strlen(path);
+    size_t n = strlen(STAMP_BATCH_PART);
+
+    return len > n && strcmp(path + len - n, STAMP_BATCH_PART) == 0;
+}
+
+/* Not finished: nobody vouches for it yet. */
+static int show_part(const char *path, bool json)
+{
+    struct stamp_batch_part_state s;
+    struct stamp_error err = STAMP_ERROR_INIT;
+    char id[33];
+    enum stamp_err rc = stamp_batch_part_look(path, &s, &err);
+
+    batch_books_hex(s.id, id);
+    if (rc == STAMP_OK && json) {
+        rc = batch_books_put(json_pack("{s:s, s:i, s:b, s:i, s:s, s:I, s:I}", "id", id,
+                                       "volume", (int)s.volume, "finished", 0, "stamps",
+                                       (int)s.records, "last", s.last, "whole",
+                                       (json_int_t)s.whole, "size", (json_int_t)s.size),
+                             &err);
+    } else if (rc == STAMP_OK) {
+        (void)printf("id        %s, volume %u\nstate     not finished, not signed\n"
+                     "stamps    %u so far%s%s\nbytes     %llu of %llu are whole\n",
+                     id, s.volume, s.records, s.records > 0 ? ", to " : "", s.last,
+                     (unsigned long long)s.whole, (unsigned long long)s.size);
+    }
+    return rc == STAMP_OK ? cli_flush(CLI_DONE) : cli_fail(&err);
+}
+
 int batch_show(int argc, char **argv)
 {
     struct batch_station_args a = {.fd = -1};
@@ -222,7 +254,7 @@ int batch_show(int argc, char **argv)
     }
     a.file = argv[optind];
     if (access(a.file, F_OK) == 0 || strchr(a.file, '/') != NULL) {
-        return show_file(&a, json);
+        return is_part(a.file) ? show_part(a.file, json) : show_file(&a, json);
     }
     rc = cli_books(a.workspace, &r, &err);
     if (rc == STAMP_OK) {

@@ -214,6 +214,27 @@ struct stamp_batch_manifest {
     struct stamp_profile_partition partition;
 };
 
+/** How far a FILE.part is: what a writer that goes on with it would keep. */
+struct stamp_batch_part_state {
+    uint8_t id[STAMP_BATCH_ID_SIZE];
+    uint32_t volume;
+    uint32_t records;             /* whole ones */
+    char last[STAMP_SERIAL_SIZE]; /* serial of the last; "" = none */
+    uint64_t whole;               /* bytes that stay */
+    uint64_t size;                /* of the file */
+};
+
+/**
+ * Look at a FILE.part, which another process may be writing; nothing of it is signed yet.
+ *
+ * @param path  with STAMP_BATCH_PART
+ * @retval STAMP_E_FORMAT   it does not begin as a batch file does
+ * @retval STAMP_E_VERSION  made by a newer program
+ */
+STAMP_MUST_USE enum stamp_err stamp_batch_part_look(const char *path,
+                                                    struct stamp_batch_part_state *out,
+                                                    struct stamp_error *err);
+
 struct stamp_batch;
 
 /**

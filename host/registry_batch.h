@@ -146,6 +146,20 @@ STAMP_MUST_USE enum stamp_err stamp_registry_volume(struct stamp_registry *r,
                                                     uint32_t *volume,
                                                     struct stamp_error *err);
 
+/** A volume, and how far it is. */
+struct stamp_registry_volume {
+    uint32_t volume;
+    char owner[STAMP_REGISTRY_TEXT_SIZE];
+    uint64_t claimed; /* devices in its shares */
+    uint64_t done;    /* of them on the books */
+};
+
+/** One page of a batch's volumes. @param from  the lowest number */
+STAMP_MUST_USE enum stamp_err
+stamp_registry_volume_list(struct stamp_registry *r, uint32_t batch, uint32_t from,
+                           struct stamp_registry_volume *volumes, size_t max, size_t *n,
+                           struct stamp_error *err);
+
 struct stamp_registry_share {
     uint32_t batch;
     uint32_t volume;

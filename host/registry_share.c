@@ -71,6 +71,40 @@ enum stamp_err stamp_registry_volume(struct stamp_registry *r, uint32_t batch,
     return rc;
 }
 
+struct volumes {
+    struct stamp_registry_volume *volume;
+    size_t n;
+};
+
+/* volume, owner, claimed, done */
+static enum stamp_err take_volume(void *ctx, const struct stampi_value *v,
+                                  struct stamp_error *err)
+{
+    struct volumes *all = ctx;
+    struct stamp_registry_volume *out = &all->volume[all->n++];
+
+    (void)err;
+    out->volume = (uint32_t)v[0].number;
+    stampi_get_text(&v[1], out->owner, sizeof out->owner);
+    out->claimed = (uint64_t)v[2].number;
+    out->done = (uint64_t)v[3].number;
+    return STAMP_OK;
+}
+
+enum stamp_err stamp_registry_volume_list(struct stamp_registry *r, uint32_t batch,
+                                          uint32_t from,
+                                          struct stamp_registry_volume *volumes,
+                                          size_t max, size_t *n, struct stamp_error *err)
+{
+    struct volumes all = {volumes, 0};
+    enum stamp_err rc =
+        STAMPI_RUN(r, STAMPI_VOLUME_LIST, take_volume, &all, NULL, err, stampi_int(batch),
+                   stampi_int(from), stampi_int((int64_t)max));
+
+    *n = rc == STAMP_OK ? all.n : 0;
+    return rc;
+}
+
 struct shares {
     struct stamp_registry_share *share;
     uint32_t batch, volume;

@@ -146,11 +146,46 @@ open("bad/flipped", "wb").write(data)' "$at"
     balanced "issued 2 = struck 0 + scrapped 0 + returned 0 + revoked 0 + outstanding 2"
     "$stamp" init other --company Acme --product Sensor > /dev/null
     check_status "of another headquarters" 3 "$stamp" -C other batch import bad/results-1
+    printf 'sesame\n' > phrase
+    input=phrase check_status "a production workspace" 0 "$stamp" init production --company Acme \
+        --product Sensor --production --passphrase-fd 0
+    check_status "takes no development results" 3 "$stamp" -C production batch import bad/results-1
+    says "nothing of 'bad/results-1' was booked"
     check_status "after all that" 0 "${hq[@]}" import bad/results-1
+}
+
+# What a batch and its files look like to a person and to a program.
+shown() {
+    to_station shown 7
+    next shown 2
+    report shown "${serials[0]}" struck --chip FF00
+    check_status "a batch" 0 "${hq[@]}" show "$batch"
+    says "volume    0: 7 of 7 stamps made, $(uname -n):$scratch/shown/batch"
+    check_status "as JSON" 0 "${hq[@]}" show "$batch" --json
+    check "  which says the same" "${python[@]}" -c '
+import json, sys
+b = json.load(open(sys.argv[1]))
+assert b["volumes"][0]["made"] == b["volumes"][0]["claimed"] == b["count"] == 7, b
+assert b["balance"]["outstanding"] == 7 and b["balance"]["holds"] is True and b["results"] == [], b' "$scratch/out"
+    check_status "its file" 0 "$stamp" batch show shown/batch --trust hq/root.pem --json
+    check "  and its books" "${python[@]}" -c '
+import json, sys
+b = json.load(open(sys.argv[1]))
+assert b["count"] == 7 and b["books"]["struck"] == 1 and b["books"]["in_doubt"] == 1, b
+assert [d["serial"] for d in b["books"]["doubts"]] == [sys.argv[2]], b' "$scratch/out" "${serials[1]}"
+    head -c 9000 shown/batch > shown/cut.part
+    check_status "a file that is not finished" 0 "$stamp" batch show shown/cut.part
+    says "state     not finished, not signed"
+    says "stamps    3 so far, to "
+    says "of 9000 are whole"
+    check_status "no file at all" 1 "$stamp" batch show hq/root.pem --trust hq/root.pem
+    check_status "balance as JSON" 0 "${hq[@]}" balance "$batch" --json
+    says '"outstanding":7,"holds":true'
 }
 
 home
 snapshot
 copies
 damage
+shown
 [ "$failures" = 0 ]

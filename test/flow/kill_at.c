@@ -1,5 +1,6 @@
 /*
- * For LD_PRELOAD: kill -9 at the Nth call that changes something on a disk.
+ * For LD_PRELOAD: kill -9 at the Nth call that changes something on a disk, or asks a
+ * database server to.
  *
  *     STAMP_KILL_AT=N     before that call
  *     STAMP_KILL_COUNT=F  the number of calls goes to the file F at the end
@@ -8,6 +9,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/types.h>
 #include <unistd.h>
 
@@ -44,6 +46,7 @@ __attribute__((destructor)) static void tell(void)
 
 typedef ssize_t (*write_call)(int, const void *, size_t);
 typedef ssize_t (*pwrite_call)(int, const void *, size_t, off_t);
+typedef ssize_t (*send_call)(int, const void *, size_t, int);
 typedef int (*fd_call)(int);
 typedef int (*truncate_call)(int, off_t);
 typedef int (*path_call)(const char *);
@@ -67,6 +70,12 @@ ssize_t pwrite64(int fd, const void *buf, size_t n, off_t at)
 {
     NEXT(pwrite_call, "pwrite64");
     return next.call(fd, buf, n, at);
+}
+
+ssize_t send(int fd, const void *buf, size_t n, int flags)
+{
+    NEXT(send_call, "send");
+    return next.call(fd, buf, n, flags);
 }
 
 int fsync(int fd)
