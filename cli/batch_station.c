@@ -105,16 +105,22 @@ static enum stamp_err key_from_file(const struct batch_station_args *a, EVP_PKEY
 static enum stamp_err key_from_token(const struct batch_station_args *a,
                                      struct batch_station *s, struct stamp_error *err)
 {
-#ifdef STAMP_WITH_TOKEN
     struct stamp_pin pin = {.fd = a->fd, .file = a->pin_file};
-    enum stamp_err rc = stamp_token_open(a->key, &pin, &s->token, err);
+    struct stamp_error why = STAMP_ERROR_INIT;
+    enum stamp_err rc = stamp_token_open(a->key, &pin, &s->token, &why);
 
-    return rc == STAMP_OK ? stamp_token_key(s->token, &s->key, err) : rc;
-#else
-    (void)s;
-    return stamp_error_set(err, STAMP_E_UNSUPPORTED, 0,
-                           "this build has no tokens, for '%s'", a->key);
-#endif
+    if (rc == STAMP_OK) {
+        rc = stamp_token_key(s->token, &s->key, &why);
+    }
+    if (rc != STAMP_OK) {
+        /* a wrong PIN is no forgery */
+        rc = stamp_error_set(err, rc == STAMP_E_AUTH ? STAMP_E_CONFIG : rc, why.native,
+                             "%s", why.what);
+        if (why.hint[0] != '\0') {
+            stamp_error_hint(err, "%s", why.hint);
+        }
+    }
+    return rc;
 }
 
 /* ---- opening ---- */
@@ -127,8 +133,8 @@ static enum stamp_err unlock(struct batch_station *s, struct stamp_error *err)
     if (a->key == NULL) {
         return STAMP_OK;
     }
-    rc = strncmp(a->key, "pkcs11:", 7) == 0 ? key_from_token(a, s, err)
-                                            : key_from_file(a, &s->key, err);
+    rc = stamp_token_is_uri(a->key) ? key_from_token(a, s, err)
+                                    : key_from_file(a, &s->key, err);
     return rc == STAMP_OK ? stamp_batch_unlock(s->batch, s->key, err) : rc;
 }
 
@@ -181,9 +187,7 @@ void batch_station_close(struct batch_station *s)
     stamp_batch_close(&s->batch);
     stamp_free_x509(&s->anchor);
     stamp_free_pkey(&s->key);
-#ifdef STAMP_WITH_TOKEN
     stamp_token_close(&s->token);
-#endif
 }
 
 /* ---- what else the file and the workspace say ---- */

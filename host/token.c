@@ -1,0 +1,363 @@
+#include "host/token.h"
+
+#include <errno.h>
+#include <libp11.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <p11-kit/p11-kit.h>
+#include <p11-kit/uri.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/file.h"
+#include "host/key.h"
+
+/* All modules that p11-kit knows, as one. */
+#define PROXY "p11-kit-proxy.so"
+#define PIN_MAX ((size_t)256)
+
+struct stamp_token {
+    P11KitUri *uri;
+    PKCS11_CTX *ctx;
+    PKCS11_SLOT *slots; /* all of the module */
+    unsigned n_slots;
+    PKCS11_SLOT *slot; /* the one */
+    char name[40];     /* of the token, for messages */
+};
+
+bool stamp_token_is_uri(const char *where)
+{
+    return strncmp(where, "pkcs11:", 7) == 0;
+}
+
+static enum stamp_err failed(const struct stamp_token *t, const char *what,
+                             struct stamp_error *err)
+{
+    unsigned long code = ERR_peek_last_error();
+    const char *reason = code == 0 ? NULL : ERR_reason_error_string(code);
+
+    ERR_clear_error();
+    (void)stamp_error_set(err, STAMP_E_DEVICE, (long)ERR_GET_REASON(code),
+                          "%s of token '%s'%s%s", what, t->name,
+                          reason == NULL ? "" : ": ", reason == NULL ? "" : reason);
+    stamp_error_hint(err, "look after the token, then run the same command again");
+    return STAMP_E_DEVICE;
+}
+
+/* ---- the URI ---- */
+
+static enum stamp_err parse(struct stamp_token *t, const char *uri,
+                            struct stamp_error *err)
+{
+    int rc;
+
+    t->uri = p11_kit_uri_new();
+    rc = t->uri == NULL ? P11_KIT_URI_UNEXPECTED
+                        : p11_kit_uri_parse(uri,
+                                            P11_KIT_URI_FOR_OBJECT_ON_TOKEN |
+                                                P11_KIT_URI_FOR_MODULE_WITH_VERSION,
+                                            t->uri);
+    if (rc != P11_KIT_URI_OK) {
+        return stamp_error_set(err, STAMP_E_CONFIG, rc, "this is no PKCS #11 URI: %s",
+                               p11_kit_uri_message(rc));
+    }
+    if (p11_kit_uri_get_pin_value(t->uri) != NULL) {
+        (void)stamp_error_set(err, STAMP_E_CONFIG, 0, "the URI holds a PIN");
+        stamp_error_hint(err, "everybody sees command lines; give the PIN with a file or "
+                              "a file descriptor, or when asked");
+        return STAMP_E_CONFIG;
+    }
+    if (p11_kit_uri_any_unrecognized(t->uri) != 0) {
+        return stamp_error_set(err, STAMP_E_CONFIG, 0,
+                               "the PKCS #11 URI has a part that is not known");
+    }
+    return STAMP_OK;
+}
+
+/* ---- the token ---- */
+
+static bool matches_text(const unsigned char *want, size_t size, const char *is)
+{
+    size_t len = size;
+
+    while (len > 0 && (want[len - 1] == ' ' || want[len - 1] == '\0')) {
+        len--;
+    }
+    /* nothing said: all match */
+    return len == 0 || (is != NULL && strlen(is) == len && memcmp(want, is, len) == 0);
+}
+
+static bool matches(const struct stamp_token *t, const PKCS11_TOKEN *token)
+{
+    const CK_TOKEN_INFO *want = p11_kit_uri_get_token_info(t->uri);
+
+    return matches_text(want->label, sizeof want->label, token->label) &&
+           matches_text(want->manufacturerID, sizeof want->manufacturerID,
+                        token->manufacturer) &&
+           matches_text(want->model, sizeof want->model, token->model) &&
+           matches_text(want->serialNumber, sizeof want->serialNumber, token->serialnr);
+}
+
+static enum stamp_err load(struct stamp_token *t, struct stamp_error *err)
+{
+    const char *module = p11_kit_uri_get_module_path(t->uri);
+
+    t->ctx = PKCS11_CTX_new();
+    if (t->ctx == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    if (PKCS11_CTX_load(t->ctx, module == NULL ? PROXY : module) != 0) {
+        PKCS11_CTX_free(t->ctx);
+        t->ctx = NULL;
+        ERR_clear_error();
+        return stamp_error_set(err, STAMP_E_CONFIG, 0,
+                               "the PKCS #11 module '%s' cannot be loaded",
+                               module == NULL ? PROXY : module);
+    }
+    if (PKCS11_enumerate_slots(t->ctx, &t->slots, &t->n_slots) != 0) {
+        return failed(t, "cannot see the slots", err);
+    }
+    return STAMP_OK;
+}
+
+static enum stamp_err find(struct stamp_token *t, struct stamp_error *err)
+{
+    unsigned n = 0;
+
+    for (unsigned i = 0; i < t->n_slots; i++) {
+        PKCS11_TOKEN *token = t->slots[i].token;
+
+        if (token != NULL && token->initialized != 0 && matches(t, token)) {
+            t->slot = &t->slots[i];
+            n++;
+        }
+    }
+    if (n == 1) {
+        (void)snprintf(t->name, sizeof t->name, "%s", t->slot->token->label);
+        return STAMP_OK;
+    }
+    (void)stamp_error_set(err, n == 0 ? STAMP_E_DEVICE : STAMP_E_CONFIG, 0,
+                          n == 0 ? "there is no such token"
+                                 : "the URI fits more than one token");
+    stamp_error_hint(err, n == 0
+                              ? "is it plugged in? `p11tool --list-tokens` shows those "
+                                "that are"
+                              : "add token=LABEL or serial=N to it");
+    return n == 0 ? STAMP_E_DEVICE : STAMP_E_CONFIG;
+}
+
+/* ---- the PIN ---- */
+
+/* PKCS #11 does not say how many tries are left: with one left nothing is tried. */
+static enum stamp_err check_tries(const struct stamp_token *t, struct stamp_error *err)
+{
+    const PKCS11_TOKEN *token = t->slot->token;
+
+    if (token->userPinLocked != 0) {
+        (void)stamp_error_set(err, STAMP_E_AUTH, 0, "the PIN of token '%s' is locked",
+                              t->name);
+        stamp_error_hint(err, "unlock it with its SO PIN or PUK, or take a spare token");
+        return STAMP_E_AUTH;
+    }
+    if (token->userPinFinalTry != 0) {
+        (void)stamp_error_set(err, STAMP_E_AUTH, 0,
+                              "one more wrong PIN locks token '%s': not tried", t->name);
+        stamp_error_hint(err, "log in once with the token's own tool, so that its count "
+                              "starts again");
+        return STAMP_E_AUTH;
+    }
+    if (token->userPinSet == 0) {
+        return stamp_error_set(err, STAMP_E_AUTH, 0, "token '%s' has no PIN yet",
+                               t->name);
+    }
+    return STAMP_OK;
+}
+
+static enum stamp_err read_pin_file(const char *path, struct stamp_secret **pin,
+                                    struct stamp_error *err)
+{
+    STAMP_SECRET_AUTO struct stamp_secret *text = NULL;
+    size_t len = 0;
+    const uint8_t *p;
+    const void *end;
+    enum stamp_err rc = stamp_file_read_secret(path, PIN_MAX, &text, err);
+
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    p = stamp_secret_use(text, &len);
+    end = memchr(p, '\n', len);
+    return stamp_secret_new(pin, p,
+                            end == NULL ? len : (size_t)((const uint8_t *)end - p), err);
+}
+
+static enum stamp_err get_pin(const struct stamp_token *t, const struct stamp_pin *from,
+                              struct stamp_secret **pin, struct stamp_error *err)
+{
+    const char *source = p11_kit_uri_get_pin_source(t->uri);
+    char prompt[64];
+
+    if (from->file != NULL) {
+        return read_pin_file(from->file, pin, err);
+    }
+    if (from->fd < 0 && source != NULL) {
+        if (strncmp(source, "file:", 5) == 0) {
+            source += 5;
+        }
+        return read_pin_file(source, pin, err);
+    }
+    (void)snprintf(prompt, sizeof prompt, "PIN of %s", t->name);
+    return stamp_secret_ask(pin, from->fd, prompt, err);
+}
+
+static enum stamp_err log_in(struct stamp_token *t, const struct stamp_pin *from,
+                             struct stamp_error *err)
+{
+    STAMP_SECRET_AUTO struct stamp_secret *pin = NULL;
+    enum stamp_err rc;
+    unsigned long code;
+
+    if (t->slot->token->loginRequired == 0) {
+        return STAMP_OK;
+    }
+    rc = check_tries(t, err);
+    if (rc == STAMP_OK) {
+        rc = get_pin(t, from, &pin, err);
+    }
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    if (PKCS11_login(t->slot, 0, (const char *)stamp_secret_use(pin, NULL)) == 0) {
+        return STAMP_OK;
+    }
+    code = (unsigned long)ERR_GET_REASON(ERR_peek_last_error());
+    if (code == CKR_PIN_INCORRECT || code == CKR_PIN_LEN_RANGE ||
+        code == CKR_PIN_INVALID || code == CKR_PIN_LOCKED || code == CKR_PIN_EXPIRED) {
+        ERR_clear_error();
+        return stamp_error_set(err, STAMP_E_AUTH, (long)code,
+                               code == CKR_PIN_LOCKED
+                                   ? "the PIN of token '%s' is locked now"
+                                   : "the PIN of token '%s' is wrong",
+                               t->name);
+    }
+    return failed(t, "cannot log in", err);
+}
+
+/* ---- open and close ---- */
+
+enum stamp_err stamp_token_open(const char *uri, const struct stamp_pin *pin,
+                                struct stamp_token **out, struct stamp_error *err)
+{
+    struct stamp_token *t = calloc(1, sizeof *t);
+    enum stamp_err rc;
+
+    *out = NULL;
+    if (t == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    (void)snprintf(t->name, sizeof t->name, "?");
+    rc = parse(t, uri, err);
+    if (rc == STAMP_OK) {
+        rc = load(t, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = find(t, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = log_in(t, pin, err);
+    }
+    if (rc != STAMP_OK) {
+        stamp_token_close(&t);
+    }
+    *out = t;
+    return rc;
+}
+
+void stamp_token_close(struct stamp_token **p)
+{
+    struct stamp_token *t = *p;
+
+    if (t == NULL) {
+        return;
+    }
+    if (t->slots != NULL) {
+        PKCS11_release_all_slots(t->ctx, t->slots, t->n_slots);
+    }
+    if (t->ctx != NULL) {
+        PKCS11_CTX_unload(t->ctx);
+        PKCS11_CTX_free(t->ctx);
+    }
+    p11_kit_uri_free(t->uri);
+    free(t);
+    *p = NULL;
+}
+
+/* ---- the key ---- */
+
+/* By label and id, where the URI has them. */
+static bool is_key(const struct stamp_token *t, const PKCS11_KEY *key)
+{
+    const CK_ATTRIBUTE *label = p11_kit_uri_get_attribute(t->uri, CKA_LABEL);
+    const CK_ATTRIBUTE *id = p11_kit_uri_get_attribute(t->uri, CKA_ID);
+
+    if (label != NULL && (key->label == NULL || strlen(key->label) != label->ulValueLen ||
+                          memcmp(key->label, label->pValue, label->ulValueLen) != 0)) {
+        return false;
+    }
+    return id == NULL || (key->id_len == id->ulValueLen &&
+                          memcmp(key->id, id->pValue, id->ulValueLen) == 0);
+}
+
+/* A key of libp11 is asked nothing about its curve; its public half, on its own, is. */
+static enum stamp_err check_curve(EVP_PKEY *key, struct stamp_error *err)
+{
+    STAMP_PKEY_AUTO *half = NULL;
+    uint8_t point[STAMP_POINT_SIZE];
+    unsigned char *der = NULL;
+    const unsigned char *p;
+    int len = i2d_PUBKEY(key, &der);
+
+    if (len > 0) {
+        p = der;
+        half = d2i_PUBKEY(NULL, &p, len);
+    }
+    OPENSSL_free(der);
+    return stamp_key_point(half, point, err);
+}
+
+enum stamp_err stamp_token_key(struct stamp_token *t, EVP_PKEY **out,
+                               struct stamp_error *err)
+{
+    PKCS11_KEY *keys = NULL;
+    PKCS11_KEY *found = NULL;
+    unsigned n = 0;
+    unsigned hits = 0;
+
+    *out = NULL;
+    if (PKCS11_enumerate_keys(t->slot->token, &keys, &n) != 0) {
+        return failed(t, "cannot see the keys", err);
+    }
+    for (unsigned i = 0; i < n; i++) {
+        if (is_key(t, &keys[i])) {
+            found = &keys[i];
+            hits++;
+        }
+    }
+    if (hits != 1) {
+        (void)stamp_error_set(err, STAMP_E_MISSING, 0,
+                              hits == 0 ? "token '%s' has no such private key"
+                                        : "the URI fits more than one key of token '%s'",
+                              t->name);
+        stamp_error_hint(err, "add object=LABEL or id=%%NN to it");
+        return STAMP_E_MISSING;
+    }
+    *out = PKCS11_get_private_key(found);
+    if (*out == NULL) {
+        return failed(t, "cannot use the key", err);
+    }
+    if (check_curve(*out, err) != STAMP_OK) {
+        stamp_free_pkey(out);
+        return STAMP_E_FORMAT;
+    }
+    return STAMP_OK;
+}
