@@ -18,6 +18,7 @@
 
 #define COUNT 6u
 #define SHARE 3u
+#define MANY 2600u /* more than go to the books together, twice */
 #define T ((time_t)1774001000)
 
 static struct batch_fixture f;
@@ -25,7 +26,7 @@ static struct stamp_workspace ws;
 static struct stamp_registry_batch batch;
 static struct results_maker here;  /* books of the volume */
 static struct results_maker there; /* others, of a copy of the file */
-static struct stamp_books_line lines[COUNT];
+static struct stamp_books_line lines[MANY];
 static struct results_text text;
 static struct stamp_imported done;
 static struct stamp_error err;
@@ -47,12 +48,12 @@ static void serial_of(uint32_t index, char out[STAMP_SERIAL_SIZE])
     (void)snprintf(out, STAMP_SERIAL_SIZE, "SN-%06u", (unsigned)index + 1);
 }
 
-static void make_batch(uint32_t share)
+static void make_batch(uint32_t count, uint32_t share)
 {
     struct stamp_serial_pattern pattern = books_pattern("SN-{counter:6}");
     struct stamp_registry_batch_setup setup = {.product = "Thermostat",
                                                .pattern = &pattern,
-                                               .count = COUNT,
+                                               .count = count,
                                                .share_size = share,
                                                .now = BOOKS_NOW};
 
@@ -242,7 +243,7 @@ static int begin(void **state)
 {
     int rc = books_open(state);
 
-    make_batch(0);
+    make_batch(COUNT, 0);
     assert_int_equal(issue_share(0), 0);
     must(stamp_registry_batch_step(books, batch.id, STAMP_REGISTRY_BATCH_MADE, &err));
     write_file(0, 0, COUNT);
@@ -364,7 +365,7 @@ static void earlier_results_are_only_noted(void **state)
 static void batch_is_closed_when_every_volume_is_home(void **state)
 {
     (void)state;
-    make_batch(SHARE);
+    make_batch(COUNT, SHARE);
     assert_int_equal(issue_share(0), 0);
     results_maker_fini(&here);
     write_file(0, 6, SHARE);
@@ -384,6 +385,30 @@ static void batch_is_closed_when_every_volume_is_home(void **state)
     must(import_from(&here, false, NULL));
     assert_true(done.closed);
     balance_is(0, 0, 6, 0, 0);
+}
+
+static void volumes_are_listed_with_what_they_made(void **state)
+{
+    struct stamp_registry_volume page[2];
+    uint32_t volume = 9;
+    size_t n = 2;
+
+    (void)state;
+    make_batch(COUNT, SHARE);
+    must(stamp_registry_volume(books, batch.id, "a:/one", &volume, &err));
+    must(stamp_registry_volume(books, batch.id, "b:/two", &volume, &err));
+    must(stamp_registry_volume(books, batch.id, "c:/three", &volume, &err));
+    (void)issue_share(1);
+    must(stamp_registry_volume_list(books, batch.id, 0, page, 2, &n, &err));
+    assert_int_equal(n, 2);
+    assert_string_equal(page[0].owner, "a:/one");
+    assert_int_equal(page[0].claimed, 0);
+    assert_int_equal(page[1].volume, 1);
+    assert_int_equal(page[1].claimed, SHARE);
+    assert_int_equal(page[1].done, SHARE);
+    must(stamp_registry_volume_list(books, batch.id, 2, page, 2, &n, &err));
+    assert_int_equal(n, 1);
+    assert_string_equal(page[0].owner, "c:/three");
 }
 
 /* ---- what is not of the batch ---- */
@@ -588,6 +613,38 @@ static void chip_with_two_serials_is_a_conflict(void **state)
           "(struck since 2026-03-20T10:03:20Z) already; ");
 }
 
+static void results_of_many_are_judged_as_those_of_few(void **state)
+{
+    (void)state;
+    make_batch(MANY, 0);
+    assert_int_equal(issue_share(0), 0);
+    must(stamp_registry_batch_step(books, batch.id, STAMP_REGISTRY_BATCH_MADE, &err));
+    results_maker_fini(&here);
+    write_file(0, COUNT, MANY);
+    results_maker_init(&here, &f, 0xAA);
+    say_returned(COUNT, MANY);
+    for (uint32_t i = 0; i < MANY; i++) {
+        char chip[16];
+
+        (void)snprintf(chip, sizeof chip, "c%u", i);
+        say(i, STAMP_BOOKS_STRUCK, chip);
+    }
+    say(1023, STAMP_BOOKS_STRUCK, "c1"); /* among those that go together, */
+    say(1024, STAMP_BOOKS_STRUCK, "c0"); /* and not */
+    say(2599, STAMP_BOOKS_STRUCK, "c2598");
+    conflicts(&here, 3);
+    hears("SN-001030: struck on chip c1 at ");
+    hears("which 'SN-000008' in the same results is on, too; ");
+    hears("SN-001031: struck on chip c0 at ");
+    hears("which has 'SN-000007' (struck since ");
+    hears("SN-002606: struck on chip c2598 at ");
+    balance_is(0, 0, 0, 0, MANY);
+    must(import_from(&here, true, NULL));
+    assert_int_equal(done.quarantined, 6);
+    balance_is(MANY - 3, 0, 0, 3, 0);
+    assert_int_equal(books_number("SELECT count(*) FROM device WHERE state = 9"), 6);
+}
+
 /* ---- quarantine ---- */
 
 static void quarantine_books_the_rest_and_revokes(void **state)
@@ -672,6 +729,7 @@ int main(int argc, char **argv)
         TEST(later_results_tell_what_was_in_doubt),
         TEST(earlier_results_are_only_noted),
         TEST(batch_is_closed_when_every_volume_is_home),
+        TEST(volumes_are_listed_with_what_they_made),
         TEST(results_of_a_batch_nobody_knows_are_refused),
         TEST(volume_of_another_size_is_refused),
         TEST(stamps_in_other_places_are_refused),
@@ -684,6 +742,7 @@ int main(int argc, char **argv)
         TEST(what_was_in_doubt_elsewhere_is_a_conflict),
         TEST(copies_that_agree_are_no_conflict),
         TEST(chip_with_two_serials_is_a_conflict),
+        TEST(results_of_many_are_judged_as_those_of_few),
         TEST(quarantine_books_the_rest_and_revokes),
         TEST(quarantine_revokes_both_serials_of_a_chip),
         TEST(quarantine_trusts_nothing_new_of_forked_books),
