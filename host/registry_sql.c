@@ -429,14 +429,15 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
                            " CAST($2 AS text), CAST($3 AS bigint)"
                            " FROM batch_volume WHERE batch = $1 RETURNING volume",
                            NULL},
-    [STAMPI_VOLUME_LIST] = {"SELECT v.volume, v.owner,"
-                            " CAST((SELECT coalesce(sum(s.n), 0) FROM batch_share s"
-                            " WHERE s.batch = v.batch AND s.volume = v.volume) AS bigint),"
-                            " CAST((SELECT coalesce(sum(s.done), 0) FROM batch_share s"
-                            " WHERE s.batch = v.batch AND s.volume = v.volume) AS bigint)"
-                            " FROM batch_volume v WHERE v.batch = $1 AND v.volume >= $2"
-                            " ORDER BY v.volume LIMIT $3",
-                            NULL},
+    [STAMPI_VOLUME_LIST] =
+        {"SELECT v.volume, v.owner,"
+         " CAST((SELECT coalesce(sum(s.n), 0) FROM batch_share s"
+         " WHERE s.batch = v.batch AND s.volume = v.volume) AS bigint),"
+         " CAST((SELECT coalesce(sum(s.done), 0) FROM batch_share s"
+         " WHERE s.batch = v.batch AND s.volume = v.volume) AS bigint)"
+         " FROM batch_volume v WHERE v.batch = $1 AND v.volume >= $2"
+         " ORDER BY v.volume LIMIT $3",
+         NULL},
 
     [STAMPI_SHARE_ADD] = {"INSERT INTO batch_share (batch, first, n, done)"
                           " VALUES ($1, $2, $3, 0)",
