@@ -52,6 +52,10 @@ fuzz: asan ## FUZZ_SECONDS=600 of fuzzing for each target
 soak: build ## every second power cut, then SOAK_ROUNDS=50 rounds of the power-fail and flow tests
 	$(BUILD)/test/powerfail_test --long
 	STAMP_KILLS=200 test/flow/batch_kill_next_test.sh $(BUILD)
+	STAMP_KILLS=200 test/flow/batch_kill_create_test.sh $(BUILD)
+	STAMP_KILLS=200 test/flow/batch_kill_import_test.sh $(BUILD)
+	STAMP_KILLS=200 test/pg_server.sh test/flow/batch_kill_create_test.sh $(BUILD) postgres
+	STAMP_KILLS=200 test/pg_server.sh test/flow/batch_kill_import_test.sh $(BUILD) postgres
 	$(CTEST) --preset dev -L '^(powerfail|flow)$$' --repeat until-fail:$(SOAK_ROUNDS)
 
 lint: build ## layers, SPEC citations, banned calls, man pages, format, stack, clang-tidy

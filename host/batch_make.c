@@ -17,10 +17,11 @@
 #include "host/registry_escrow.h"
 
 #define DIR_NAME "batches"
-#define SHARE_SIZE                                                                       \
-    65536u /* devices that one machine takes of a shared batch at a time                 \
-            */
-#define SHARES_MAX ((size_t)(STAMP_REGISTRY_BATCH_MAX / SHARE_SIZE + 1u))
+/* Devices that one machine takes of a shared batch at a time: a run of the books at
+ * least, and no more shares than are quickly listed. */
+#define SHARE_MIN 16384u
+#define SHARES_WANTED 64u
+#define SHARES_MAX ((size_t)16384) /* of a volume, with those that were given back */
 
 struct maker {
     struct stamp_workspace *ws;
@@ -189,17 +190,22 @@ static enum stamp_err check_found(const struct maker *m, time_t now,
     return STAMP_OK;
 }
 
+static uint32_t share_size(uint32_t count)
+{
+    return count / SHARES_WANTED < SHARE_MIN ? SHARE_MIN : count / SHARES_WANTED;
+}
+
 static enum stamp_err get_batch(struct maker *m, struct stamp_error *err)
 {
-    struct stamp_registry_batch_setup setup = {.name = m->job->name,
-                                               .product = m->ws->profile->product,
-                                               .note = m->job->note,
-                                               .pattern = &m->ws->profile->serial,
-                                               .count = m->job->count,
-                                               .share_size =
-                                                   m->job->name == NULL ? 0 : SHARE_SIZE,
-                                               .now = time(NULL),
-                                               .owner = m->owner};
+    struct stamp_registry_batch_setup setup = {
+        .name = m->job->name,
+        .product = m->ws->profile->product,
+        .note = m->job->note,
+        .pattern = &m->ws->profile->serial,
+        .count = m->job->count,
+        .share_size = m->job->name == NULL ? 0 : share_size(m->job->count),
+        .now = time(NULL),
+        .owner = m->owner};
     enum stamp_err rc = STAMP_OK;
 
     if (!m->found && m->exists) {
