@@ -154,23 +154,31 @@ static enum stamp_err report(struct strike *s, struct stamp_error *err)
     return stamp_books_report(s->station.books, &what, err);
 }
 
-static int in_doubt(const struct strike *s, struct stamp_error *err)
+/* Beside what failed: what became of the stamp, and what to do. */
+static int in_doubt(const struct strike *s, const struct stamp_error *err)
 {
     const char *serial = s->serial[0] != '\0' ? s->serial : "the stamp";
+    int status = cli_fail(err);
 
-    stamp_error_state(err, "%s was handed out and is in doubt", serial);
-    stamp_error_hint(err,
-                     "the same unit again: stamp flash --again %s ...; or give it up: "
-                     "stamp batch report %s --unit %s --result scrapped",
-                     serial, s->a->station.file, serial);
-    return cli_fail(err);
+    (void)fprintf(
+        stderr,
+        "  %s was handed out and is in doubt\n"
+        "  try: the same unit again: stamp flash --again %s ...; or give it up: "
+        "stamp batch report %s --unit %s --result scrapped\n",
+        serial, serial, s->a->station.file, serial);
+    return status;
 }
 
 static enum stamp_err strike(struct strike *s, bool *unchanged, struct stamp_error *err)
 {
     STAMP_IMAGE_AUTO *img = NULL;
-    enum stamp_err rc = take(s, err);
+    struct stamp_profile_partition partition;
+    enum stamp_err rc = batch_station_partition(&s->station, &partition, err);
 
+    if (rc == STAMP_OK) {
+        s->a->target.partition = &partition;
+        rc = take(s, err);
+    }
     if (rc == STAMP_OK) {
         rc = open_image(s, &img, err);
     }
