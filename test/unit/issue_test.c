@@ -13,8 +13,9 @@
 
 #include "test/unit/desk/desk.h"
 
-#define WORKERS 2
-#define STAMPS 40
+#define WORKERS 2u
+#define STAMPS 40u
+#define ALL ((size_t)WORKERS * STAMPS)
 
 struct job {
     pthread_t thread;
@@ -83,7 +84,7 @@ static void stamps_are_whole_and_authentic(void **state)
     struct job *jobs = issue_in_threads();
 
     (void)state;
-    for (unsigned i = 0; i < WORKERS * STAMPS; i++) {
+    for (unsigned i = 0; i < ALL; i++) {
         const struct stamp_issued *issued = &jobs[i / STAMPS].issued[i % STAMPS];
         struct stamp_slice body = {issued->body, issued->body_len};
         STAMP_BUFFER_AUTO image = {NULL, 0};
@@ -115,14 +116,14 @@ static int compare(const void *a, const void *b)
 static void workers_share_no_key(void **state)
 {
     struct job *jobs = issue_in_threads();
-    static uint8_t keys[WORKERS * STAMPS][32];
+    static uint8_t keys[ALL][32];
 
     (void)state;
-    for (unsigned i = 0; i < WORKERS * STAMPS; i++) {
+    for (unsigned i = 0; i < ALL; i++) {
         memcpy(keys[i], jobs[i / STAMPS].issued[i % STAMPS].fingerprint, 32);
     }
-    qsort(keys, WORKERS * STAMPS, 32, compare);
-    for (unsigned i = 1; i < WORKERS * STAMPS; i++) {
+    qsort(keys, ALL, 32, compare);
+    for (unsigned i = 1; i < ALL; i++) {
         assert_memory_not_equal(keys[i - 1], keys[i], 32);
     }
     free(jobs);
