@@ -15,6 +15,13 @@
 
 #include "core/flash.h"
 
+#define STAMP_CHIP_ID_MAX 32u
+
+/* Parts of a lock. */
+#define STAMP_LOCK_WRITE 1u   /* the birth region cannot be erased or programmed */
+#define STAMP_LOCK_ENCRYPT 2u /* what rests in flash is encrypted, for good */
+#define STAMP_LOCK_DEBUG 4u   /* no debugger or boot loader reads the chip */
+
 struct stamp_port {
     struct stamp_flash flash;
 
@@ -41,6 +48,18 @@ struct stamp_port {
     /* Give the PSA key that stands for slot `slot` of a secure element (key where = 2).
      * NULL = no secure element. */
     int (*element_key)(void *ctx, uint32_t slot, uint32_t *psa_id);
+
+    /* The number that the chip has from its maker, 1..STAMP_CHIP_ID_MAX bytes: never the
+     * same on two units, and not to be changed. NULL = it has none. */
+    int (*chip_id)(void *ctx, uint8_t id[STAMP_CHIP_ID_MAX], size_t *len);
+
+    /* What of the lock is in force, asked from the chip now: STAMP_LOCK_... bits. `*can`
+     * gets those that this chip has at all. NULL = the lock mark is all that there is. */
+    uint32_t (*lock_state)(void *ctx, uint32_t *can);
+
+    /* Start the device anew. A board does not return from it; where it does, the agent
+     * goes on with what the caller of stamp_agent_input() does next. NULL = cannot. */
+    void (*restart)(void *ctx);
 
     /* SHA-256 of the owner's 65-byte public point, pinned in the firmware; NULL = take
      * the one in the birth stamp. */
