@@ -12,9 +12,9 @@ static struct stamp_slice bytes(struct stamp_cbor *c, size_t min, size_t max)
 
 static void get_payload(struct stamp_cbor *c, struct stamp_bundle *b)
 {
+    uint32_t more = stamp_cbor_expect(c, STAMP_CBOR_MAP) - 4; /* wraps where it is less */
     uint32_t n;
 
-    stamp_cbor_want(c, STAMP_CBOR_MAP, 4);
     stamp_cbor_want(c, STAMP_CBOR_UINT, STAMP_BUNDLE_VERSION);
     b->version = stamp_cbor_expect(c, STAMP_CBOR_UINT);
     stamp_cbor_want(c, STAMP_CBOR_UINT, STAMP_BUNDLE_PURPOSE);
@@ -30,6 +30,10 @@ static void get_payload(struct stamp_cbor *c, struct stamp_bundle *b)
     }
     stamp_cbor_want(c, STAMP_CBOR_UINT, STAMP_BUNDLE_OWNER);
     b->owner = bytes(c, STAMP_POINT_SIZE, STAMP_POINT_SIZE);
+    for (; more > 0 && c->err == STAMP_OK; more--) { /* SPEC 8-7 */
+        (void)stamp_cbor_expect(c, STAMP_CBOR_UINT);
+        (void)stamp_cbor_skip(c);
+    }
 }
 
 enum stamp_err stamp_bundle_decode(struct stamp_bundle *b, const void *in, size_t in_len)
@@ -52,4 +56,22 @@ enum stamp_err stamp_bundle_decode(struct stamp_bundle *b, const void *in, size_
     }
     memset(b, 0, sizeof *b);
     return STAMP_E_FORMAT;
+}
+
+enum stamp_err stamp_bundle_recipient(const struct stamp_bundle *b,
+                                      struct stamp_slice *point)
+{
+    struct stamp_cbor c;
+    uint32_t n;
+
+    *point = (struct stamp_slice){NULL, 0};
+    stamp_cbor_init(&c, b->payload.p, b->payload.len);
+    for (n = stamp_cbor_expect(&c, STAMP_CBOR_MAP); n > 0 && c.err == STAMP_OK; n--) {
+        if (stamp_cbor_expect(&c, STAMP_CBOR_UINT) == STAMP_BUNDLE_RECIPIENT) {
+            *point = bytes(&c, STAMP_POINT_SIZE, STAMP_POINT_SIZE);
+            return c.err;
+        }
+        (void)stamp_cbor_skip(&c);
+    }
+    return c.err != STAMP_OK ? c.err : STAMP_E_MISSING;
 }

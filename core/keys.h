@@ -22,6 +22,7 @@ enum stamp_key {
     STAMP_PROVISIONING_KEY = 10, /* [kind, curve, point] */
     STAMP_BARCODES = 11,         /* [[symbology, name, payload], ...] public ones */
     STAMP_FIELDS = 12,           /* {text: text / int / bool} */
+    STAMP_POP_SHOWN = 13,        /* true: the station was told the proof of possession */
 
     /* 32..47: secrets, each [salt, value]; enter the digest as SHA-256 of their encoding
      */
@@ -33,6 +34,7 @@ enum stamp_key {
     STAMP_DEVICE_KEY = 48,   /* [curve, where, ref] */
     STAMP_CERTIFICATES = 49, /* [DER leaf, DER issuer, ...] */
     STAMP_CLAIM_STATE = 50,  /* banks only: [wrong tries, claimed] */
+    STAMP_OFFER = 51,        /* pending banks only: digest of the offer, SPEC 13-8 */
 };
 
 enum stamp_key_class { STAMP_CLASS_PUBLIC, STAMP_CLASS_SECRET, STAMP_CLASS_OUTSIDE };
@@ -70,13 +72,40 @@ enum stamp_symbology { STAMP_QR = 1, STAMP_DATA_MATRIX = 2, STAMP_CODE128 = 3 };
 #define STAMP_LABEL_ORDER "devstamp order 1"
 #define STAMP_LABEL_CLAIMS "devstamp claims 1"
 #define STAMP_LABEL_REST "devstamp at rest 1"
+#define STAMP_LABEL_OFFER "devstamp offer 1"
+#define STAMP_LABEL_POP "devstamp pop 1"
+#define STAMP_LABEL_STRIKE "devstamp strike 1"
 
 /* Trust bundle payload, SPEC 8-2. */
 enum stamp_bundle_key {
     STAMP_BUNDLE_VERSION = 1, /* uint, ascending */
     STAMP_BUNDLE_PURPOSE = 2,
-    STAMP_BUNDLE_ANCHORS = 3, /* [DER, ...] 1..4 */
-    STAMP_BUNDLE_OWNER = 4,   /* 65-byte public point of the owner key */
+    STAMP_BUNDLE_ANCHORS = 3,   /* [DER, ...] 1..4 */
+    STAMP_BUNDLE_OWNER = 4,     /* 65-byte public point of the owner key */
+    STAMP_BUNDLE_RECIPIENT = 5, /* 65-byte point that devices seal their proofs to */
+};
+
+/* An offer, SPEC 13-5. */
+enum stamp_offer_key {
+    STAMP_OFFER_CLAIMS = 1,
+    STAMP_OFFER_POP = 2,      /* [alphabet, length] */
+    STAMP_OFFER_OWN_KEY = 3,  /* true: make a provisioning pair */
+    STAMP_OFFER_BARCODES = 4, /* [[symbology, name, [part, ...]], ...] */
+    STAMP_OFFER_SHOW = 5,     /* true: the station is to be told the proof */
+};
+
+/* A part of an offered barcode that is no text. */
+enum stamp_offer_part {
+    STAMP_PART_POP = 0,    /* the proof of possession */
+    STAMP_PART_HASH = 1,   /* SHA-256 of the provisioning key, 64 hexadecimal digits */
+    STAMP_PART_BASE64 = 2, /* the provisioning key in base64 */
+};
+
+/* What a request for a certificate tells of the unit, SPEC 13-12. */
+enum stamp_evidence_key {
+    STAMP_EVIDENCE_CHALLENGE = 1,
+    STAMP_EVIDENCE_CHIP = 2,
+    STAMP_EVIDENCE_OFFER = 3,
 };
 
 #endif

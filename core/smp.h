@@ -47,12 +47,37 @@ enum stamp_smp_op {
 #define STAMP_SMP_GROUP_STAMP 64u
 
 enum stamp_smp_id {
-    STAMP_SMP_ECHO = 0, /* in STAMP_SMP_GROUP_OS */
-    STAMP_SMP_INFO = 0, /* these in STAMP_SMP_GROUP_STAMP */
+    STAMP_SMP_ECHO = 0,    /* in STAMP_SMP_GROUP_OS */
+    STAMP_SMP_RESTART = 5, /* likewise */
+    STAMP_SMP_INFO = 0,    /* these in STAMP_SMP_GROUP_STAMP */
     STAMP_SMP_ITEM = 1,
     STAMP_SMP_PROVE = 2,
     STAMP_SMP_CLAIM = 3,
     STAMP_SMP_POSSESS = 4,
+    STAMP_SMP_UNIT = 5, /* these where the device can be struck, SPEC 13 */
+    STAMP_SMP_PUT = 6,
+    STAMP_SMP_MAKE = 7,
+    STAMP_SMP_REQUEST = 8,
+    STAMP_SMP_STRIKE = 9,
+    STAMP_SMP_POP = 10,
+    STAMP_SMP_FINISH = 11,
+    STAMP_SMP_ABANDON = 12,
+    STAMP_SMP_AGREE = 13,
+};
+
+/* What put carries, SPEC 13-3. */
+enum stamp_smp_put {
+    STAMP_PUT_OFFER = 0,
+    STAMP_PUT_CERTIFICATES = 1,
+    STAMP_PUT_SEALED = 2, /* a whole birth stamp, sealed as SPEC 13-24 says */
+};
+
+/* How far a unit is, SPEC 13-2. */
+enum stamp_phase {
+    STAMP_PHASE_BLANK = 0,
+    STAMP_PHASE_PENDING = 1, /* its keys are made */
+    STAMP_PHASE_STRUCK = 2,  /* its birth stamp is written */
+    STAMP_PHASE_FINISHED = 3,
 };
 
 enum stamp_smp_rc {
@@ -60,7 +85,7 @@ enum stamp_smp_rc {
     STAMP_RC_UNKNOWN = 1,
     STAMP_RC_BAD = 3,
     STAMP_RC_NOT_FOUND = 5,
-    STAMP_RC_TIMEOUT = 6,
+    STAMP_RC_STATE = 6,
     STAMP_RC_TOO_LARGE = 7,
     STAMP_RC_NOT_SUPPORTED = 8,
     STAMP_RC_BUSY = 10,

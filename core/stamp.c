@@ -240,6 +240,12 @@ static void get_public(struct stamp_cbor *c, uint32_t key, struct stamp *s)
     case STAMP_FIELDS:
         get_fields(c, s);
         break;
+    case STAMP_POP_SHOWN:
+        s->pop_shown = get_bool(c);
+        if (!s->pop_shown) {
+            fail(c);
+        }
+        break;
     default:
         (void)stamp_cbor_skip(c); /* SPEC 4-6 */
     }

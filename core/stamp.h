@@ -69,6 +69,7 @@ struct stamp {
     struct stamp_field
         fields[STAMP_MAX_FIELDS]; /* names in bytewise order of their encodings */
     uint8_t n_fields;
+    bool pop_shown;
 
     struct stamp_slice pop_salt;
     struct stamp_slice pop; /* secret */
@@ -127,12 +128,17 @@ struct stamp_bundle {
     uint8_t purpose;
     struct stamp_slice anchors[STAMP_MAX_CERTIFICATES]; /* DER */
     uint8_t n_anchors;
-    struct stamp_slice owner; /* 65-byte point */
+    struct stamp_slice owner;     /* 65-byte point */
+    struct stamp_slice recipient; /* 65-byte point; p NULL = none; not set by decoding */
 };
 
 /** Decode a bundle; the signature is NOT checked here. */
 STAMP_MUST_USE enum stamp_err stamp_bundle_decode(struct stamp_bundle *b, const void *in,
                                                   size_t in_len);
+
+/** The point that devices seal their proofs to. @retval STAMP_E_MISSING  there is none */
+STAMP_MUST_USE enum stamp_err stamp_bundle_recipient(const struct stamp_bundle *b,
+                                                     struct stamp_slice *point);
 
 /** Encode payload from version, purpose, anchors and owner. As stamp_encode(). */
 STAMP_MUST_USE enum stamp_err stamp_bundle_payload(const struct stamp_bundle *b,

@@ -132,6 +132,8 @@ static bool has(const struct stamp *s, uint32_t key)
         return s->n_barcodes > 0;
     case STAMP_FIELDS:
         return s->n_fields > 0;
+    case STAMP_POP_SHOWN:
+        return s->pop_shown;
     case STAMP_POP:
         return s->pop.p != NULL;
     case STAMP_PROVISIONING_PRIVATE:
@@ -188,8 +190,11 @@ static void put_public(struct stamp_cbor_out *o, uint32_t key, const struct stam
     case STAMP_BARCODES:
         put_barcodes(o, s->barcodes, s->n_barcodes);
         break;
-    default:
+    case STAMP_FIELDS:
         put_fields(o, s);
+        break;
+    default: /* STAMP_POP_SHOWN */
+        stamp_cbor_put_head(o, STAMP_CBOR_SIMPLE, 21);
     }
 }
 
@@ -282,11 +287,12 @@ enum stamp_err stamp_bundle_payload(const struct stamp_bundle *b, void *out, siz
 
     *len = 0;
     if (b->version == 0 || b->n_anchors == 0 || b->n_anchors > STAMP_MAX_CERTIFICATES ||
-        b->owner.len != STAMP_POINT_SIZE) {
+        b->owner.len != STAMP_POINT_SIZE ||
+        (b->recipient.p != NULL && b->recipient.len != STAMP_POINT_SIZE)) {
         return STAMP_E_RANGE;
     }
     stamp_cbor_out_init(&o, out, size);
-    stamp_cbor_put_head(&o, STAMP_CBOR_MAP, 4);
+    stamp_cbor_put_head(&o, STAMP_CBOR_MAP, b->recipient.p != NULL ? 5 : 4);
     put_uint(&o, STAMP_BUNDLE_VERSION);
     put_uint(&o, b->version);
     put_uint(&o, STAMP_BUNDLE_PURPOSE);
@@ -295,6 +301,10 @@ enum stamp_err stamp_bundle_payload(const struct stamp_bundle *b, void *out, siz
     put_certificates(&o, b->anchors, b->n_anchors);
     put_uint(&o, STAMP_BUNDLE_OWNER);
     put_bytes(&o, b->owner);
+    if (b->recipient.p != NULL) {
+        put_uint(&o, STAMP_BUNDLE_RECIPIENT);
+        put_bytes(&o, b->recipient);
+    }
     *len = o.len;
     return stamp_cbor_out_ok(&o) ? STAMP_OK : STAMP_E_SPACE;
 }

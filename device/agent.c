@@ -5,6 +5,7 @@
 
 #include "device/agent_i.h"
 #include "device/device_i.h"
+#include "device/strike.h"
 
 enum {
     ITEM_CLAIMS = 0,  /* "k" of SPEC 10-6 that is no key of the stamp */
@@ -36,7 +37,7 @@ void stampi_put(struct stamp_cbor_out *o, const char *key, enum stamp_cbor_type 
     }
 }
 
-static void put_uint(struct stamp_cbor_out *o, const char *key, uint32_t v)
+void stampi_put_uint(struct stamp_cbor_out *o, const char *key, uint32_t v)
 {
     stampi_put(o, key, STAMP_CBOR_UINT, v, NULL);
 }
@@ -70,8 +71,7 @@ bool stampi_field_bytes(const struct stampi_call *c, const char *key, size_t min
     return v.err == STAMP_OK;
 }
 
-/* A number that may be absent, and is then 0. */
-static bool field_uint(const struct stampi_call *c, const char *key, uint32_t *out)
+bool stampi_field_uint(const struct stampi_call *c, const char *key, uint32_t *out)
 {
     struct stamp_cbor v;
     enum stamp_err err = stamp_smp_field(c->body, c->len, key, &v);
@@ -83,7 +83,7 @@ static bool field_uint(const struct stampi_call *c, const char *key, uint32_t *o
 static bool field_which(const struct stampi_call *c, enum stamp_which *which)
 {
     uint32_t w;
-    bool ok = field_uint(c, "w", &w) && (w == STAMP_BIRTH || w == STAMP_NEWEST);
+    bool ok = stampi_field_uint(c, "w", &w) && (w == STAMP_BIRTH || w == STAMP_NEWEST);
 
     *which = (enum stamp_which)w;
     return ok;
@@ -126,10 +126,10 @@ static bool put_info(struct stampi_call *c, bool whole, const char *state)
         len++;
     }
     stampi_put_map(o, whole ? 9 : 3);
-    put_uint(o, "v", 1);
+    stampi_put_uint(o, "v", 1);
     stampi_put(o, "fw", STAMP_CBOR_TEXT, len, firmware);
     if (whole) {
-        put_uint(o, "seq", part->region[part->newest].seq);
+        stampi_put_uint(o, "seq", part->region[part->newest].seq);
         stampi_put_bool(o, "crypt",
                         (part->region[STAMP_BIRTH].flags & STAMP_FLAG_ENCRYPTED) != 0);
     }
@@ -168,7 +168,7 @@ static int answer_item(struct stampi_call *c)
     size_t len = 0;
     size_t total;
 
-    if (!field_uint(c, "k", &key) || !field_uint(c, "off", &off) ||
+    if (!stampi_field_uint(c, "k", &key) || !stampi_field_uint(c, "off", &off) ||
         !field_which(c, &which)) {
         return STAMP_RC_BAD;
     }
@@ -191,7 +191,7 @@ static int answer_item(struct stampi_call *c)
     }
     stampi_put_map(&c->out, 2);
     stampi_put(&c->out, "d", STAMP_CBOR_BYTES, (uint32_t)len, chunk);
-    put_uint(&c->out, "len", (uint32_t)total);
+    stampi_put_uint(&c->out, "len", (uint32_t)total);
     return STAMP_RC_OK;
 }
 
@@ -244,7 +244,9 @@ static int answer(struct stampi_call *c, const uint8_t *header)
     }
     if (group != STAMP_SMP_GROUP_STAMP || id > STAMP_SMP_POSSESS ||
         write != (id >= STAMP_SMP_PROVE)) {
-        return STAMP_RC_NOT_SUPPORTED;
+        return c->a->cfg.strike != NULL
+                   ? c->a->cfg.strike->ops->answer(c, group, id, write)
+                   : STAMP_RC_NOT_SUPPORTED;
     }
     if (id != STAMP_SMP_INFO && c->a->cfg.opened != STAMP_OK) {
         return STAMP_RC_NOT_FOUND;
@@ -270,9 +272,9 @@ static void put_answer(struct stampi_call *c, const uint8_t *header)
     }
     c->out.len = 0;
     stampi_put_map(&c->out, rc == STAMP_RC_BUSY ? 2 : 1);
-    put_uint(&c->out, "rc", (uint32_t)rc);
+    stampi_put_uint(&c->out, "rc", (uint32_t)rc);
     if (rc == STAMP_RC_BUSY) {
-        put_uint(&c->out, "wait", c->wait_ms);
+        stampi_put_uint(&c->out, "wait", c->wait_ms);
     }
 }
 
@@ -306,6 +308,9 @@ static void reply(struct stamp_agent *a, const uint8_t *msg, size_t len)
         a->crc = get16(msg + len);
     }
     stamp_smp_send(a->out, a->answered, a->cfg.tx, a->cfg.tx_ctx);
+    if (a->cfg.strike != NULL) {
+        a->cfg.strike->ops->answered(a);
+    }
 }
 
 void stamp_agent_init(struct stamp_agent *a, const struct stamp_agent_config *cfg)

@@ -21,6 +21,8 @@
 
 #define STAMP_AGENT_FIRMWARE_MAX 24u /* characters of the firmware's version */
 
+struct stamp_strike;
+
 struct stamp_agent_config {
     struct stamp_device *dev; /* borrowed as long as the agent lives */
 
@@ -35,6 +37,9 @@ struct stamp_agent_config {
      */
     stamp_smp_tx tx;
     void *tx_ctx;
+
+    /* From stamp_strike_init(): the device may be struck; borrowed. NULL = not so. */
+    struct stamp_strike *strike;
 };
 
 /** The exchange of SPEC 10.1, between claim and possess. */

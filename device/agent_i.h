@@ -32,6 +32,15 @@ void stampi_claim_init(struct stamp_agent *a);
 /** End the exchange, if there is one, and destroy its keys. */
 void stampi_claim_end(struct stamp_agent *a);
 
+/** What stamp_strike_init() sets, so that who does not strike does not link it. */
+struct stamp_strike_ops {
+    /* A request that the agent itself does not know, of any group. */
+    int (*answer)(struct stampi_call *c, unsigned group, unsigned id, bool write);
+
+    /* An answer has gone out. */
+    void (*answered)(struct stamp_agent *a);
+};
+
 int stampi_claim(struct stampi_call *c);
 int stampi_possess(struct stampi_call *c);
 
@@ -39,12 +48,16 @@ int stampi_possess(struct stampi_call *c);
 bool stampi_field_bytes(const struct stampi_call *c, const char *key, size_t min,
                         size_t max, struct stamp_slice *out);
 
+/** A number, which may be absent and is then 0. False: it is something else. */
+bool stampi_field_uint(const struct stampi_call *c, const char *key, uint32_t *out);
+
 void stampi_put_map(struct stamp_cbor_out *o, uint32_t n);
 
 /** A key and its value: a string `p` of `arg` bytes; without `p` a number, a bool, or the
  * head of a string whose bytes follow. */
 void stampi_put(struct stamp_cbor_out *o, const char *key, enum stamp_cbor_type type,
                 uint32_t arg, const void *p);
+void stampi_put_uint(struct stamp_cbor_out *o, const char *key, uint32_t v);
 void stampi_put_bool(struct stamp_cbor_out *o, const char *key, bool v);
 
 /** A key, and as its value that of an item of the birth stamp. */

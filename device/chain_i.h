@@ -10,6 +10,10 @@
 #define STAMPI_BINDING_LONG 39u
 #define STAMPI_BINDING_DIGEST 7u /* where it is in the long form */
 
+/** The binding's OID in DER (SPEC 7-5), in the form for owners without a number. */
+#define STAMPI_OID_SIZE 35u
+extern const uint8_t stampi_oid[STAMPI_OID_SIZE];
+
 /** What certificates must agree with, and what they turn out to say. */
 struct stampi_identity {
     uint8_t serial[STAMP_MAX_TEXT];

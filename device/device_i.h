@@ -121,6 +121,18 @@ struct stampi_job {
 enum stamp_err stampi_region_write(struct stamp_device *dev,
                                    const struct stampi_job *job);
 
+/** Erase a region, sector by sector. Here, since the library is smaller so. */
+static inline enum stamp_err stampi_erase(const struct stamp_flash *flash,
+                                          const struct stamp_region *r)
+{
+    for (uint32_t off = 0; off < r->size; off += flash->erase_size) {
+        if (flash->erase == NULL || flash->erase(flash->ctx, r->off + off) != 0) {
+            return STAMP_E_FLASH;
+        }
+    }
+    return STAMP_OK;
+}
+
 /** Program bytes of whole units. */
 enum stamp_err stampi_program(const struct stamp_flash *flash, uint32_t off,
                               const void *p, size_t len);

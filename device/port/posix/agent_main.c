@@ -18,6 +18,7 @@
 #include "device/agent.h"
 #include "device/port/posix/geometry.h"
 #include "device/port/posix/posix.h"
+#include "device/strike.h"
 
 #ifndef STAMP_AGENT_VERSION
 #error "the build says which version this is"
@@ -261,6 +262,8 @@ static int link_terminal(const char *link_path, const char *path)
 static struct stamp_posix port;
 static struct stamp_device device;
 static struct stamp_agent agent;
+static struct stamp_strike strike;
+static uint8_t strike_room[STAMP_STRIKE_BUFFER];
 
 static void say_what_it_is(const struct terminal *t, enum stamp_err opened)
 {
@@ -286,6 +289,7 @@ static int run(const struct options *o, struct terminal *t)
         .firmware = o->firmware,
         .tx = send_line,
         .tx_ctx = t,
+        .strike = &strike,
     };
 
     if (terminal_open(t) != 0 || link_terminal(o->link, t->path) != 0) {
@@ -295,6 +299,7 @@ static int run(const struct options *o, struct terminal *t)
     }
     catch_signals(&unblocked);
     config.opened = stamp_device_open(&device, &port.port);
+    stamp_strike_init(&strike, strike_room, sizeof strike_room);
     stamp_agent_init(&agent, &config);
     say_what_it_is(t, config.opened);
     serve(&agent, t, &unblocked);

@@ -15,6 +15,7 @@
 #include "device/port/qemu_riscv32/power.h"
 #include "device/port/qemu_riscv32/rng.h"
 #include "device/port/qemu_riscv32/uart.h"
+#include "device/strike.h"
 
 #ifndef BOARD_FIRMWARE_VERSION
 #error "the build says which version this is"
@@ -28,6 +29,8 @@ static unsigned char heap[HEAP_SIZE];
 static struct board board;
 static struct stamp_device device;
 static struct stamp_agent agent;
+static struct stamp_strike strike;
+static uint8_t strike_room[STAMP_STRIKE_BUFFER];
 
 /* Mbed TLS takes all its memory from `heap`, so it cannot grow into the stack. */
 static void crypto_start(void)
@@ -95,6 +98,8 @@ int main(void)
     config.opened = stamp_device_open(&device, &board.port);
     config.firmware = BOARD_FIRMWARE_VERSION;
     config.tx = send;
+    config.strike = &strike;
+    stamp_strike_init(&strike, strike_room, sizeof(strike_room));
     stamp_agent_init(&agent, &config);
     print_boot_line(config.opened);
 
