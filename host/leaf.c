@@ -173,11 +173,11 @@ enum stamp_err stamp_leaf_new(const struct stamp_leaf_profile *profile,
     }
     m->purpose = profile->purpose;
     m->validity_days = profile->validity_days;
-    if (EVP_PKEY_up_ref(key) == 1) {
+    if (key != NULL && EVP_PKEY_up_ref(key) == 1) {
         m->key = key;
         m->signer = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
     }
-    if (m->signer == NULL || EVP_PKEY_sign_init(m->signer) != 1 ||
+    if ((key != NULL && (m->signer == NULL || EVP_PKEY_sign_init(m->signer) != 1)) ||
         !keep_issuer(m, issuer) || !keep_authority_key(m, issuer) ||
         !keep_subject(m, profile) || !keep_oids(m, profile)) {
         stamp_leaf_free(&m);
@@ -296,6 +296,13 @@ static void put_validity(struct stamp_der *d, const struct stamp_leaf_maker *m,
     stamp_der_wrap(d, STAMP_DER_SEQUENCE, mark);
 }
 
+static enum stamp_err too_long(struct stamp_error *err)
+{
+    return stamp_error_set(err, STAMP_E_SPACE, 0,
+                           "the certificate is longer than %u bytes",
+                           STAMP_MAX_CERTIFICATE);
+}
+
 static void put_tbs(struct stamp_der *d, const struct stamp_leaf_maker *m,
                     const struct stamp_leaf_subject *s)
 {
@@ -311,6 +318,39 @@ static void put_tbs(struct stamp_der *d, const struct stamp_leaf_maker *m,
     stamp_der_wrap(d, STAMP_DER_SEQUENCE, 0);
 }
 
+/* What is signed, at the end of `d`'s buffer. */
+static enum stamp_err make_tbs(struct stamp_der *d, const struct stamp_leaf_maker *m,
+                               const struct stamp_leaf_subject *s,
+                               struct stamp_error *err)
+{
+    if (s->serial_number[0] == 0 || s->serial_number[0] > 0x7F) {
+        return stamp_error_set(err, STAMP_E_RANGE, 0,
+                               "a certificate's serial number is not positive");
+    }
+    put_tbs(d, m, s);
+    return d->full ? too_long(err) : STAMP_OK;
+}
+
+/* @param sig  room for the byte that says "no unused bits", then the signature */
+static enum stamp_err put_certificate(const uint8_t *tbs, size_t tbs_len,
+                                      const uint8_t *sig, size_t sig_len, uint8_t *out,
+                                      size_t *len, struct stamp_error *err)
+{
+    struct stamp_der d;
+
+    stamp_der_init(&d, out, STAMP_MAX_CERTIFICATE);
+    stamp_der_put(&d, STAMP_DER_BIT_STRING, sig, 1 + sig_len);
+    stamp_der_raw(&d, ecdsa_sha256, sizeof ecdsa_sha256);
+    stamp_der_raw(&d, tbs, tbs_len);
+    stamp_der_wrap(&d, STAMP_DER_SEQUENCE, 0);
+    if (d.full) {
+        return too_long(err);
+    }
+    *len = stamp_der_len(&d);
+    memmove(out, stamp_der_bytes(&d), *len);
+    return STAMP_OK;
+}
+
 enum stamp_err stamp_leaf_make(struct stamp_leaf_maker *m,
                                const struct stamp_leaf_subject *s, uint8_t *out,
                                size_t *len, struct stamp_error *err)
@@ -320,36 +360,66 @@ enum stamp_err stamp_leaf_make(struct stamp_leaf_maker *m,
     uint8_t hash[32];
     size_t sig_len = sizeof sig - 1;
     struct stamp_der d;
+    enum stamp_err rc;
 
     *len = 0;
-    if (s->serial_number[0] == 0 || s->serial_number[0] > 0x7F) {
-        return stamp_error_set(err, STAMP_E_RANGE, 0,
-                               "a certificate's serial number is not positive");
-    }
     stamp_der_init(&d, tbs, sizeof tbs);
-    put_tbs(&d, m, s);
-    if (d.full) {
-        return stamp_error_set(err, STAMP_E_SPACE, 0,
-                               "the certificate is longer than %u bytes",
-                               STAMP_MAX_CERTIFICATE);
+    rc = make_tbs(&d, m, s, err);
+    if (rc != STAMP_OK) {
+        return rc;
     }
     if (EVP_Digest(stamp_der_bytes(&d), stamp_der_len(&d), hash, NULL, stamp_sha256(),
                    NULL) != 1 ||
         EVP_PKEY_sign(m->signer, sig + 1, &sig_len, hash, sizeof hash) != 1) {
         return stamp_openssl_failed(err, "cannot sign a certificate");
     }
-    struct stamp_der whole;
-    stamp_der_init(&whole, out, STAMP_MAX_CERTIFICATE);
-    stamp_der_put(&whole, STAMP_DER_BIT_STRING, sig, 1 + sig_len);
-    stamp_der_raw(&whole, ecdsa_sha256, sizeof ecdsa_sha256);
-    stamp_der_raw(&whole, stamp_der_bytes(&d), stamp_der_len(&d));
-    stamp_der_wrap(&whole, STAMP_DER_SEQUENCE, 0);
-    if (whole.full) {
-        return stamp_error_set(err, STAMP_E_SPACE, 0,
-                               "the certificate is longer than %u bytes",
-                               STAMP_MAX_CERTIFICATE);
+    return put_certificate(stamp_der_bytes(&d), stamp_der_len(&d), sig, sig_len, out, len,
+                           err);
+}
+
+enum stamp_err stamp_leaf_tbs(const struct stamp_leaf_maker *m,
+                              const struct stamp_leaf_subject *s, uint8_t *out,
+                              size_t *len, struct stamp_error *err)
+{
+    struct stamp_der d;
+    enum stamp_err rc;
+
+    *len = 0;
+    stamp_der_init(&d, out, STAMP_MAX_CERTIFICATE);
+    rc = make_tbs(&d, m, s, err);
+    if (rc == STAMP_OK) {
+        *len = stamp_der_len(&d);
+        memmove(out, stamp_der_bytes(&d), *len);
     }
-    *len = stamp_der_len(&whole);
-    memmove(out, stamp_der_bytes(&whole), *len);
-    return STAMP_OK;
+    return rc;
+}
+
+/* INTEGER, positive and shortest. */
+static void put_integer(struct stamp_der *d, const uint8_t v[32])
+{
+    uint8_t number[33] = {0};
+    size_t at = 1;
+
+    memcpy(number + 1, v, 32);
+    while (at < 32 && number[at] == 0) {
+        at++;
+    }
+    at -= number[at] > 0x7F ? 1 : 0;
+    stamp_der_put(d, STAMP_DER_INTEGER, number + at, sizeof number - at);
+}
+
+enum stamp_err stamp_leaf_signed(struct stamp_slice tbs, const uint8_t signature[64],
+                                 uint8_t *out, size_t *len, struct stamp_error *err)
+{
+    uint8_t sig[1 + 72] = {0};
+    uint8_t buf[72];
+    struct stamp_der d;
+
+    *len = 0;
+    stamp_der_init(&d, buf, sizeof buf);
+    put_integer(&d, signature + 32);
+    put_integer(&d, signature);
+    stamp_der_wrap(&d, STAMP_DER_SEQUENCE, 0);
+    memcpy(sig + 1, stamp_der_bytes(&d), stamp_der_len(&d));
+    return put_certificate(tbs.p, tbs.len, sig, stamp_der_len(&d), out, len, err);
 }

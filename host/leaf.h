@@ -44,7 +44,8 @@ struct stamp_leaf_subject {
 struct stamp_leaf_maker;
 
 /**
- * @param issuer, key  the authority; the key is kept until the maker is freed
+ * @param issuer, key  the authority; the key is kept until the maker is freed. Without
+ *                     key the maker is for stamp_leaf_tbs() alone
  * @retval STAMP_E_PURPOSE  the authority is for the other purpose
  */
 STAMP_MUST_USE enum stamp_err stamp_leaf_new(const struct stamp_leaf_profile *profile,
@@ -65,5 +66,18 @@ STAMP_MUST_USE enum stamp_err stamp_leaf_make(struct stamp_leaf_maker *m,
                                               const struct stamp_leaf_subject *s,
                                               uint8_t *out, size_t *len,
                                               struct stamp_error *err);
+
+/** As stamp_leaf_make(), but only what is to be signed: for keys that are not OpenSSL's.
+ */
+STAMP_MUST_USE enum stamp_err stamp_leaf_tbs(const struct stamp_leaf_maker *m,
+                                             const struct stamp_leaf_subject *s,
+                                             uint8_t *out, size_t *len,
+                                             struct stamp_error *err);
+
+/** The certificate of that and its signature, r then s. @param out  as
+ * stamp_leaf_make() */
+STAMP_MUST_USE enum stamp_err stamp_leaf_signed(struct stamp_slice tbs,
+                                                const uint8_t signature[64], uint8_t *out,
+                                                size_t *len, struct stamp_error *err);
 
 #endif
