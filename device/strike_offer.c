@@ -62,6 +62,7 @@ static enum stamp_err take_pop(struct stamp_slice v, struct stampi_offer *offer)
 static enum stamp_err check_owner(const struct stamp_port *port,
                                   struct stampi_offer *offer)
 {
+    static const uint8_t binding[STAMPI_BINDING_SHORT] = {0x30, 37, 0x0A, 1};
     struct stampi_identity who;
     mbedtls_x509_crt anchors;
     struct stamp_bundle b;
@@ -82,6 +83,8 @@ static enum stamp_err check_owner(const struct stamp_port *port,
     rc = stampi_map_find(offer->claims, STAMP_PURPOSE, &v);
     if (rc == STAMP_OK) {
         who.purpose = v.p[0];
+        memcpy(who.binding, binding, sizeof binding); /* of authorities: no digest */
+        who.binding[STAMPI_BINDING_SHORT - 1] = who.purpose;
         rc = stampi_map_find(offer->claims, STAMP_TRUST_BUNDLE, &offer->bundle);
     }
     mbedtls_x509_crt_init(&anchors);

@@ -24,20 +24,6 @@ static enum stamp_err bad(const struct stamp_smp_client *c, const char *why,
                            c->line.name, why);
 }
 
-static enum stamp_err ask(struct stamp_smp_client *c, enum stamp_smp_op op, uint8_t id,
-                          const struct stamp_smp_body *body, struct stamp_smp_reply *r,
-                          struct stamp_error *err)
-{
-    enum stamp_err rc = stamp_smp_request(c, op, STAMP_SMP_GROUP_STAMP, id, body, r, err);
-
-    if (rc == STAMP_E_DEVICE && err != NULL && err->native == STAMP_RC_STATE) {
-        return stamp_error_set(err, STAMP_E_STATE, STAMP_RC_STATE,
-                               "the device on '%s' does not do this where it is now",
-                               c->line.name);
-    }
-    return rc;
-}
-
 static bool get_uint(const struct stamp_smp_reply *r, const char *key, uint32_t *out)
 {
     struct stamp_cbor v;
@@ -45,6 +31,20 @@ static bool get_uint(const struct stamp_smp_reply *r, const char *key, uint32_t 
     stamp_smp_field(r->body, r->len, key, &v);
     *out = stamp_cbor_uint(&v, UINT32_MAX);
     return v.err == STAMP_OK;
+}
+
+static enum stamp_err ask(struct stamp_smp_client *c, enum stamp_smp_op op, uint8_t id,
+                          const struct stamp_smp_body *body, struct stamp_smp_reply *r,
+                          struct stamp_error *err)
+{
+    enum stamp_err rc = stamp_smp_request(c, op, STAMP_SMP_GROUP_STAMP, id, body, r, err);
+
+    if (rc == STAMP_E_DEVICE && get_uint(r, "rc", &code) && code == STAMP_RC_STATE) {
+        return stamp_error_set(err, STAMP_E_STATE, STAMP_RC_STATE,
+                               "the device on '%s' does not do this where it is now",
+                               c->line.name);
+    }
+    return rc;
 }
 
 static struct stamp_slice get_bytes(const struct stamp_smp_reply *r, const char *key,

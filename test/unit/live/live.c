@@ -38,17 +38,29 @@ static int flash_read(void *ctx, uint32_t off, void *buf, size_t len)
     return 0;
 }
 
+/* Does power fail in this operation? */
+static bool cut(struct live *l)
+{
+    l->dead |= ++l->flash_ops == l->cut_at;
+    return l->dead;
+}
+
 static int flash_program(void *ctx, uint32_t off, const void *buf, size_t len)
 {
     struct live *l = ctx;
 
-    if (l->flash_fails) {
+    if (l->flash_fails || l->dead) {
         return -1;
     }
     assert_true(off % LIVE_UNIT == 0 && len % LIVE_UNIT == 0);
     assert_true(off <= sizeof l->flash && len <= sizeof l->flash - off);
     for (size_t i = 0; i < len; i++) {
         assert_int_equal(l->flash[off + i], 0xFF);
+    }
+    if (cut(l)) { /* some of it is there, some bits of the next unit, too */
+        memcpy(l->flash + off, buf, len / 2);
+        l->flash[off + len / 2] &= (uint8_t)(((const uint8_t *)buf)[len / 2] | 0x55u);
+        return -1;
     }
     memcpy(l->flash + off, buf, len);
     return 0;
@@ -58,10 +70,16 @@ static int flash_erase(void *ctx, uint32_t off)
 {
     struct live *l = ctx;
 
-    if (l->flash_fails) {
+    if (l->flash_fails || l->dead) {
         return -1;
     }
     assert_true(off % LIVE_SECTOR == 0 && off < sizeof l->flash);
+    if (cut(l)) { /* erased in part: no byte is what it was, or what it is to be */
+        for (size_t i = 0; i < LIVE_SECTOR; i++) {
+            l->flash[off + i] |= (uint8_t)(i * 37u);
+        }
+        return -1;
+    }
     memset(l->flash + off, 0xFF, LIVE_SECTOR);
     return 0;
 }
@@ -78,7 +96,41 @@ static uint32_t now_ms(void *ctx)
     return ((struct live *)ctx)->now_ms;
 }
 
-static void make_port(struct live *l, bool encrypted)
+static int chip_id(void *ctx, uint8_t id[STAMP_CHIP_ID_MAX], size_t *len)
+{
+    struct live *l = ctx;
+
+    memcpy(id, l->chip, sizeof l->chip);
+    *len = sizeof l->chip;
+    return 0;
+}
+
+/* Fuses burn one by one, and power may fail between. */
+static int burn(void *ctx)
+{
+    struct live *l = ctx;
+
+    for (uint32_t bit = 1; bit <= STAMP_LOCK_DEBUG; bit <<= 1) {
+        if ((l->fuses & bit) == 0 && cut(l)) {
+            return -1;
+        }
+        l->fuses |= bit;
+    }
+    return 0;
+}
+
+static uint32_t lock_state(void *ctx, uint32_t *can)
+{
+    *can = STAMP_LOCK_WRITE | STAMP_LOCK_ENCRYPT | STAMP_LOCK_DEBUG;
+    return ((struct live *)ctx)->fuses;
+}
+
+static void restart(void *ctx)
+{
+    ((struct live *)ctx)->restarts++;
+}
+
+static void make_port(struct live *l, const struct live_options *o)
 {
     struct stamp_port *p = &l->port;
 
@@ -94,9 +146,17 @@ static void make_port(struct live *l, bool encrypted)
     p->flash.erased = 0xFF;
     p->work = l->port_work;
     p->work_size = sizeof l->port_work;
-    p->root_key = encrypted ? root_key : NULL;
+    p->root_key = o->encrypted ? root_key : NULL;
     p->now_ms = now_ms;
     p->ctx = l;
+    if (o->strike) {
+        memcpy(l->chip, "\x01\x02\x03\x04\x05\x06\x07\x08", sizeof l->chip);
+        p->chip_id = chip_id;
+        p->lock = burn;
+        p->lock_state = lock_state;
+        p->restart = restart;
+        p->owner_key_hash = l->owner_hash;
+    }
 }
 
 /* ---- the stamp ---- */
@@ -237,7 +297,7 @@ static void to_device(void *ctx, const uint8_t *line, size_t len)
 {
     struct live *l = ctx;
 
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; i < len && !l->dead; i++) {
         stamp_agent_input(&l->agent, line[i]);
     }
 }
@@ -261,7 +321,7 @@ static void from_device(void *ctx, const uint8_t *line, size_t len)
 {
     struct live *l = ctx;
 
-    for (size_t i = 0; i < len; i++) {
+    for (size_t i = 0; i < len && !l->dead; i++) {
         size_t n = stamp_smp_rx_byte(&l->down, line[i]);
 
         if (n > 0) {
@@ -282,7 +342,7 @@ static enum stamp_err line_send(void *ctx, const void *p, size_t len,
         const uint8_t *msg = l->up.buf + STAMP_SMP_ROOM;
 
         if (n > 0 && msg[5] == STAMP_SMP_GROUP_STAMP) {
-            l->requests[msg[7] % 8]++;
+            l->requests[msg[7] % 16]++;
         }
         if (n > 0) {
             pass_on(l, true, &l->up, n);
@@ -310,13 +370,16 @@ static enum stamp_err line_receive(void *ctx, void *buf, size_t size, int timeou
 void live_start(struct live *l, const struct live_options *o)
 {
     struct stamp_smp_line line = {line_send, line_receive, l, "memory"};
+    uint8_t point[STAMP_POINT_SIZE];
     X509 *root = NULL;
 
     memset(l, 0, sizeof *l);
     assert_int_equal(psa_crypto_init(), PSA_SUCCESS);
-    make_port(l, o->encrypted);
+    make_port(l, o);
     assert_int_equal(stamp_key_generate(&l->root, NULL), STAMP_OK);
     assert_int_equal(stamp_key_generate(&l->owner, NULL), STAMP_OK);
+    assert_int_equal(stamp_key_point(l->owner, point, NULL), STAMP_OK);
+    assert_int_equal(stamp_key_hash(point, l->owner_hash, NULL), STAMP_OK);
     assert_int_equal(stamp_key_generate(&l->device_key, NULL), STAMP_OK);
     assert_int_equal(stamp_key_generate(&l->provisioning, NULL), STAMP_OK);
     assert_int_equal(stamp_key_point(l->provisioning, l->provisioning_point, NULL),
@@ -342,6 +405,12 @@ void live_boot(struct live *l)
     }
     l->now_ms = 0;
     l->out_len = 0;
+    l->dead = false;
+    if (l->port.chip_id != NULL) {
+        memset(l->strike_room, 0, sizeof l->strike_room);
+        stamp_strike_init(&l->strike, l->strike_room, sizeof l->strike_room);
+        config.strike = &l->strike;
+    }
     config.opened = stamp_device_open(&l->dev, &l->port);
     stamp_agent_init(&l->agent, &config);
     l->booted = true;

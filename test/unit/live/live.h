@@ -12,6 +12,7 @@
 
 #include "core/stamp.h"
 #include "device/agent.h"
+#include "device/strike.h"
 #include "host/scan.h"
 #include "host/smp_client.h"
 
@@ -28,6 +29,8 @@ struct live_options {
     bool peer_provisioning; /* the other way round: kind 1 */
     bool unbound;
     bool no_stamp;
+    bool
+        strike; /* the device can be struck: it pins the owner's key, and has a chip id */
 };
 
 /**
@@ -42,6 +45,9 @@ typedef unsigned (*live_hook)(void *ctx, bool up, uint8_t *msg, size_t *len);
 struct live {
     uint8_t flash[3 * LIVE_REGION];
     bool flash_fails; /* erase and program fail from now on */
+    unsigned flash_ops;
+    unsigned cut_at; /* the operation that power fails in; 0 = none */
+    bool dead;       /* power has failed: nothing happens until live_boot() */
     uint32_t now_ms;
 
     struct stamp_port port;
@@ -49,6 +55,12 @@ struct live {
     struct stamp_device dev;
     struct stamp_agent agent;
     bool booted;
+    uint8_t chip[8];
+    uint8_t owner_hash[32];
+    uint32_t fuses;
+    unsigned restarts; /* asked for; live_boot() does it */
+    struct stamp_strike strike;
+    uint8_t strike_room[STAMP_STRIKE_BUFFER];
 
     EVP_PKEY *root;
     EVP_PKEY *owner;
@@ -65,7 +77,7 @@ struct live {
     size_t out_len;
     live_hook hook;
     void *hook_ctx;
-    unsigned requests[8]; /* of the stamp's group, by id */
+    unsigned requests[16]; /* of the stamp's group, by id */
 };
 
 /** Make the device and boot it; fails the test where it cannot. */
