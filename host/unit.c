@@ -37,6 +37,7 @@ static enum stamp_err ask(struct stamp_smp_client *c, enum stamp_smp_op op, uint
                           const struct stamp_smp_body *body, struct stamp_smp_reply *r,
                           struct stamp_error *err)
 {
+    uint32_t code;
     enum stamp_err rc = stamp_smp_request(c, op, STAMP_SMP_GROUP_STAMP, id, body, r, err);
 
     if (rc == STAMP_E_DEVICE && get_uint(r, "rc", &code) && code == STAMP_RC_STATE) {

@@ -143,7 +143,7 @@ enum stamp_err cfi_erase(struct cfi *cfi, uint32_t off)
     if (off >= cfi->size || off % cfi->sector_size != 0) {
         return STAMP_E_RANGE;
     }
-    if (off < cfi->protected_end) {
+    if (off < cfi->protected_end || cfi->never_erase) {
         return STAMP_E_LOCKED;
     }
     bus_write(cfi, off, CMD_ERASE);
@@ -196,4 +196,9 @@ void cfi_protect(struct cfi *cfi, uint32_t end)
     if (end > cfi->protected_end) {
         cfi->protected_end = end;
     }
+}
+
+void cfi_never_erase(struct cfi *cfi)
+{
+    cfi->never_erase = true;
 }

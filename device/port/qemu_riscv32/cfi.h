@@ -9,6 +9,7 @@
 #ifndef DEVICE_PORT_QEMU_RISCV32_CFI_H
 #define DEVICE_PORT_QEMU_RISCV32_CFI_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +22,7 @@ struct cfi {
     uint32_t size;          /* of the partition */
     uint32_t sector_size;   /* of both chips together */
     uint32_t protected_end; /* no change below this offset */
+    bool never_erase;       /* nothing of it is erased, whatever is asked */
 };
 
 /**
@@ -47,7 +49,7 @@ STAMP_MUST_USE enum stamp_err cfi_read(const struct cfi *cfi, uint32_t off, void
  * @retval STAMP_OK
  * @retval STAMP_E_RANGE   `off` is not the start of a sector of the partition; nothing
  * changed
- * @retval STAMP_E_LOCKED  the sector is protected; nothing changed
+ * @retval STAMP_E_LOCKED  the sector is protected, or never erased; nothing changed
  * @retval STAMP_E_FLASH   the chips report an error or do not finish, or the sector is
  * not erased; its content is undefined
  */
@@ -72,5 +74,8 @@ STAMP_MUST_USE enum stamp_err cfi_program(struct cfi *cfi, uint32_t off, const v
  * that changes flash through this driver, not against other code on the hart.
  */
 void cfi_protect(struct cfi *cfi, uint32_t end);
+
+/** Refuse every erase until the next reset: for bits that go one way. */
+void cfi_never_erase(struct cfi *cfi);
 
 #endif

@@ -3,7 +3,7 @@
 #include "mbedtls/platform_util.h"
 
 #include "device/port/qemu_riscv32/clock.h"
-#include "device/port/qemu_riscv32/fuse.h"
+#include "device/port/qemu_riscv32/power.h"
 
 static int flash_read(void *ctx, uint32_t off, void *buf, size_t len)
 {
@@ -26,20 +26,6 @@ static int root_key(void *ctx, uint8_t key[32])
     return fuse_root_key(key) ? STAMP_OK : STAMP_E_MISSING;
 }
 
-static int lock(void *ctx)
-{
-    struct board *board = ctx;
-
-    cfi_protect(&board->cfi, board->port.flash.birth_size);
-    return STAMP_OK;
-}
-
-static uint32_t now_ms(void *ctx)
-{
-    (void)ctx;
-    return clock_now_ms();
-}
-
 static bool has_root_key(void)
 {
     uint8_t key[FUSE_ROOT_KEY_SIZE];
@@ -49,13 +35,91 @@ static bool has_root_key(void)
     return has;
 }
 
+/* What the burnt words ask of this firmware. */
+static void obey(struct board *board)
+{
+    if (otp_burnt(&board->otp, OTP_WRITE)) {
+        cfi_protect(&board->cfi, board->port.flash.birth_size);
+    }
+    if (otp_burnt(&board->otp, OTP_ENCRYPT)) {
+        board->port.root_key = root_key; /* fails where the fuse has none */
+    }
+}
+
+/* WRITE comes last: a lock cut short by power leaves the birth region as it was, and is
+ * taken up again by the mark in it. */
+static int lock(void *ctx)
+{
+    struct board *board = ctx;
+    enum stamp_err err = otp_burn(&board->otp, OTP_DEBUG);
+
+    if (err == STAMP_OK && has_root_key()) {
+        err = otp_burn(&board->otp, OTP_ENCRYPT);
+    }
+    if (err == STAMP_OK) {
+        err = otp_burn(&board->otp, OTP_WRITE);
+    }
+    obey(board);
+    return err;
+}
+
+/* Asks the driver, by a write that would change nothing: the chips of this machine have a
+ * Block Lock command, but ignore it, and tell no lock state. */
+static bool birth_is_protected(struct board *board)
+{
+    static const uint32_t nothing = UINT32_MAX;
+    uint32_t last = board->port.flash.birth_size - CFI_PROGRAM_SIZE;
+
+    return cfi_program(&board->cfi, 0, &nothing, sizeof(nothing)) == STAMP_E_LOCKED &&
+           cfi_program(&board->cfi, last, &nothing, sizeof(nothing)) == STAMP_E_LOCKED;
+}
+
+static uint32_t lock_state(void *ctx, uint32_t *can)
+{
+    struct board *board = ctx;
+    uint32_t state = 0;
+
+    *can = STAMP_LOCK_WRITE | STAMP_LOCK_DEBUG;
+    if (has_root_key()) {
+        *can |= STAMP_LOCK_ENCRYPT;
+        state |= otp_burnt(&board->otp, OTP_ENCRYPT) ? STAMP_LOCK_ENCRYPT : 0;
+    }
+    state |= otp_burnt(&board->otp, OTP_DEBUG) ? STAMP_LOCK_DEBUG : 0;
+    if (otp_burnt(&board->otp, OTP_WRITE) && birth_is_protected(board)) {
+        state |= STAMP_LOCK_WRITE;
+    }
+    return state;
+}
+
+static int chip_id(void *ctx, uint8_t id[STAMP_CHIP_ID_MAX], size_t *len)
+{
+    (void)ctx;
+    *len = FUSE_CHIP_ID_SIZE;
+    return fuse_chip_id(id) ? STAMP_OK : STAMP_E_MISSING;
+}
+
+/* The console holds nothing back: a byte that was taken is a byte that was sent. */
+static void restart(void *ctx)
+{
+    (void)ctx;
+    power_restart();
+}
+
+static uint32_t now_ms(void *ctx)
+{
+    (void)ctx;
+    return clock_now_ms();
+}
+
 enum stamp_err board_init(struct board *board)
 {
     struct stamp_port *port = &board->port;
+    uint8_t id[FUSE_CHIP_ID_SIZE];
 
     *port = (struct stamp_port){0};
     if (cfi_init(&board->cfi, BOARD_FLASH_BASE, 3u * BOARD_SECTOR_SIZE) != STAMP_OK ||
-        board->cfi.sector_size != BOARD_SECTOR_SIZE) {
+        board->cfi.sector_size != BOARD_SECTOR_SIZE ||
+        otp_init(&board->otp, BOARD_OTP_BASE, BOARD_SECTOR_SIZE) != STAMP_OK) {
         return STAMP_E_FLASH;
     }
     port->flash.map = (const uint8_t *)BOARD_FLASH_BASE;
@@ -72,7 +136,12 @@ enum stamp_err board_init(struct board *board)
     port->work_size = sizeof(board->work);
     port->root_key = has_root_key() ? root_key : NULL;
     port->lock = lock;
+    port->lock_state = lock_state;
     port->now_ms = now_ms;
+    port->chip_id = fuse_chip_id(id) ? chip_id : NULL;
+    port->restart = restart;
+    port->owner_key_hash = fuse_owner_hash(board->owner_hash) ? board->owner_hash : NULL;
     port->ctx = board;
+    obey(board);
     return STAMP_OK;
 }

@@ -8,15 +8,25 @@
 #define FINISHER 0x00100000u
 #define FINISHER_PASS 0x5555u
 #define FINISHER_FAIL 0x3333u
+#define FINISHER_RESET 0x7777u
 
-__attribute__((noreturn)) void power_off(unsigned status)
+__attribute__((noreturn)) static void finish(uint32_t how)
 {
-    mmio_write32(FINISHER, status == 0
-                               ? FINISHER_PASS
-                               : FINISHER_FAIL | ((uint32_t)status & 0xFFu) << 16);
+    mmio_write32(FINISHER, how);
     for (;;) {
         __asm__ volatile("wfi");
     }
+}
+
+__attribute__((noreturn)) void power_off(unsigned status)
+{
+    finish(status == 0 ? FINISHER_PASS
+                       : FINISHER_FAIL | ((uint32_t)status & 0xFFu) << 16);
+}
+
+__attribute__((noreturn)) void power_restart(void)
+{
+    finish(FINISHER_RESET);
 }
 
 __attribute__((noreturn)) void power_fail(const char *why)
