@@ -239,8 +239,10 @@ static enum stamp_err strike(struct line *x, struct stamp_buffer *pop, bool *sho
         if (rc == STAMP_OK) {
             rc = stamp_unit_strike(c, digest, err);
         }
+        if (rc == STAMP_OK && memcmp(digest, r.digest, sizeof digest) != 0) {
+            rc = STAMP_E_AUTH;
+        }
         if (rc == STAMP_OK) {
-            assert_memory_equal(digest, r.digest, sizeof digest);
             unit.phase = STAMP_PHASE_STRUCK;
         }
     }
@@ -252,8 +254,7 @@ static enum stamp_err strike(struct line *x, struct stamp_buffer *pop, bool *sho
         rc = stamp_unit_finish(c, true, &can, &lock, err);
     }
     if (rc == STAMP_OK) {
-        assert_int_equal(can, 7);
-        assert_int_equal(lock, 7);
+        rc = can == 7 && lock == 7 ? STAMP_OK : STAMP_E_AUTH;
     }
     return rc;
 }
