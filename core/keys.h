@@ -74,6 +74,8 @@ enum stamp_symbology { STAMP_QR = 1, STAMP_DATA_MATRIX = 2, STAMP_CODE128 = 3 };
 #define STAMP_LABEL_REST "devstamp at rest 1"
 #define STAMP_LABEL_OFFER "devstamp offer 1"
 #define STAMP_LABEL_POP "devstamp pop 1"
+#define STAMP_LABEL_JOURNAL "devstamp journal 1"
+#define STAMP_LABEL_JOURNAL_PART "devstamp journal part 1"
 #define STAMP_LABEL_STRIKE "devstamp strike 1"
 
 /* Trust bundle payload, SPEC 8-2. */

@@ -34,6 +34,21 @@ static size_t to_der(const uint8_t raw[STAMP_SIG_SIZE], uint8_t der[DER_MAX])
     return len > 0 ? (size_t)len : 0;
 }
 
+enum stamp_err stamp_sig_digest(const char *label, const void *payload, size_t len,
+                                uint8_t digest[32], struct stamp_error *err)
+{
+    STAMP_MD_CTX_AUTO *ctx = EVP_MD_CTX_new();
+    uint8_t prefix[STAMP_SIG_PREFIX_MAX];
+    size_t prefix_len = stamp_sig_prefix(label, len, prefix);
+
+    return ctx != NULL && EVP_DigestInit_ex(ctx, stamp_sha256(), NULL) == 1 &&
+                   EVP_DigestUpdate(ctx, prefix, prefix_len) == 1 &&
+                   EVP_DigestUpdate(ctx, payload, len) == 1 &&
+                   EVP_DigestFinal_ex(ctx, digest, NULL) == 1
+               ? STAMP_OK
+               : stamp_openssl_failed(err, "cannot hash");
+}
+
 enum stamp_err stamp_sig_make(EVP_PKEY *key, const char *label, const void *payload,
                               size_t len, uint8_t sig[STAMP_SIG_SIZE],
                               struct stamp_error *err)

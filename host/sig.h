@@ -14,6 +14,11 @@
 
 #define STAMP_SIG_SIZE 64u
 
+/** What is signed, for keys that sign a digest: a token's. */
+STAMP_MUST_USE enum stamp_err stamp_sig_digest(const char *label, const void *payload,
+                                               size_t len, uint8_t digest[32],
+                                               struct stamp_error *err);
+
 /** Sign. @param label  one of STAMP_LABEL_* */
 STAMP_MUST_USE enum stamp_err stamp_sig_make(EVP_PKEY *key, const char *label,
                                              const void *payload, size_t len,

@@ -11,6 +11,7 @@
 
 #include "host/file.h"
 #include "host/key.h"
+#include "host/token_session_own.h"
 
 /* All modules that p11-kit knows, as one. */
 #define PROXY "p11-kit-proxy.so"
@@ -191,10 +192,11 @@ static enum stamp_err read_pin_file(const char *path, struct stamp_secret **pin,
                             end == NULL ? len : (size_t)((const uint8_t *)end - p), err);
 }
 
-static enum stamp_err get_pin(const struct stamp_token *t, const struct stamp_pin *from,
-                              struct stamp_secret **pin, struct stamp_error *err)
+enum stamp_err stampi_token_pin(P11KitUri *uri, const char *name,
+                                const struct stamp_pin *from, struct stamp_secret **pin,
+                                struct stamp_error *err)
 {
-    const char *source = p11_kit_uri_get_pin_source(t->uri);
+    const char *source = p11_kit_uri_get_pin_source(uri);
     char prompt[64];
 
     if (from->file != NULL) {
@@ -206,7 +208,7 @@ static enum stamp_err get_pin(const struct stamp_token *t, const struct stamp_pi
         }
         return read_pin_file(source, pin, err);
     }
-    (void)snprintf(prompt, sizeof prompt, "PIN of %s", t->name);
+    (void)snprintf(prompt, sizeof prompt, "PIN of %s", name);
     return stamp_secret_ask(pin, from->fd, prompt, err);
 }
 
@@ -222,7 +224,7 @@ static enum stamp_err log_in(struct stamp_token *t, const struct stamp_pin *from
     }
     rc = check_tries(t, err);
     if (rc == STAMP_OK) {
-        rc = get_pin(t, from, &pin, err);
+        rc = stampi_token_pin(t->uri, t->name, from, &pin, err);
     }
     if (rc != STAMP_OK) {
         return rc;
