@@ -194,6 +194,38 @@ static enum stamp_err is_taken(struct stamp_registry *r, const struct block *b,
     return rc;
 }
 
+/* The block that was asked for. The counter goes on behind it. */
+static enum stamp_err take_this_block(struct stamp_registry *r,
+                                      const struct stamp_registry_batch_setup *s,
+                                      struct block *b, struct stamp_error *err)
+{
+    int64_t next;
+    bool taken = false;
+    enum stamp_err rc = stampi_count_on(r, "serial", 0, &next, err);
+
+    if (rc == STAMP_OK) {
+        rc = block_at(s, s->first, b, err);
+    }
+    if (rc == STAMP_OK && !ascends(s->pattern)) {
+        rc = stamp_error_set(err, STAMP_E_RANGE, 0,
+                             "serials with something random in them have no range");
+    }
+    if (rc == STAMP_OK) {
+        rc = is_taken(r, b, &taken, err);
+    }
+    if (rc == STAMP_OK && taken) {
+        rc = stamp_error_set(err, STAMP_E_DUPLICATE, 0,
+                             "a serial from '%s' to '%s' is on the books already",
+                             b->first, b->last);
+    }
+    if (rc == STAMP_OK && (uint64_t)next < s->first + s->count) {
+        rc =
+            STAMPI_RUN(r, STAMPI_COUNTER_SET, NULL, NULL, NULL, err,
+                       stampi_int((int64_t)(s->first + s->count)), stampi_text("serial"));
+    }
+    return rc;
+}
+
 /* The next block of serials that nobody has one of. In a transaction that holds the
  * counter. */
 static enum stamp_err take_block(struct stamp_registry *r,
@@ -251,17 +283,18 @@ static const char *or_null(const char *text)
 }
 
 static enum stamp_err add_batch(struct stamp_registry *r,
-                                const struct stamp_registry_batch_setup *s,
+                                const struct stamp_registry_batch_setup *s, int64_t *made,
                                 struct stamp_error *err)
 {
     struct block block = {"", ""};
     uint8_t uid[STAMP_REGISTRY_UID_SIZE];
     uint8_t prefix[STAMPI_PREFIX_LEN];
     char number[16];
-    uint64_t counter = 0;
+    uint64_t counter = s->first;
     int64_t id;
     STAMPI_TALLY_AUTO tally = {0};
-    enum stamp_err rc = take_block(r, s, &counter, &block, err);
+    enum stamp_err rc = s->first > 0 ? take_this_block(r, s, &block, err)
+                                     : take_block(r, s, &counter, &block, err);
 
     if (rc == STAMP_OK) {
         rc = stampi_count_on(r, "batch", 1, &id, err);
@@ -289,6 +322,7 @@ static enum stamp_err add_batch(struct stamp_registry *r,
     if (rc == STAMP_OK) {
         rc = stampi_tally(&tally, (uint32_t)id, STAMP_REGISTRY_RESERVED, s->count, err);
     }
+    *made = id;
     return rc == STAMP_OK ? stampi_tally_write(r, &tally, err) : rc;
 }
 
@@ -337,6 +371,7 @@ static enum stamp_err find_or_add(struct stamp_registry *r,
 {
     int64_t next;
     int64_t volume;
+    int64_t id;
     enum stamp_err rc = stampi_count_on(r, "batch", 0, &next, err); /* one at a time */
 
     *made = true;
@@ -345,7 +380,7 @@ static enum stamp_err find_or_add(struct stamp_registry *r,
         *made = batch->id == 0;
     }
     if (rc == STAMP_OK && *made) {
-        rc = add_batch(r, s, err);
+        rc = add_batch(r, s, &id, err);
         if (rc == STAMP_OK) {
             rc = get(r, STAMPI_BATCH_GET, stampi_int(next), batch, err);
         }
@@ -360,6 +395,23 @@ static enum stamp_err find_or_add(struct stamp_registry *r,
         rc = stampi_volume(r, batch->id, s->owner, &volume, err);
     }
     return rc;
+}
+
+enum stamp_err stampi_check_batch(const struct stamp_registry_batch_setup *setup,
+                                  struct stamp_error *err)
+{
+    return check_setup(setup, err);
+}
+
+enum stamp_err stampi_add_batch(struct stamp_registry *r,
+                                const struct stamp_registry_batch_setup *setup,
+                                struct stamp_registry_batch *batch,
+                                struct stamp_error *err)
+{
+    int64_t id = 0;
+    enum stamp_err rc = add_batch(r, setup, &id, err);
+
+    return rc == STAMP_OK ? stampi_batch_get(r, (uint32_t)id, batch, err) : rc;
 }
 
 enum stamp_err stamp_registry_batch_create(struct stamp_registry *r,

@@ -58,6 +58,7 @@ struct stamp_registry_batch_setup {
     const struct stamp_serial_pattern *pattern;
     uint32_t count;      /* 1..STAMP_REGISTRY_BATCH_MAX */
     uint32_t share_size; /* devices in a share; 0 = one share */
+    uint64_t first;      /* counter of its first serial; 0 = the next free block */
     time_t now;
     const char *owner; /* of its first volume: see stamp_registry_volume(); NULL = none */
 };
@@ -67,6 +68,7 @@ struct stamp_registry_batch_setup {
  * there already: whoever is killed after this finds both again, or neither.
  *
  * @param made  whether it is new; NULL = not asked
+ * @retval STAMP_E_DUPLICATE  `first` is given, and one of its serials is taken
  * @retval STAMP_E_EXISTS  one of this name is of another product or count
  * @retval STAMP_E_RANGE   a count or text out of range, or the pattern is used up
  */

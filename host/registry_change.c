@@ -228,6 +228,23 @@ static enum stamp_err write_change(struct stamp_registry *r,
     return rc == STAMP_OK ? stampi_tally_step(tally, d, c->to, err) : rc;
 }
 
+/* A unit that is to be locked at a later stage does not leave before that. */
+static enum stamp_err check_lock(struct stamp_registry *r,
+                                 const struct stamp_registry_change *c,
+                                 const struct stampi_device *d, struct stamp_error *err)
+{
+    int64_t unlocked = -1;
+    enum stamp_err rc = STAMPI_RUN(r, STAMPI_UNLOCKED_FIND, stampi_take_number, &unlocked,
+                                   NULL, err, stampi_int(d->id));
+
+    if (rc != STAMP_OK || unlocked < 0) {
+        return rc;
+    }
+    stamp_error_hint(err, "lock it: stamp lock --port TTY");
+    return stamp_error_set(err, STAMP_E_STATE, 0,
+                           "'%s' is not locked yet and cannot become shipped", c->serial);
+}
+
 static enum stamp_err change_one(struct stamp_registry *r,
                                  const struct stamp_registry_change *c,
                                  struct stampi_tally *tally, struct stamp_error *err)
@@ -252,10 +269,21 @@ static enum stamp_err change_one(struct stamp_registry *r,
     if (rc == STAMP_OK) {
         rc = stampi_check_step(c, &d, err);
     }
+    if (rc == STAMP_OK && c->to == STAMP_REGISTRY_SHIPPED) {
+        rc = check_lock(r, c, &d, err);
+    }
     if (rc == STAMP_OK) {
         rc = claim_chip(r, c, &d, err);
     }
     return rc == STAMP_OK ? write_change(r, c, &d, tally, err) : rc;
+}
+
+static bool any_ships(const struct stamp_registry_change *changes, size_t n)
+{
+    while (n > 0 && changes[n - 1].to != STAMP_REGISTRY_SHIPPED) {
+        n--;
+    }
+    return n > 0;
 }
 
 enum stamp_err stampi_change(struct stamp_registry *r,
@@ -265,7 +293,7 @@ enum stamp_err stampi_change(struct stamp_registry *r,
 {
     enum stamp_err rc = STAMP_OK;
 
-    if (n >= BULK_MIN) {
+    if (n >= BULK_MIN && !any_ships(changes, n)) {
         return stampi_bulk(r, changes, n, bad, tally, err);
     }
     for (size_t i = 0; i < n && rc == STAMP_OK; i++) {

@@ -58,6 +58,14 @@ STAMP_MUST_USE enum stamp_err stampi_batch_get(struct stamp_registry *r, uint32_
                                                struct stamp_registry_batch *batch,
                                                struct stamp_error *err);
 
+/** A new batch, in a transaction. */
+STAMP_MUST_USE enum stamp_err
+stampi_check_batch(const struct stamp_registry_batch_setup *setup,
+                   struct stamp_error *err);
+STAMP_MUST_USE enum stamp_err
+stampi_add_batch(struct stamp_registry *r, const struct stamp_registry_batch_setup *setup,
+                 struct stamp_registry_batch *batch, struct stamp_error *err);
+
 /** The number of an owner's volume, which is made where there is none. In a transaction.
  */
 STAMP_MUST_USE enum stamp_err stampi_volume(struct stamp_registry *r, uint32_t batch,

@@ -164,6 +164,33 @@
     ")" KEYED ";"                                                                        \
     "INSERT INTO counter (name, next) VALUES ('escrow', 1);"
 
+/* Work orders, and the units that stations made under them: which of them may not be
+ * shipped yet, what they sealed themselves, and what was refused. */
+#define TABLES_4(INT, BLOB, TEXT, KEYED)                                                 \
+    "CREATE TABLE work_order ("                                                          \
+    "  id " BLOB " PRIMARY KEY CHECK (length(id) = 16),"                                 \
+    "  batch " INT " NOT NULL UNIQUE,"                                                   \
+    "  station " BLOB " NOT NULL CHECK (length(station) = 32),"                          \
+    "  lock_later " INT " NOT NULL CHECK (lock_later IN (0, 1)),"                        \
+    "  state " INT " NOT NULL CHECK (state IN (0, 1)),"                                  \
+    "  closed_at " INT " NOT NULL"                                                       \
+    ")" KEYED ";"                                                                        \
+    "CREATE TABLE device_unlocked (device " INT " PRIMARY KEY)" KEYED ";"                \
+    "CREATE TABLE device_pop ("                                                          \
+    "  device " INT " PRIMARY KEY,"                                                      \
+    "  sealed " BLOB " NOT NULL CHECK (length(sealed) BETWEEN 1 AND 160)"                \
+    ")" KEYED ";"                                                                        \
+    "CREATE TABLE quarantine ("                                                          \
+    "  work_order " BLOB " NOT NULL CHECK (length(work_order) = 16),"                    \
+    "  n " INT " NOT NULL,"                                                              \
+    "  fingerprint " BLOB " NOT NULL CHECK (length(fingerprint) = 32),"                  \
+    "  serial " TEXT " NOT NULL,"                                                        \
+    "  why " TEXT " NOT NULL,"                                                           \
+    "  at " INT " NOT NULL,"                                                             \
+    "  certificate " BLOB " NOT NULL,"                                                   \
+    "  PRIMARY KEY (work_order, n, fingerprint)"                                         \
+    ")" KEYED ";"
+
 stampi_migrations stampi_sqlite_migrations = {
     {"CREATE TABLE workspace ("
      "  one INTEGER PRIMARY KEY CHECK (one = 1),"
@@ -194,6 +221,8 @@ stampi_migrations stampi_sqlite_migrations = {
      FROM_VERSION_1},
 
     {TABLES_3("INTEGER", "BLOB", "TEXT", " STRICT, WITHOUT ROWID")},
+
+    {TABLES_4("INTEGER", "BLOB", "TEXT", " STRICT, WITHOUT ROWID")},
 };
 
 /* Text is compared byte by byte, whatever the language of the database. */
@@ -213,6 +242,8 @@ stampi_migrations stampi_pg_migrations = {
     {TABLES("bigint", "bytea", PG_TEXT, "", "", ", id")},
 
     {TABLES_3("bigint", "bytea", PG_TEXT, "")},
+
+    {TABLES_4("bigint", "bytea", PG_TEXT, "")},
 };
 
 /* ---- statements ---- */
@@ -534,6 +565,45 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
                             " changed_at = b.changed_at, chip = b.chip"
                             " FROM bulk_device b WHERE device.id = b.id",
                             NULL},
+
+    [STAMPI_ORDER_ADD] = {"INSERT INTO work_order (id, batch, station, lock_later, state,"
+                          " closed_at) VALUES ($1, $2, $3, $4, 0, 0)",
+                          NULL},
+    [STAMPI_ORDER_FIND] = {"SELECT batch, station, lock_later, state, closed_at"
+                           " FROM work_order WHERE id = $1",
+                           NULL},
+    [STAMPI_ORDER_CLOSE] = {"UPDATE work_order SET state = 1, closed_at = $1"
+                            " WHERE id = $2 AND state = 0",
+                            NULL},
+    [STAMPI_UNIT_ADD] = {"INSERT INTO device (id, serial, state, changed_at, fingerprint,"
+                         " certificate) VALUES ($1, $2, 1, $3, $4, $5)",
+                         NULL},
+    [STAMPI_UNIT_FIND] = {"SELECT state, changed_at, fingerprint, certificate FROM device"
+                          " WHERE id = $1",
+                          "SELECT state, changed_at, fingerprint, certificate FROM device"
+                          " WHERE id = $1 FOR UPDATE"},
+    [STAMPI_SERIAL_OWNER] = {"SELECT device FROM claim_serial WHERE serial = $1", NULL},
+    [STAMPI_KEY_OWNER] = {"SELECT device FROM claim_key WHERE fingerprint = $1", NULL},
+    [STAMPI_CHIP_OWNER] = {"SELECT device FROM claim_chip WHERE chip = $1", NULL},
+    [STAMPI_UNLOCKED_ADD] = {"INSERT INTO device_unlocked (device) VALUES ($1)"
+                             " ON CONFLICT DO NOTHING",
+                             NULL},
+    [STAMPI_UNLOCKED_REMOVE] = {"DELETE FROM device_unlocked WHERE device = $1", NULL},
+    [STAMPI_UNLOCKED_FIND] = {"SELECT device FROM device_unlocked WHERE device = $1",
+                              NULL},
+    [STAMPI_POP_ADD] = {"INSERT INTO device_pop (device, sealed) VALUES ($1, $2)"
+                        " ON CONFLICT DO NOTHING",
+                        NULL},
+    [STAMPI_POP_FIND] = {"SELECT sealed FROM device_pop WHERE device ="
+                         " (SELECT device FROM claim_serial WHERE serial = $1)",
+                         NULL},
+    [STAMPI_QUARANTINE_ADD] = {"INSERT INTO quarantine (work_order, n, fingerprint,"
+                               " serial, why, at, certificate)"
+                               " VALUES ($1, $2, $3, $4, $5, $6, $7)"
+                               " ON CONFLICT DO NOTHING",
+                               NULL},
+    [STAMPI_QUARANTINE_COUNT] = {"SELECT count(*) FROM quarantine WHERE work_order = $1",
+                                 NULL},
 };
 
 const char *const stampi_copy_columns[STAMPI_COPY_COUNT] = {

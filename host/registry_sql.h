@@ -101,6 +101,21 @@ enum stampi_sql {
     STAMPI_ESCROW_KEY_ADD,
     STAMPI_ESCROW_ADD,
     STAMPI_ESCROW_FIND,
+    STAMPI_ORDER_ADD,
+    STAMPI_ORDER_FIND,
+    STAMPI_ORDER_CLOSE,
+    STAMPI_UNIT_ADD,
+    STAMPI_UNIT_FIND,
+    STAMPI_SERIAL_OWNER,
+    STAMPI_KEY_OWNER,
+    STAMPI_CHIP_OWNER,
+    STAMPI_UNLOCKED_ADD,
+    STAMPI_UNLOCKED_REMOVE,
+    STAMPI_UNLOCKED_FIND,
+    STAMPI_POP_ADD,
+    STAMPI_POP_FIND,
+    STAMPI_QUARANTINE_ADD,
+    STAMPI_QUARANTINE_COUNT,
     STAMPI_SQL_COUNT
 };
 
@@ -130,7 +145,7 @@ enum stampi_copy {
 extern const char *const stampi_copy_columns[STAMPI_COPY_COUNT];
 
 /** Append-only: what has run on somebody's books is never changed. */
-#define STAMPI_MIGRATIONS 3
+#define STAMPI_MIGRATIONS 4
 #define STAMPI_SCRIPTS 2 /* of one migration; NULL = none */
 typedef const char *const stampi_migrations[STAMPI_MIGRATIONS][STAMPI_SCRIPTS];
 extern stampi_migrations stampi_sqlite_migrations;

@@ -87,7 +87,7 @@ static enum stamp_err generate(struct stamp_session *s, const char *label,
         attribute(CKA_TOKEN, &yes, sizeof yes),
         attribute(CKA_LABEL, label, strlen(label)),
         attribute(CKA_ID, label, strlen(label)),
-        attribute(CKA_VERIFY, sign ? &yes : &no, sizeof yes),
+        attribute(CKA_VERIFY, &yes, sizeof yes),
         attribute(CKA_DERIVE, sign ? &no : &yes, sizeof yes),
     };
     CK_ATTRIBUTE private[] = {
@@ -95,7 +95,7 @@ static enum stamp_err generate(struct stamp_session *s, const char *label,
         attribute(CKA_PRIVATE, &yes, sizeof yes),
         attribute(CKA_SENSITIVE, &yes, sizeof yes),
         attribute(CKA_EXTRACTABLE, &no, sizeof no),
-        attribute(CKA_SIGN, sign ? &yes : &no, sizeof yes),
+        attribute(CKA_SIGN, &yes, sizeof yes), /* its own request, at least */
         attribute(CKA_DERIVE, sign ? &no : &yes, sizeof yes),
         attribute(CKA_LABEL, label, strlen(label)),
         attribute(CKA_ID, label, strlen(label)),

@@ -36,7 +36,7 @@ const char *stamp_session_name(const struct stamp_session *s);
 
 enum stamp_token_use {
     STAMP_TOKEN_SIGN,  /* ECDSA, and nothing else */
-    STAMP_TOKEN_AGREE, /* ECDH, and nothing else */
+    STAMP_TOKEN_AGREE, /* ECDH, and to sign its own request */
 };
 
 /**

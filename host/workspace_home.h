@@ -1,0 +1,18 @@
+/*
+ * The workspace's reception: keys/home.key and home.pem, which stations seal their
+ * journals to. Made with the root key when the first station is enrolled.
+ */
+#ifndef HOST_WORKSPACE_HOME_H
+#define HOST_WORKSPACE_HOME_H
+
+#include "host/workspace.h"
+
+/** @param root  the root key; NULL = what is not there is not made
+ * @param key, cert  the caller frees them; NULL on failure */
+STAMP_MUST_USE enum stamp_err stamp_workspace_home(const struct stamp_workspace *ws,
+                                                   EVP_PKEY *root,
+                                                   const struct stamp_secret *passphrase,
+                                                   EVP_PKEY **key, X509 **cert,
+                                                   struct stamp_error *err);
+
+#endif
