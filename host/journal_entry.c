@@ -46,9 +46,11 @@ enum stamp_err stamp_journal_entry_encode(const struct stamp_journal_entry *e,
     *len = 0;
     if (e->chip.len > STAMP_JOURNAL_CHIP_MAX || e->who.len > STAMP_JOURNAL_TEXT_MAX ||
         e->why.len > STAMP_JOURNAL_TEXT_MAX || e->data.len > STAMP_JOURNAL_DATA_MAX ||
-        e->at > UINT32_MAX) {
-        return stamp_error_set(err, STAMP_E_RANGE, 0,
-                               "an entry of the journal is too long");
+        e->at > UINT32_MAX || !stamp_text_ok(e->who.p, e->who.len, false) ||
+        !stamp_text_ok(e->why.p, e->why.len, false)) {
+        return stamp_error_set(
+            err, STAMP_E_RANGE, 0,
+            "an entry of the journal is too long, or holds control characters");
     }
     stamp_cbor_out_init(&o, out, STAMP_JOURNAL_ENTRY_MAX);
     stamp_cbor_put_head(&o, STAMP_CBOR_MAP,

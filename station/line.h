@@ -1,0 +1,107 @@
+/*
+ * The line while it runs: one order, one token, one journal, shared by the threads of all
+ * ports. What is written down is on the disk before the step that it announces, so that a
+ * station that is killed anywhere goes on where it was, and no certificate exists that
+ * the journal does not know.
+ *
+ *     BEGIN    a chip gets an index; then the token counts
+ *     INTENT   exactly what will be signed; then the token signs
+ *     CERTIFICATE, STRUCK, POP, LOCKED, DONE
+ */
+#ifndef STATION_LINE_H
+#define STATION_LINE_H
+
+#include "host/order.h"
+#include "host/profile.h"
+#include "host/request.h"
+#include "station/journal.h"
+#include "station/site.h"
+
+struct stamp_line;
+
+/** Something that the people on the line should read. Called by any thread, one at a
+ * time. */
+typedef void (*stamp_line_tell)(void *ctx, const char *port, const char *text);
+
+struct stamp_line_setup {
+    const char *order; /* file */
+    struct stamp_pin pin;
+    const char *who; /* operator; NULL = none */
+    stamp_line_tell tell;
+    void *ctx;
+};
+
+/**
+ * Take in the order and make sure that all agrees: order, station, owner, clock, journal
+ * and what the token counts.
+ *
+ * @param site  borrowed
+ * @retval STAMP_E_STATE    the clock is in doubt, or the order does not hold now
+ * @retval STAMP_E_CORRUPT  the journal was changed, cut, put back or copied
+ * @retval STAMP_E_AUTH     the order or a key is not this station's
+ * @retval STAMP_E_DEVICE   the token is not there
+ */
+STAMP_MUST_USE enum stamp_err stamp_line_open(const struct stamp_site *site,
+                                              const struct stamp_line_setup *setup,
+                                              struct stamp_line **out,
+                                              struct stamp_error *err);
+
+/** A last checkpoint, where there are entries behind the one before. */
+void stamp_line_close(struct stamp_line **p);
+
+/** End what waits for the token, from any thread or a signal's handler. */
+void stamp_line_stop(struct stamp_line *line);
+bool stamp_line_stopping(const struct stamp_line *line);
+
+const struct stamp_order *stamp_line_order(const struct stamp_line *line);
+const struct stamp_site *stamp_line_site(const struct stamp_line *line);
+void stamp_line_say(struct stamp_line *line, const char *port, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/** A unit on the line. */
+struct stamp_line_unit {
+    uint32_t index;
+    enum stamp_journal_kind last;
+    char serial[STAMP_SERIAL_SIZE];
+    uint8_t chip[STAMP_JOURNAL_CHIP_MAX];
+    size_t chip_len;
+    struct stamp_buffer offer;
+    uint8_t certificate[STAMP_MAX_CERTIFICATE]; /* once there is one */
+    size_t certificate_len;
+};
+
+void stamp_line_unit_fini(struct stamp_line_unit *u);
+
+/**
+ * The unit with this chip: the one that the journal knows, or with `begin` a new one.
+ *
+ * @retval STAMP_E_MISSING  it is not known, and none is begun
+ * @retval STAMP_E_RANGE    the order is used up
+ */
+STAMP_MUST_USE enum stamp_err stamp_line_unit(struct stamp_line *line,
+                                              struct stamp_slice chip, bool begin,
+                                              struct stamp_line_unit *u,
+                                              struct stamp_error *err);
+
+/**
+ * The unit's certificate: signed for this request, or the one that was signed for it
+ * before. Waits while the token is away.
+ *
+ * @param r  checked
+ * @retval STAMP_E_AUTH  another key or other claims were signed for this unit before
+ */
+STAMP_MUST_USE enum stamp_err stamp_line_sign(struct stamp_line *line,
+                                              struct stamp_line_unit *u,
+                                              const struct stamp_request *r,
+                                              struct stamp_error *err);
+
+/** Write down what became of it. @param why  NULL = nothing */
+STAMP_MUST_USE enum stamp_err stamp_line_note(struct stamp_line *line,
+                                              struct stamp_line_unit *u,
+                                              enum stamp_journal_kind kind,
+                                              struct stamp_slice data, const char *why,
+                                              struct stamp_error *err);
+
+void stamp_line_status(struct stamp_line *line, struct stamp_journal_status *s);
+
+#endif

@@ -1,0 +1,361 @@
+#include "station/slot.h"
+
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/claims.h"
+#include "host/pki.h"
+#include "host/prove.h"
+
+struct strike {
+    struct stamp_slot *slot;
+    struct stamp_unit is;
+    struct stamp_line_unit unit;
+    struct stamp_evidence evidence;
+    bool evident; /* `evidence` is set */
+};
+
+static struct stamp_slice slice(const void *p, size_t len)
+{
+    return (struct stamp_slice){p, len};
+}
+
+static enum stamp_err note(struct strike *s, enum stamp_journal_kind kind,
+                           struct stamp_slice data, struct stamp_error *err)
+{
+    return stamp_line_note(s->slot->line, &s->unit, kind, data, NULL, err);
+}
+
+/* ---- keys and certificate ---- */
+
+static enum stamp_err ask_request(struct strike *s, struct stamp_request *r,
+                                  struct stamp_error *err)
+{
+    struct stamp_smp_client *c = s->slot->client;
+    struct stamp_slice offer = slice(s->unit.offer.p, s->unit.offer.len);
+    uint8_t challenge[32];
+    uint8_t claims[STAMP_CLAIMS_MAX];
+    size_t claims_len;
+    struct stamp_buffer request = {0};
+    struct stamp_request_asked asked = {
+        .challenge = challenge,
+        .chip = slice(s->unit.chip, s->unit.chip_len),
+        .offer = offer,
+        .serial = s->unit.serial,
+        .purpose = stamp_line_order(s->slot->line)->purpose,
+    };
+    enum stamp_err rc;
+
+    if (RAND_bytes(challenge, sizeof challenge) != 1) {
+        return stamp_openssl_failed(err, "cannot draw a challenge");
+    }
+    rc = stamp_unit_put(c, STAMP_PUT_OFFER, offer, err);
+    if (rc == STAMP_OK) {
+        rc = stamp_unit_make(c, challenge, &request, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_request_read(slice(request.p, request.len), r, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_request_check(r, &asked, claims, &claims_len, err);
+    }
+    stamp_buffer_free(&request);
+    return rc;
+}
+
+/* The unit's certificate, then the station's. */
+static enum stamp_err put_certificates(struct strike *s, struct stamp_error *err)
+{
+    const struct stamp_site *site = stamp_line_site(s->slot->line);
+    uint8_t chain[2 * STAMP_MAX_CERTIFICATE + 16];
+    struct stamp_cbor_out o;
+    uint8_t *der = NULL;
+    size_t len;
+    enum stamp_err rc =
+        stamp_station_cert_der(&site->cert, STAMP_STATION_CA, &der, &len, err);
+
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    stamp_cbor_out_init(&o, chain, sizeof chain);
+    stamp_cbor_put_head(&o, STAMP_CBOR_ARRAY, 2);
+    stamp_cbor_put_string(&o, STAMP_CBOR_BYTES, s->unit.certificate,
+                          s->unit.certificate_len);
+    stamp_cbor_put_string(&o, STAMP_CBOR_BYTES, der, len);
+    OPENSSL_free(der);
+    return stamp_unit_put(s->slot->client, STAMP_PUT_CERTIFICATES, slice(chain, o.len),
+                          err);
+}
+
+static enum stamp_err write_stamp(struct strike *s, struct stamp_error *err)
+{
+    struct stamp_smp_client *c = s->slot->client;
+    struct stamp_request r;
+    uint8_t digest[32];
+    enum stamp_err rc = ask_request(s, &r, err);
+
+    if (rc == STAMP_OK) {
+        s->evidence = r.evidence;
+        s->evident = true;
+        rc = stamp_line_sign(s->slot->line, &s->unit, &r, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = put_certificates(s, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_unit_strike(c, digest, err);
+    }
+    if (rc == STAMP_OK && memcmp(digest, r.digest, sizeof digest) != 0) {
+        rc = stamp_error_set(err, STAMP_E_AUTH, 0,
+                             "unit %s read other claims back than it was to write",
+                             s->unit.serial);
+    }
+    if (rc == STAMP_OK) {
+        s->is.phase = STAMP_PHASE_STRUCK;
+        rc = note(s, STAMP_JOURNAL_STRUCK, slice(NULL, 0), err);
+    }
+    return rc;
+}
+
+/* A unit that was written before: is what it holds what was signed for it? */
+static enum stamp_err check_written(struct strike *s, struct stamp_error *err)
+{
+    uint8_t *chain = NULL;
+    size_t len;
+    struct stamp_cbor c;
+    struct stamp_slice leaf;
+    enum stamp_err rc = stamp_smp_item(s->slot->client, STAMP_CERTIFICATES, STAMP_BIRTH,
+                                       STAMP_MAX_LEN, &chain, &len, err);
+
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    stamp_cbor_init(&c, chain, len);
+    (void)stamp_cbor_expect(&c, STAMP_CBOR_ARRAY);
+    leaf = stamp_cbor_string(&c, STAMP_CBOR_BYTES, 1, STAMP_MAX_CERTIFICATE);
+    if (c.err != STAMP_OK || s->unit.certificate_len == 0 ||
+        leaf.len != s->unit.certificate_len ||
+        memcmp(leaf.p, s->unit.certificate, leaf.len) != 0) {
+        stamp_error_hint(err, "keep it apart: its certificate was not signed here");
+        rc = stamp_error_set(err, STAMP_E_AUTH, 0,
+                             "the unit has a stamp that the journal does not know");
+    }
+    free(chain);
+    if (rc == STAMP_OK && s->unit.last < STAMP_JOURNAL_STRUCK) {
+        rc = note(s, STAMP_JOURNAL_STRUCK, slice(NULL, 0), err);
+    }
+    return rc;
+}
+
+/* ---- the proof of possession ---- */
+
+static enum stamp_err print_label(struct strike *s, struct stamp_slice pop,
+                                  struct stamp_error *err)
+{
+    struct stamp_slot_label label = {.serial = s->unit.serial,
+                                     .pop = pop,
+                                     .offer = slice(s->unit.offer.p, s->unit.offer.len),
+                                     .known = s->evidence};
+
+    if (s->slot->label == NULL) {
+        stamp_error_hint(err, "run with --label PROGRAM");
+        return stamp_error_set(err, STAMP_E_CONFIG, 0,
+                               "the order has proofs of possession printed here, and "
+                               "nothing prints them");
+    }
+    return s->slot->label(s->slot->label_ctx, &label, err);
+}
+
+static enum stamp_err take_pop(struct strike *s, struct stamp_error *err)
+{
+    enum stamp_order_pop want = stamp_line_order(s->slot->line)->pop;
+    struct stamp_buffer pop = {0};
+    bool shown = false;
+    enum stamp_err rc;
+
+    if (want == STAMP_ORDER_POP_NONE || s->is.phase != STAMP_PHASE_STRUCK) {
+        return STAMP_OK;
+    }
+    rc = stamp_unit_pop(s->slot->client, &shown, &pop, err);
+    if (rc == STAMP_OK && shown != (want == STAMP_ORDER_POP_SHOWN)) {
+        rc = stamp_error_set(err, STAMP_E_AUTH, 0,
+                             "unit %s gives its proof of possession otherwise than the "
+                             "order says",
+                             s->unit.serial);
+    }
+    if (rc == STAMP_OK && shown) {
+        rc = print_label(s, slice(pop.p, pop.len), err);
+    }
+    if (rc == STAMP_OK && s->unit.last < STAMP_JOURNAL_POP) {
+        rc = note(s, STAMP_JOURNAL_POP, shown ? slice(NULL, 0) : slice(pop.p, pop.len),
+                  err);
+    }
+    stamp_buffer_free(&pop);
+    return rc;
+}
+
+/* ---- the end ---- */
+
+static enum stamp_err check_lock(uint32_t can, uint32_t in_force, const char *serial,
+                                 struct stamp_error *err)
+{
+    if ((in_force & STAMP_UNIT_LOCK_WRITE) != 0 && (can & ~in_force) == 0) {
+        return STAMP_OK;
+    }
+    stamp_error_hint(err,
+                     "of write protection (1), encryption (2) and debug off (4) the "
+                     "chip has %u and %u is in force",
+                     can, in_force);
+    return stamp_error_set(err, STAMP_E_STATE, 0, "unit %s is not locked", serial);
+}
+
+/* It says after a restart that it is locked, and proves who it is. */
+static enum stamp_err prove(struct stamp_smp_client *c, const struct stamp_trust *trust,
+                            bool locked, const char *serial, struct stamp_error *err)
+{
+    struct stamp_proof proof;
+    struct stamp_unit unit;
+    enum stamp_err rc = stamp_unit_restart(c, err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_unit_ask(c, &unit, err);
+    }
+    if (rc == STAMP_OK && locked) {
+        rc = check_lock(unit.can, unit.lock, serial, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_prove_device(c, trust, STAMP_BIRTH, &proof, err);
+    }
+    if (rc == STAMP_OK && (strcmp(proof.identity.serial, serial) != 0 ||
+                           (locked && strcmp(proof.info.state, "locked") != 0))) {
+        rc = stamp_error_set(err, STAMP_E_AUTH, 0, "unit %s proves to be %s, %s", serial,
+                             proof.identity.serial, proof.info.state);
+    }
+    return rc;
+}
+
+static enum stamp_err finish(struct strike *s, struct stamp_error *err)
+{
+    bool lock = stamp_line_order(s->slot->line)->lock == STAMP_ORDER_LOCK_STRIKE;
+    uint32_t can = 0;
+    uint32_t in_force = 0;
+    uint8_t state;
+    enum stamp_err rc = stamp_unit_finish(s->slot->client, lock, &can, &in_force, err);
+
+    if (rc == STAMP_OK && lock) {
+        rc = check_lock(can, in_force, s->unit.serial, err);
+    }
+    state = (uint8_t)in_force;
+    if (rc == STAMP_OK && lock && s->unit.last < STAMP_JOURNAL_LOCKED) {
+        rc = note(s, STAMP_JOURNAL_LOCKED, slice(&state, 1), err);
+    }
+    if (rc == STAMP_OK) {
+        rc = prove(s->slot->client, s->slot->trust, lock, s->unit.serial, err);
+    }
+    if (rc == STAMP_OK && s->unit.last != STAMP_JOURNAL_DONE) {
+        rc = note(s, STAMP_JOURNAL_DONE, slice(&state, 1), err);
+    }
+    return rc;
+}
+
+/* ---- one unit ---- */
+
+static enum stamp_err find_unit(struct strike *s, struct stamp_error *err)
+{
+    struct stamp_slice chip = slice(s->is.chip, s->is.chip_len);
+    bool blank = s->is.phase < STAMP_PHASE_STRUCK;
+    enum stamp_err rc = stamp_line_unit(s->slot->line, chip, false, &s->unit, err);
+
+    if (rc == STAMP_OK && s->unit.last == STAMP_JOURNAL_SCRAPPED) {
+        rc = stamp_error_set(err, STAMP_E_STATE, 0, "unit %s was scrapped",
+                             s->unit.serial);
+    }
+    if (rc != STAMP_E_MISSING) {
+        return rc;
+    }
+    if (!blank) {
+        stamp_error_hint(err,
+                         "it is of another order or station, or came back: to strike "
+                         "it again, see `stamp station rework`");
+        return stamp_error_set(err, STAMP_E_STATE, 0,
+                               "the unit has a stamp already that this order did not "
+                               "give it");
+    }
+    if (s->is.pending) { /* keys of a strike that was given up elsewhere */
+        rc = stamp_unit_abandon(s->slot->client, err);
+    } else {
+        rc = STAMP_OK;
+    }
+    return rc == STAMP_OK ? stamp_line_unit(s->slot->line, chip, true, &s->unit, err)
+                          : rc;
+}
+
+static enum stamp_err strike(struct strike *s, struct stamp_error *err)
+{
+    enum stamp_err rc =
+        s->is.phase < STAMP_PHASE_STRUCK ? write_stamp(s, err) : check_written(s, err);
+
+    if (rc == STAMP_OK) {
+        rc = take_pop(s, err);
+    }
+    return rc == STAMP_OK ? finish(s, err) : rc;
+}
+
+enum stamp_err stamp_slot_strike(struct stamp_slot *slot, char serial[STAMP_SERIAL_SIZE],
+                                 bool *fresh, struct stamp_error *err)
+{
+    struct strike s = {.slot = slot};
+    enum stamp_err rc = stamp_unit_ask(slot->client, &s.is, err);
+
+    serial[0] = '\0';
+    *fresh = false;
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    if (slot->done_len > 0 && slot->done_len == s.is.chip_len &&
+        memcmp(slot->done, s.is.chip, slot->done_len) == 0) {
+        return STAMP_OK; /* it is still there */
+    }
+    rc = find_unit(&s, err);
+    if (rc == STAMP_OK) {
+        memcpy(serial, s.unit.serial, sizeof s.unit.serial);
+        *fresh = s.unit.last != STAMP_JOURNAL_DONE;
+    }
+    if (rc == STAMP_OK && *fresh) {
+        rc = strike(&s, err);
+        if (rc != STAMP_OK && err != NULL) {
+            enum stamp_err noted =
+                stamp_line_note(slot->line, &s.unit, STAMP_JOURNAL_FAILED, slice(NULL, 0),
+                                err->what, NULL);
+
+            rc = noted == STAMP_OK ? rc : noted;
+        }
+    }
+    if (rc == STAMP_OK) {
+        memcpy(slot->done, s.is.chip, s.is.chip_len);
+        slot->done_len = s.is.chip_len;
+    }
+    stamp_line_unit_fini(&s.unit);
+    return rc;
+}
+
+enum stamp_err stamp_slot_lock(struct stamp_smp_client *client,
+                               const struct stamp_trust *trust,
+                               char serial[STAMP_SERIAL_SIZE], struct stamp_error *err)
+{
+    struct stamp_proof proof;
+    uint32_t can;
+    uint32_t in_force;
+    enum stamp_err rc = stamp_prove_device(client, trust, STAMP_BIRTH, &proof, err);
+
+    serial[0] = '\0';
+    if (rc == STAMP_OK) {
+        (void)snprintf(serial, STAMP_SERIAL_SIZE, "%s", proof.identity.serial);
+        rc = stamp_unit_finish(client, true, &can, &in_force, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = check_lock(can, in_force, serial, err);
+    }
+    return rc == STAMP_OK ? prove(client, trust, true, serial, err) : rc;
+}
