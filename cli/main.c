@@ -8,6 +8,7 @@
 
 #include "cli/batch.h"
 #include "cli/cli.h"
+#include "cli/station.h"
 #include "host/secret.h"
 
 static const struct verb {
@@ -22,6 +23,9 @@ static const struct verb {
     {"label", cmd_label, "draw a stamp's label"},
     {"flash", cmd_flash, "put a stamp on a board"},
     {"batch", cmd_batch, "make stamps in bulk, hand them out, settle"},
+    {"order", cmd_order, "work orders for a station in a factory"},
+    {"station", cmd_station, "a line in a factory: keys on the units, signed in a token"},
+    {"lock", cmd_lock, "lock a unit at a stage of its own"},
     {"registry", cmd_registry, "ask the books: list, show, export"},
     {"prove", cmd_prove, "let a live device prove who it is"},
     {"claim", cmd_claim, "claim a live device with what is on its label"},

@@ -7,12 +7,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <termios.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "device/agent.h"
@@ -40,6 +42,12 @@ static const char usage_text[] =
     "                      the partition's geometry (as the stamp in FILE says, or "
     "8192,\n"
     "                      8192; 4096, 8)\n"
+    "  --chip-id HEX       the number in the chip (made from the name of the flash "
+    "file)\n"
+    "  --owner-hash HEX    SHA-256 of the owner's key, as pinned in a firmware\n"
+    "  --fuses FILE        one byte of fuses that the lock burns; made where it is "
+    "missing\n"
+    "  --key-ms MS         what it takes to make a key, at least\n"
     "  --link PATH         also make PATH a symbolic link to the terminal\n"
     "  --firmware TEXT     what to tell as firmware version\n";
 
@@ -55,6 +63,8 @@ struct options {
     struct stamp_posix_config port;
     const char *link;
     const char *firmware;
+    uint8_t owner_hash[32];
+    uint32_t key_ms;
 };
 
 enum option_id {
@@ -65,6 +75,10 @@ enum option_id {
     OPT_BANK_SIZE,
     OPT_ERASE_SIZE,
     OPT_PROGRAM_SIZE,
+    OPT_CHIP_ID,
+    OPT_OWNER_HASH,
+    OPT_FUSES,
+    OPT_KEY_MS,
     OPT_LINK,
     OPT_FIRMWARE,
     OPT_HELP,
@@ -78,6 +92,10 @@ static const struct option long_options[] = {
     {"bank-size", required_argument, NULL, OPT_BANK_SIZE},
     {"erase-size", required_argument, NULL, OPT_ERASE_SIZE},
     {"program-size", required_argument, NULL, OPT_PROGRAM_SIZE},
+    {"chip-id", required_argument, NULL, OPT_CHIP_ID},
+    {"owner-hash", required_argument, NULL, OPT_OWNER_HASH},
+    {"fuses", required_argument, NULL, OPT_FUSES},
+    {"key-ms", required_argument, NULL, OPT_KEY_MS},
     {"link", required_argument, NULL, OPT_LINK},
     {"firmware", required_argument, NULL, OPT_FIRMWARE},
     {"help", no_argument, NULL, OPT_HELP},
@@ -97,6 +115,46 @@ static uint32_t number(const char *text, uint32_t max)
         exit(2);
     }
     return (uint32_t)v;
+}
+
+/* Bytes of a hexadecimal number. */
+static size_t hex(const char *text, uint8_t *out, size_t size)
+{
+    size_t n = strlen(text) / 2;
+
+    if (strlen(text) % 2 != 0 || n == 0 || n > size ||
+        text[strspn(text, "0123456789abcdefABCDEF")] != '\0') {
+        (void)fprintf(stderr,
+                      "stamp-agent: '%s' is no hexadecimal number of 1 to %zu bytes\n",
+                      text, size);
+        exit(2);
+    }
+    for (size_t i = 0; i < n; i++) {
+        char pair[3] = {text[2 * i], text[2 * i + 1], '\0'};
+
+        out[i] = (uint8_t)strtoul(pair, NULL, 16);
+    }
+    return n;
+}
+
+/* The same board has the same number each time. */
+static void number_chip(struct stamp_posix_config *port)
+{
+    char here[PATH_MAX] = "";
+    char name[2 * PATH_MAX];
+    uint8_t hash[32];
+    size_t len;
+
+    if (port->flash_file[0] != '/' && getcwd(here, sizeof here) == NULL) {
+        here[0] = '\0';
+    }
+    (void)snprintf(name, sizeof name, "%s/%s", here, port->flash_file);
+    if (port->chip_id_len == 0 &&
+        psa_hash_compute(PSA_ALG_SHA_256, (const uint8_t *)name, strlen(name), hash,
+                         sizeof hash, &len) == PSA_SUCCESS) {
+        memcpy(port->chip_id, hash, 8);
+        port->chip_id_len = 8;
+    }
 }
 
 static void take_option(int id, struct options *o)
@@ -122,6 +180,22 @@ static void take_option(int id, struct options *o)
         break;
     case OPT_PROGRAM_SIZE:
         o->port.program_size = (uint16_t)number(optarg, 64);
+        break;
+    case OPT_CHIP_ID:
+        o->port.chip_id_len = hex(optarg, o->port.chip_id, sizeof o->port.chip_id);
+        break;
+    case OPT_OWNER_HASH:
+        if (hex(optarg, o->owner_hash, sizeof o->owner_hash) != sizeof o->owner_hash) {
+            (void)fputs("stamp-agent: an owner hash is 64 hexadecimal digits\n", stderr);
+            exit(2);
+        }
+        o->port.owner_key_hash = o->owner_hash;
+        break;
+    case OPT_FUSES:
+        o->port.fuse_file = optarg;
+        break;
+    case OPT_KEY_MS:
+        o->key_ms = number(optarg, 60000);
         break;
     case OPT_LINK:
         o->link = optarg;
@@ -207,10 +281,44 @@ static void send_line(void *ctx, const uint8_t *line, size_t len)
     }
 }
 
+/* Large, and so not on the stack. */
+static struct stamp_posix port;
+static struct stamp_device device;
+static struct stamp_agent agent;
+static struct stamp_strike strike;
+static uint8_t strike_room[STAMP_STRIKE_BUFFER];
+
+static uint32_t key_delay_ms;
+
+/* A board's crypto takes its time: linked in the place of the library's function. */
+psa_status_t __real_psa_generate_key(const psa_key_attributes_t *attr, psa_key_id_t *id);
+psa_status_t __wrap_psa_generate_key(const psa_key_attributes_t *attr, psa_key_id_t *id);
+
+psa_status_t __wrap_psa_generate_key(const psa_key_attributes_t *attr, psa_key_id_t *id)
+{
+    struct timespec t = {key_delay_ms / 1000, key_delay_ms % 1000 * 1000000L};
+
+    (void)nanosleep(&t, NULL);
+    return __real_psa_generate_key(attr, id);
+}
+
+/* What power on does: everything in RAM begins anew. */
+static void boot(struct stamp_agent *a, const struct stamp_agent_config *config)
+{
+    struct stamp_agent_config c = *config;
+
+    stamp_agent_fini(a);
+    port.restart = false;
+    memset(strike_room, 0, sizeof strike_room);
+    stamp_strike_init(&strike, strike_room, sizeof strike_room);
+    c.opened = stamp_device_open(&device, &port.port);
+    stamp_agent_init(a, &c);
+}
+
 /* `unblocked` is the signal mask while waiting: the signals that end the program arrive
  * only there, so none is missed. */
-static void serve(struct stamp_agent *agent, const struct terminal *t,
-                  const sigset_t *unblocked)
+static void serve(const struct terminal *t, const sigset_t *unblocked,
+                  const struct stamp_agent_config *config)
 {
     struct pollfd p = {.fd = t->master, .events = POLLIN};
 
@@ -229,7 +337,10 @@ static void serve(struct stamp_agent *agent, const struct terminal *t,
             return;
         }
         for (ssize_t i = 0; i < n; i++) {
-            stamp_agent_input(agent, buf[i]);
+            stamp_agent_input(&agent, buf[i]);
+            if (port.restart) {
+                boot(&agent, config);
+            }
         }
     }
 }
@@ -257,13 +368,6 @@ static int link_terminal(const char *link_path, const char *path)
     (void)unlink(link_path);
     return symlink(path, link_path);
 }
-
-/* Large, and so not on the stack. */
-static struct stamp_posix port;
-static struct stamp_device device;
-static struct stamp_agent agent;
-static struct stamp_strike strike;
-static uint8_t strike_room[STAMP_STRIKE_BUFFER];
 
 static void say_what_it_is(const struct terminal *t, enum stamp_err opened)
 {
@@ -302,7 +406,7 @@ static int run(const struct options *o, struct terminal *t)
     stamp_strike_init(&strike, strike_room, sizeof strike_room);
     stamp_agent_init(&agent, &config);
     say_what_it_is(t, config.opened);
-    serve(&agent, t, &unblocked);
+    serve(t, &unblocked, &config);
     stamp_agent_fini(&agent);
     if (o->link != NULL) {
         (void)unlink(o->link);
@@ -322,6 +426,8 @@ int main(int argc, char **argv)
         (void)fputs("stamp-agent: the crypto library does not start\n", stderr);
         return 1;
     }
+    number_chip(&o.port);
+    key_delay_ms = o.key_ms;
     stamp_posix_geometry(&o.port);
     err = stamp_posix_open(&port, &o.port);
     if (err != STAMP_OK) {

@@ -148,10 +148,77 @@ static int root_key(void *ctx, uint8_t key[32])
     return 0;
 }
 
+/* ---- what a chip has beside its flash ---- */
+
+static uint8_t fuses(const struct stamp_posix *p)
+{
+    uint8_t v = 0;
+    int fd = p->fuse_file == NULL ? -1 : open(p->fuse_file, O_RDONLY | O_CLOEXEC);
+
+    if (fd >= 0) {
+        if (read(fd, &v, 1) != 1) {
+            v = 0;
+        }
+        (void)close(fd);
+    }
+    return v;
+}
+
+/* One fuse, durable; those that are burnt stay so. */
+static int burn(const struct stamp_posix *p, uint32_t fuse)
+{
+    uint8_t v = (uint8_t)(fuses(p) | fuse);
+    int fd = open(p->fuse_file, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    int rc = fd >= 0 && pwrite(fd, &v, 1, 0) == 1 && fsync(fd) == 0 ? 0 : -1;
+
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return rc;
+}
+
+static int chip_id(void *ctx, uint8_t id[STAMP_CHIP_ID_MAX], size_t *len)
+{
+    const struct stamp_posix *p = ctx;
+
+    memcpy(id, p->chip_id, p->chip_id_len);
+    *len = p->chip_id_len;
+    return 0;
+}
+
+/* Write protection is in force where flash_program() refuses. */
+static uint32_t lock_state(void *ctx, uint32_t *can)
+{
+    const struct stamp_posix *p = ctx;
+    uint32_t burnt = fuses(p);
+
+    *can = STAMP_LOCK_WRITE;
+    if (p->fuse_file == NULL) {
+        return p->locked ? STAMP_LOCK_WRITE : 0;
+    }
+    *can |= STAMP_LOCK_DEBUG | (p->port.root_key != NULL ? STAMP_LOCK_ENCRYPT : 0u);
+    return p->locked ? burnt : burnt & ~STAMP_LOCK_WRITE;
+}
+
+static void restart(void *ctx)
+{
+    ((struct stamp_posix *)ctx)->restart = true;
+}
+
 /* Lasts as long as the port is open; the library asks again at each boot. */
 static int lock(void *ctx)
 {
-    ((struct stamp_posix *)ctx)->locked = true;
+    struct stamp_posix *p = ctx;
+
+    p->locked = true;
+    if (p->fuse_file == NULL) {
+        return 0;
+    }
+    return burn(p, STAMP_LOCK_WRITE) == 0 &&
+                   (p->port.root_key == NULL || burn(p, STAMP_LOCK_ENCRYPT) == 0) &&
+                   burn(p, STAMP_LOCK_DEBUG) == 0
+               ? 0
+               : -1;
     return 0;
 }
 
@@ -275,6 +342,15 @@ enum stamp_err stamp_posix_open(struct stamp_posix *p,
     p->port.work = p->work;
     p->port.work_size = sizeof p->work;
     p->port.lock = lock;
+    p->port.lock_state = lock_state;
+    p->port.restart = restart;
+    p->port.owner_key_hash = config->owner_key_hash;
+    p->fuse_file = config->fuse_file;
+    if (config->chip_id_len > 0 && config->chip_id_len <= sizeof p->chip_id) {
+        memcpy(p->chip_id, config->chip_id, config->chip_id_len);
+        p->chip_id_len = config->chip_id_len;
+        p->port.chip_id = chip_id;
+    }
     p->port.now_ms = now_ms;
     p->port.ctx = p;
     if (!geometry_ok(f) || p->flash_off > SIZE_LIMIT) {

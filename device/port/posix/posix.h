@@ -23,6 +23,14 @@ struct stamp_posix_config {
      * encryption. */
     const char *root_key_file;
 
+    /* What a chip has beside its flash. The number in it, 1..32 bytes; 0 = none. */
+    uint8_t chip_id[STAMP_CHIP_ID_MAX];
+    size_t chip_id_len;
+    const uint8_t *owner_key_hash; /* 32 bytes, borrowed; NULL = none is pinned */
+    const char *fuse_file; /* one byte of fuses, which only ever burn: write protection,
+                              encryption, debug off; made where it is missing, 0600.
+                              NULL = the lock mark is all */
+
     /* Geometry; zero takes the default. */
     uint32_t birth_size;   /* 8192 */
     uint32_t bank_size;    /* 8192 */
@@ -37,6 +45,10 @@ struct stamp_posix {
     int fd;
     uint32_t flash_off;
     bool locked;
+    bool restart; /* was asked for: whoever feeds the agent opens anew */
+    uint8_t chip_id[STAMP_CHIP_ID_MAX];
+    size_t chip_id_len;
+    const char *fuse_file;
     uint8_t root_key[32];
     uint8_t work[4096 + STAMP_WORK_EXTRA];
 };

@@ -1,0 +1,198 @@
+/* `stamp station run`: the line. */
+#include <getopt.h>
+#include <glob.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli/station.h"
+#include "cli/station_label.h"
+#include "station/run.h"
+
+static const char help[] =
+    "usage: stamp station run DIR --order ORDER --port TTY... [OPTION]...\n"
+    "\n"
+    "Strikes the units that come to the ports: each makes its own keys, gets its\n"
+    "certificate from the token, writes its stamp, is locked, restarts and proves\n"
+    "itself. Every step is in DIR/journal.db first. What was cut short goes on where it\n"
+    "was. Ends when the order is used up, or with SIGINT or SIGTERM.\n"
+    "\n"
+    "      --order ORDER       the work order\n"
+    "  -p, --port TTY          a serial port; may be given again\n"
+    "      --ports-from RULE   all that match: '/dev/serial/by-path/*'\n"
+    "      --label PROGRAM     prints a label: JSON on its standard input; for orders\n"
+    "                          whose proofs of possession are shown\n"
+    "      --who NAME          the operator, for the journal\n"
+    "      --once              one unit for each port, then end\n"
+    "      --pin-fd N          read the token's PIN from file descriptor N\n"
+    "      --pin-file F        the same from a file (mode 0600)\n"
+    "  -h, --help              this\n";
+
+static const struct option options[] = {
+    {"order", required_argument, NULL, 'o'},
+    {"port", required_argument, NULL, 'p'},
+    {"ports-from", required_argument, NULL, 'g'},
+    {"label", required_argument, NULL, 'l'},
+    {"who", required_argument, NULL, 'w'},
+    {"once", no_argument, NULL, '1'},
+    {"pin-fd", required_argument, NULL, 'P'},
+    {"pin-file", required_argument, NULL, 'Q'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+struct args {
+    const char *dir;
+    struct stamp_line_setup line;
+    const char *port[STAMP_RUN_PORTS];
+    size_t n_ports;
+    glob_t found;
+    char *label;
+    bool once;
+};
+
+static struct stamp_line *running; /* for the signals' handler */
+
+static void on_signal(int number)
+{
+    (void)number;
+    if (running != NULL) {
+        stamp_line_stop(running);
+    }
+}
+
+static void catch_signals(void)
+{
+    struct sigaction action;
+
+    memset(&action, 0, sizeof action);
+    action.sa_handler = on_signal;
+    (void)sigaction(SIGTERM, &action, NULL);
+    (void)sigaction(SIGINT, &action, NULL);
+}
+
+static void tell(void *ctx, const char *port, const char *text)
+{
+    (void)ctx;
+    (void)printf("%s%s%s\n", port == NULL ? "" : port, port == NULL ? "" : ": ", text);
+    (void)fflush(stdout);
+}
+
+static int run(struct args *a)
+{
+    STAMP_SITE_AUTO site;
+    struct stamp_error err = STAMP_ERROR_INIT;
+    struct stamp_run_setup setup = {.ports = a->port,
+                                    .n_ports = a->n_ports,
+                                    .once = a->once,
+                                    .label = a->label == NULL ? NULL : station_label,
+                                    .label_ctx = a->label};
+    struct stamp_journal_status s;
+    uint32_t done = 0;
+    uint32_t failed = 0;
+    enum stamp_err rc = stamp_site_open(a->dir, &site, &err);
+
+    a->line.tell = tell;
+    if (rc == STAMP_OK) {
+        rc = stamp_line_open(&site, &a->line, &setup.line, &err);
+    }
+    if (rc != STAMP_OK) {
+        return station_fail(&err, "no unit was touched");
+    }
+    running = setup.line;
+    catch_signals();
+    rc = stamp_run(&setup, &done, &failed, &err);
+    stamp_line_status(setup.line, &s);
+    running = NULL;
+    stamp_line_close(&setup.line);
+    (void)printf("%u done now; of %u: %u done, %u failed, %u scrapped, %u in doubt, %u "
+                 "remaining\n",
+                 done, s.count, s.done, s.failed, s.scrapped, s.doubt, s.remaining);
+    if (rc != STAMP_OK) {
+        return cli_fail(&err);
+    }
+    return cli_flush(failed > 0                      ? CLI_FAILED
+                     : s.remaining == 0 && done == 0 ? CLI_NOTHING_LEFT
+                                                     : CLI_DONE);
+}
+
+static bool add_port(struct args *a, const char *path)
+{
+    if (a->n_ports == STAMP_RUN_PORTS) {
+        return false;
+    }
+    a->port[a->n_ports++] = path;
+    return true;
+}
+
+/* -1 = go on, else the exit status */
+static int take(struct args *a, int opt)
+{
+    uint64_t number;
+
+    switch (opt) {
+    case 'o':
+        a->line.order = optarg;
+        return -1;
+    case 'p':
+        return add_port(a, optarg)
+                   ? -1
+                   : cli_usage("station run", "more than %d ports", STAMP_RUN_PORTS);
+    case 'g':
+        if (glob(optarg, 0, NULL, &a->found) != 0) {
+            return cli_usage("station run", "no port matches '%s'", optarg);
+        }
+        for (size_t i = 0; i < a->found.gl_pathc; i++) {
+            if (!add_port(a, a->found.gl_pathv[i])) {
+                return cli_usage("station run", "more than %d ports", STAMP_RUN_PORTS);
+            }
+        }
+        return -1;
+    case 'l':
+        a->label = optarg;
+        return -1;
+    case 'w':
+        a->line.who = optarg;
+        return -1;
+    case '1':
+        a->once = true;
+        return -1;
+    case 'P':
+        if (!cli_number(optarg, 0, 65535, &number)) {
+            return cli_usage("station run", "'%s' is no file descriptor", optarg);
+        }
+        a->line.pin.fd = (int)number;
+        return -1;
+    case 'Q':
+        a->line.pin.file = optarg;
+        return -1;
+    case 'h':
+        return cli_help(help);
+    default:
+        return cli_bad_option("station run");
+    }
+}
+
+int station_run(int argc, char **argv)
+{
+    static struct args a = {.line = {.pin = {.fd = -1}}};
+    int status = -1;
+    int opt;
+
+    while (status < 0 && (opt = getopt_long(argc, argv, "p:h", options, NULL)) != -1) {
+        status = take(&a, opt);
+    }
+    if (status < 0) {
+        a.dir = station_operand("station run", "station's directory", argc, argv);
+        status = a.dir == NULL          ? CLI_USAGE
+                 : a.line.order == NULL ? cli_usage("station run", "--order is wanted")
+                 : a.n_ports == 0
+                     ? cli_usage("station run", "give --port TTY or --ports-from RULE")
+                     : run(&a);
+    }
+    if (a.found.gl_pathc > 0) {
+        globfree(&a.found);
+    }
+    return status;
+}
