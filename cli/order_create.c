@@ -289,6 +289,9 @@ static enum stamp_err reserve(struct making *m, time_t now, struct stamp_error *
                                                .count = m->args->count,
                                                .station = m->station.id,
                                                .lock_later = m->args->lock_later,
+                                               .pop = (uint8_t)m->args->pop,
+                                               .not_after = m->args->not_after,
+                                               .note = m->args->note,
                                                .now = now};
     enum stamp_err rc = first_counter(m, now, &setup.first, err);
 

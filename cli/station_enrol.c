@@ -18,21 +18,67 @@ static const char help[] =
     "is for the station (stamp station init DIR --cert CERT) and for its work orders.\n"
     "\n"
     "  -o, --output CERT       the file to write\n"
+    "      --name NAME         of the station, for people\n"
     "      --passphrase-fd N   of a production workspace: read from file descriptor N\n"
     "  -C, --dir DIR           the workspace\n"
     "  -h, --help              this\n";
 
 static const struct option options[] = {
     {"output", required_argument, NULL, 'o'},
+    {"name", required_argument, NULL, 'N'},
     {"passphrase-fd", required_argument, NULL, 'p'},
     {"dir", required_argument, NULL, 'C'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
 
+static enum stamp_err take_der(const struct stamp_station_cert *cert,
+                               enum stamp_station_key which, uint8_t **der,
+                               struct stamp_slice *out, struct stamp_error *err)
+{
+    enum stamp_err rc = stamp_station_cert_der(cert, which, der, &out->len, err);
+
+    out->p = *der;
+    return rc;
+}
+
+/* On the books: once, under the name of its directory's file or --name. */
+static enum stamp_err book(const struct stamp_workspace *ws,
+                           const struct stamp_station_cert *cert, const char *name,
+                           struct stamp_error *err)
+{
+    struct stamp_registry_station s = {.at = time(NULL)};
+    uint8_t point[STAMP_POINT_SIZE];
+    uint8_t *der[STAMP_STATION_KEYS] = {NULL, NULL, NULL};
+    enum stamp_err rc = take_der(cert, STAMP_STATION_CA, &der[0], &s.ca, err);
+
+    if (rc == STAMP_OK) {
+        rc = take_der(cert, STAMP_STATION_BOX, &der[1], &s.box, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = take_der(cert, STAMP_STATION_JOURNAL, &der[2], &s.journal, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_key_point(X509_get0_pubkey(cert->cert[STAMP_STATION_CA]), point, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_key_hash(point, s.key, err);
+    }
+    memcpy(s.id, cert->id, sizeof s.id);
+    (void)snprintf(s.name, sizeof s.name, "%s", name);
+    if (rc == STAMP_OK) {
+        rc = stamp_registry_station_add(ws->registry, &s, err);
+    }
+    for (int i = 0; i < STAMP_STATION_KEYS; i++) {
+        OPENSSL_free(der[i]);
+    }
+    return rc;
+}
+
 /* A copy for headquarters: it knows the station's journal key from it. */
 static enum stamp_err keep(const struct stamp_workspace *ws, const char *pem,
-                           const char *written, struct stamp_error *err)
+                           const char *written, const char *name_of,
+                           struct stamp_error *err)
 {
     struct stamp_station_cert cert;
     char name[96];
@@ -40,6 +86,9 @@ static enum stamp_err keep(const struct stamp_workspace *ws, const char *pem,
     char *to = name;
     enum stamp_err rc = stamp_station_cert_load(written, &cert, err);
 
+    if (rc == STAMP_OK) {
+        rc = book(ws, &cert, name_of, err);
+    }
     if (rc == STAMP_OK) {
         rc = stamp_workspace_path(ws, "stations", path, err);
     }
@@ -62,7 +111,8 @@ static enum stamp_err keep(const struct stamp_workspace *ws, const char *pem,
     return rc;
 }
 
-static int run(const char *csr, const char *out, const char *workspace, int fd)
+static int run(const char *csr, const char *out, const char *name, const char *workspace,
+               int fd)
 {
     STAMP_WORKSPACE_AUTO *ws = NULL;
     STAMP_SECRET_AUTO struct stamp_secret *passphrase = NULL;
@@ -79,13 +129,17 @@ static int run(const char *csr, const char *out, const char *workspace, int fd)
         rc = cli_passphrase(ws, fd, &passphrase, &err);
     }
     if (rc == STAMP_OK) {
-        rc = stamp_station_enrol(ws, (const char *)text, len, passphrase, &pem, &err);
+        rc = stamp_station_enrol(ws, (const char *)text, len, name, passphrase, &pem,
+                                 &err);
     }
     if (rc == STAMP_OK) {
         rc = stamp_file_write(out, pem, strlen(pem), STAMP_FILE_PUBLIC, false, &err);
     }
     if (rc == STAMP_OK) {
-        rc = keep(ws, pem, out, &err);
+        rc = keep(ws, pem, out, name, &err);
+        if (rc != STAMP_OK) {
+            (void)unlink(out);
+        }
     }
     free(text);
     free(pem);
@@ -105,6 +159,7 @@ int station_enrol(int argc, char **argv)
 {
     const char *out = NULL;
     const char *workspace = NULL;
+    const char *name = NULL;
     const char *csr;
     uint64_t number;
     int fd = -1;
@@ -114,6 +169,9 @@ int station_enrol(int argc, char **argv)
         switch (opt) {
         case 'o':
             out = optarg;
+            break;
+        case 'N':
+            name = optarg;
             break;
         case 'p':
             if (!cli_number(optarg, 0, 65535, &number)) {
@@ -135,5 +193,5 @@ int station_enrol(int argc, char **argv)
         return CLI_USAGE;
     }
     return out == NULL ? cli_usage("station enrol", "say where to: -o CERT")
-                       : run(csr, out, workspace, fd);
+                       : run(csr, out, name, workspace, fd);
 }

@@ -282,9 +282,10 @@ static const char *or_null(const char *text)
     return text[0] == '\0' ? NULL : text;
 }
 
+/* A work order has no shares: nobody makes stamps of it. */
 static enum stamp_err add_batch(struct stamp_registry *r,
-                                const struct stamp_registry_batch_setup *s, int64_t *made,
-                                struct stamp_error *err)
+                                const struct stamp_registry_batch_setup *s, bool is_order,
+                                int64_t *made, struct stamp_error *err)
 {
     struct block block = {"", ""};
     uint8_t uid[STAMP_REGISTRY_UID_SIZE];
@@ -316,7 +317,7 @@ static enum stamp_err add_batch(struct stamp_registry *r,
         stampi_int((int64_t)s->now), stampi_int(s->count), stampi_int((int64_t)counter),
         stampi_text(or_null(block.first)), stampi_text(or_null(block.last)),
         stampi_blob(prefix, sizeof prefix), stampi_text(r->who), stampi_text(r->where));
-    if (rc == STAMP_OK) {
+    if (rc == STAMP_OK && !is_order) {
         rc = add_shares(r, (uint32_t)id, s, err);
     }
     if (rc == STAMP_OK) {
@@ -362,6 +363,23 @@ static enum stamp_err check_setup(const struct stamp_registry_batch_setup *s,
     return rc;
 }
 
+/* What a batch is told, and a work order is not. */
+static enum stamp_err refuse_order(struct stamp_registry *r,
+                                   const struct stamp_registry_batch *batch,
+                                   struct stamp_error *err)
+{
+    int64_t found = 0;
+    enum stamp_err rc = STAMPI_RUN(r, STAMPI_ORDER_OF, stampi_take_number, &found, NULL,
+                                   err, stampi_int(batch->id));
+
+    if (rc != STAMP_OK || found == 0) {
+        return rc;
+    }
+    stamp_error_hint(err, "see stamp order");
+    return stamp_error_set(err, STAMP_E_EXISTS, 0, "'%s' is a work order and no batch",
+                           batch->name);
+}
+
 /* In a transaction: the batch of this name, or a new one; the newest where it has no
  * name. */
 static enum stamp_err find_or_add(struct stamp_registry *r,
@@ -380,7 +398,7 @@ static enum stamp_err find_or_add(struct stamp_registry *r,
         *made = batch->id == 0;
     }
     if (rc == STAMP_OK && *made) {
-        rc = add_batch(r, s, &id, err);
+        rc = add_batch(r, s, false, &id, err);
         if (rc == STAMP_OK) {
             rc = get(r, STAMPI_BATCH_GET, stampi_int(next), batch, err);
         }
@@ -390,6 +408,9 @@ static enum stamp_err find_or_add(struct stamp_registry *r,
         rc = stamp_error_set(err, STAMP_E_EXISTS, 0,
                              "batch '%s' is there already: %" PRIu32 " of '%s'",
                              batch->name, batch->count, batch->product);
+    }
+    if (rc == STAMP_OK && !*made) {
+        rc = refuse_order(r, batch, err);
     }
     if (rc == STAMP_OK && s->owner != NULL) {
         rc = stampi_volume(r, batch->id, s->owner, &volume, err);
@@ -409,7 +430,7 @@ enum stamp_err stampi_add_batch(struct stamp_registry *r,
                                 struct stamp_error *err)
 {
     int64_t id = 0;
-    enum stamp_err rc = add_batch(r, setup, &id, err);
+    enum stamp_err rc = add_batch(r, setup, true, &id, err);
 
     return rc == STAMP_OK ? stampi_batch_get(r, (uint32_t)id, batch, err) : rc;
 }
@@ -451,7 +472,8 @@ static enum stamp_err step(struct stamp_registry *r, uint32_t id,
     if (rc != STAMP_OK || batch.state == to) {
         return rc;
     }
-    if (to == STAMP_REGISTRY_BATCH_MADE) {
+    rc = refuse_order(r, &batch, err); /* its serials are its own for good */
+    if (rc == STAMP_OK && to == STAMP_REGISTRY_BATCH_MADE) {
         rc = STAMPI_RUN(r, STAMPI_SHARES_LEFT, stampi_take_number, &left, NULL, err,
                         stampi_int(id));
     }

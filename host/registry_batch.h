@@ -69,7 +69,8 @@ struct stamp_registry_batch_setup {
  *
  * @param made  whether it is new; NULL = not asked
  * @retval STAMP_E_DUPLICATE  `first` is given, and one of its serials is taken
- * @retval STAMP_E_EXISTS  one of this name is of another product or count
+ * @retval STAMP_E_EXISTS  one of this name is of another product or count, or is a work
+ * order
  * @retval STAMP_E_RANGE   a count or text out of range, or the pattern is used up
  */
 STAMP_MUST_USE enum stamp_err stamp_registry_batch_create(
@@ -109,6 +110,7 @@ void stamp_registry_batch_serial(const struct stamp_registry_batch *batch, uint3
 /**
  * A step of the batch: open, made, closed.
  *
+ * @retval STAMP_E_EXISTS  it is a work order: see host/registry_order.h
  * @retval STAMP_E_STATE  made: a share is not done; or not the step from where it is. To
  * be where it is asked for already is no error
  */

@@ -6,6 +6,7 @@
 #include "host/registry_db.h"
 
 #define STAMPI_PREFIX_LEN 12u
+#define STAMPI_POP_MAX 160u /* bytes of a proof that a device sealed */
 
 struct stamp_registry {
     struct stampi_db *db;

@@ -164,14 +164,28 @@
     ")" KEYED ";"                                                                        \
     "INSERT INTO counter (name, next) VALUES ('escrow', 1);"
 
-/* Work orders, and the units that stations made under them: which of them may not be
- * shipped yet, what they sealed themselves, and what was refused. */
+/* Stations and their work orders, and the units that were made under those: which of them
+ * may not be shipped yet, what they sealed themselves, and what was refused. */
 #define TABLES_4(INT, BLOB, TEXT, KEYED)                                                 \
+    "CREATE TABLE station ("                                                             \
+    "  id " BLOB " PRIMARY KEY CHECK (length(id) = 32),"                                 \
+    "  ca_key " BLOB " NOT NULL UNIQUE CHECK (length(ca_key) = 32),"                     \
+    "  name " TEXT " NOT NULL,"                                                          \
+    "  ca " BLOB " NOT NULL,"                                                            \
+    "  box " BLOB " NOT NULL,"                                                           \
+    "  journal " BLOB " NOT NULL,"                                                       \
+    "  at " INT " NOT NULL,"                                                             \
+    "  who " TEXT " NOT NULL,"                                                           \
+    "  place " TEXT " NOT NULL"                                                          \
+    ")" KEYED ";"                                                                        \
     "CREATE TABLE work_order ("                                                          \
     "  id " BLOB " PRIMARY KEY CHECK (length(id) = 16),"                                 \
     "  batch " INT " NOT NULL UNIQUE,"                                                   \
     "  station " BLOB " NOT NULL CHECK (length(station) = 32),"                          \
+    "  pattern " TEXT " NOT NULL,"                                                       \
     "  lock_later " INT " NOT NULL CHECK (lock_later IN (0, 1)),"                        \
+    "  pop " INT " NOT NULL CHECK (pop IN (0, 1, 2)),"                                   \
+    "  not_after " INT " NOT NULL,"                                                      \
     "  state " INT " NOT NULL CHECK (state IN (0, 1)),"                                  \
     "  closed_at " INT " NOT NULL"                                                       \
     ")" KEYED ";"                                                                        \
@@ -183,12 +197,13 @@
     "CREATE TABLE quarantine ("                                                          \
     "  work_order " BLOB " NOT NULL CHECK (length(work_order) = 16),"                    \
     "  n " INT " NOT NULL,"                                                              \
+    "  digest " BLOB " NOT NULL CHECK (length(digest) = 32),"                            \
     "  fingerprint " BLOB " NOT NULL CHECK (length(fingerprint) = 32),"                  \
     "  serial " TEXT " NOT NULL,"                                                        \
     "  why " TEXT " NOT NULL,"                                                           \
     "  at " INT " NOT NULL,"                                                             \
     "  certificate " BLOB " NOT NULL,"                                                   \
-    "  PRIMARY KEY (work_order, n, fingerprint)"                                         \
+    "  PRIMARY KEY (work_order, n, digest)"                                              \
     ")" KEYED ";"
 
 stampi_migrations stampi_sqlite_migrations = {
@@ -255,6 +270,12 @@ stampi_migrations stampi_pg_migrations = {
 #define RESULTS_COLUMNS                                                                  \
     "books, number, batch, volume, digest, previous, events, made_at, imported_at, who," \
     " place"
+
+#define STATION_COLUMNS "id, ca_key, name, ca, box, journal, at, who, place"
+#define ORDER_COLUMNS                                                                    \
+    "id, batch, station, pattern, lock_later, pop, not_after, state, closed_at"
+#define QUARANTINE_COLUMNS                                                               \
+    "work_order, n, digest, fingerprint, serial, why, at, certificate"
 
 #define BULK_SERIAL(TEXT)                                                                \
     "CREATE TEMP TABLE IF NOT EXISTS bulk_serial (n bigint, serial " TEXT ")"
@@ -566,25 +587,49 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
                             " FROM bulk_device b WHERE device.id = b.id",
                             NULL},
 
-    [STAMPI_ORDER_ADD] = {"INSERT INTO work_order (id, batch, station, lock_later, state,"
-                          " closed_at) VALUES ($1, $2, $3, $4, 0, 0)",
+    [STAMPI_STATION_ADD] = {"INSERT INTO station (" STATION_COLUMNS ")"
+                            " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)"
+                            " ON CONFLICT DO NOTHING",
+                            NULL},
+    [STAMPI_STATION_FIND] = {"SELECT " STATION_COLUMNS " FROM station WHERE id = $1",
+                             NULL},
+    [STAMPI_STATION_FIND_KEY] = {"SELECT " STATION_COLUMNS " FROM station"
+                                 " WHERE ca_key = $1",
+                                 NULL},
+    [STAMPI_STATION_LIST] = {"SELECT " STATION_COLUMNS " FROM station ORDER BY at, id",
+                             NULL},
+    [STAMPI_ORDER_ADD] = {"INSERT INTO work_order (" ORDER_COLUMNS ")"
+                          " VALUES ($1, $2, $3, $4, $5, $6, $7, 0, 0)",
                           NULL},
-    [STAMPI_ORDER_FIND] = {"SELECT batch, station, lock_later, state, closed_at"
-                           " FROM work_order WHERE id = $1",
+    [STAMPI_ORDER_FIND] = {"SELECT " ORDER_COLUMNS " FROM work_order WHERE id = $1",
                            NULL},
+    [STAMPI_ORDER_OF] = {"SELECT 1 FROM work_order WHERE batch = $1", NULL},
+    [STAMPI_ORDER_LIST] = {"SELECT " ORDER_COLUMNS " FROM work_order WHERE batch > $1"
+                           " ORDER BY batch LIMIT $2",
+                           NULL},
+    [STAMPI_ORDER_LOCK] = {"UPDATE work_order SET state = state WHERE id = $1", NULL},
     [STAMPI_ORDER_CLOSE] = {"UPDATE work_order SET state = 1, closed_at = $1"
                             " WHERE id = $2 AND state = 0",
                             NULL},
     [STAMPI_UNIT_ADD] = {"INSERT INTO device (id, serial, state, changed_at, fingerprint,"
                          " certificate) VALUES ($1, $2, 1, $3, $4, $5)",
                          NULL},
-    [STAMPI_UNIT_FIND] = {"SELECT state, changed_at, fingerprint, certificate FROM device"
+    [STAMPI_UNIT_FIND] = {"SELECT state, fingerprint, certificate, chip FROM device"
                           " WHERE id = $1",
-                          "SELECT state, changed_at, fingerprint, certificate FROM device"
+                          "SELECT state, fingerprint, certificate, chip FROM device"
                           " WHERE id = $1 FOR UPDATE"},
+    [STAMPI_UNIT_CHIP] = {"UPDATE device SET chip = $1 WHERE id = $2", NULL},
     [STAMPI_SERIAL_OWNER] = {"SELECT device FROM claim_serial WHERE serial = $1", NULL},
     [STAMPI_KEY_OWNER] = {"SELECT device FROM claim_key WHERE fingerprint = $1", NULL},
-    [STAMPI_CHIP_OWNER] = {"SELECT device FROM claim_chip WHERE chip = $1", NULL},
+    [STAMPI_CHIP_OWNER] = {"SELECT d.id, d.state FROM claim_chip c"
+                           " JOIN device d ON d.id = c.device WHERE c.chip = $1",
+                           NULL},
+    [STAMPI_CHIP_MOVE] = {"UPDATE claim_chip SET device = $1 WHERE chip = $2"
+                          " AND device = $3",
+                          NULL},
+    [STAMPI_CHIP_FREE] = {"DELETE FROM claim_chip WHERE chip = $1 AND device IN"
+                          " (SELECT id FROM device WHERE state = 9)",
+                          NULL},
     [STAMPI_UNLOCKED_ADD] = {"INSERT INTO device_unlocked (device) VALUES ($1)"
                              " ON CONFLICT DO NOTHING",
                              NULL},
@@ -597,13 +642,15 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
     [STAMPI_POP_FIND] = {"SELECT sealed FROM device_pop WHERE device ="
                          " (SELECT device FROM claim_serial WHERE serial = $1)",
                          NULL},
-    [STAMPI_QUARANTINE_ADD] = {"INSERT INTO quarantine (work_order, n, fingerprint,"
-                               " serial, why, at, certificate)"
-                               " VALUES ($1, $2, $3, $4, $5, $6, $7)"
+    [STAMPI_QUARANTINE_ADD] = {"INSERT INTO quarantine (" QUARANTINE_COLUMNS ")"
+                               " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
                                " ON CONFLICT DO NOTHING",
                                NULL},
     [STAMPI_QUARANTINE_COUNT] = {"SELECT count(*) FROM quarantine WHERE work_order = $1",
                                  NULL},
+    [STAMPI_QUARANTINE_LIST] = {"SELECT " QUARANTINE_COLUMNS " FROM quarantine"
+                                " WHERE work_order = $1 ORDER BY n, digest",
+                                NULL},
 };
 
 const char *const stampi_copy_columns[STAMPI_COPY_COUNT] = {

@@ -1,5 +1,6 @@
 /* A serial pattern's text, compiled and checked. */
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "host/serial.h"
@@ -353,4 +354,46 @@ enum stamp_err stamp_serial_parse(struct stamp_serial_pattern *pat, const char *
     }
     pat->week_year = week && !day;
     return STAMP_OK;
+}
+
+/* The longest: 64 braces, each written twice, or 32 elements of up to 15 characters. */
+void stamp_serial_text(const struct stamp_serial_pattern *pat,
+                       char out[STAMP_SERIAL_TEXT_SIZE])
+{
+    char *to = out;
+
+    for (size_t i = 0; i < pat->n_elements; i++) {
+        const struct stamp_serial_element *e = &pat->element[i];
+
+        if (e->kind == STAMP_SERIAL_LITERAL) {
+            for (const char *c = pat->literals + e->at;
+                 c < pat->literals + e->at + e->width; c++) {
+                to += sprintf(to, *c == '{' || *c == '}' ? "%c%c" : "%c", *c, *c);
+            }
+            continue;
+        }
+        for (size_t k = 0; k < sizeof elements / sizeof *elements; k++) {
+            if (elements[k].kind == e->kind) {
+                to += sprintf(to, "{%s", elements[k].name);
+            }
+        }
+        if (e->kind == STAMP_SERIAL_COUNTER || e->kind == STAMP_SERIAL_RANDOM) {
+            to += sprintf(to, ":%u", e->width);
+        }
+        if (e->kind == STAMP_SERIAL_COUNTER || e->kind == STAMP_SERIAL_LUHN) {
+            to += sprintf(to, ":%u", e->base);
+        }
+        to += sprintf(to, "}");
+    }
+    *to = '\0';
+}
+
+bool stamp_serial_ascends(const struct stamp_serial_pattern *pat)
+{
+    for (size_t i = 0; i < pat->n_elements; i++) {
+        if (pat->element[i].kind == STAMP_SERIAL_RANDOM) {
+            return false;
+        }
+    }
+    return stamp_serial_has_counter(pat);
 }

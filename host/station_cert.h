@@ -48,15 +48,20 @@ STAMP_MUST_USE enum stamp_err stamp_station_cert_der(const struct stamp_station_
                                                      struct stamp_error *err);
 
 /**
- * Sign what a station asks for with the workspace's root.
+ * Sign what a station asks for with the workspace's root, and book the station. A station
+ * that is on the books already gets what it got before.
  *
- * @param requests    text of the PEM file: three PKCS#10, each signed by its own key
+ * @param requests    text of the PEM file: three PKCS#10, each signed by its own key;
+ * their common names end in " ca", " box" and " journal"
+ * @param name        for people; NULL = made from its key
  * @param passphrase  of the workspace's keys; NULL in development
  * @param pem         NUL-terminated; the caller frees it
- * @retval STAMP_E_AUTH  a request is not signed by its key, or two ask for one key
+ * @retval STAMP_E_AUTH    a request is not signed by its key, or two ask for one key
+ * @retval STAMP_E_EXISTS  its CA key is enrolled with another box or journal key
  */
 STAMP_MUST_USE enum stamp_err stamp_station_enrol(const struct stamp_workspace *ws,
                                                   const char *requests, size_t len,
+                                                  const char *name,
                                                   const struct stamp_secret *passphrase,
                                                   char **pem, struct stamp_error *err);
 
