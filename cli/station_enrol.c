@@ -32,53 +32,9 @@ static const struct option options[] = {
     {NULL, 0, NULL, 0},
 };
 
-static enum stamp_err take_der(const struct stamp_station_cert *cert,
-                               enum stamp_station_key which, uint8_t **der,
-                               struct stamp_slice *out, struct stamp_error *err)
-{
-    enum stamp_err rc = stamp_station_cert_der(cert, which, der, &out->len, err);
-
-    out->p = *der;
-    return rc;
-}
-
-/* On the books: once, under the name of its directory's file or --name. */
-static enum stamp_err book(const struct stamp_workspace *ws,
-                           const struct stamp_station_cert *cert, const char *name,
-                           struct stamp_error *err)
-{
-    struct stamp_registry_station s = {.at = time(NULL)};
-    uint8_t point[STAMP_POINT_SIZE];
-    uint8_t *der[STAMP_STATION_KEYS] = {NULL, NULL, NULL};
-    enum stamp_err rc = take_der(cert, STAMP_STATION_CA, &der[0], &s.ca, err);
-
-    if (rc == STAMP_OK) {
-        rc = take_der(cert, STAMP_STATION_BOX, &der[1], &s.box, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = take_der(cert, STAMP_STATION_JOURNAL, &der[2], &s.journal, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = stamp_key_point(X509_get0_pubkey(cert->cert[STAMP_STATION_CA]), point, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = stamp_key_hash(point, s.key, err);
-    }
-    memcpy(s.id, cert->id, sizeof s.id);
-    (void)snprintf(s.name, sizeof s.name, "%s", name);
-    if (rc == STAMP_OK) {
-        rc = stamp_registry_station_add(ws->registry, &s, err);
-    }
-    for (int i = 0; i < STAMP_STATION_KEYS; i++) {
-        OPENSSL_free(der[i]);
-    }
-    return rc;
-}
-
 /* A copy for headquarters: it knows the station's journal key from it. */
 static enum stamp_err keep(const struct stamp_workspace *ws, const char *pem,
-                           const char *written, const char *name_of,
-                           struct stamp_error *err)
+                           const char *written, struct stamp_error *err)
 {
     struct stamp_station_cert cert;
     char name[96];
@@ -86,9 +42,6 @@ static enum stamp_err keep(const struct stamp_workspace *ws, const char *pem,
     char *to = name;
     enum stamp_err rc = stamp_station_cert_load(written, &cert, err);
 
-    if (rc == STAMP_OK) {
-        rc = book(ws, &cert, name_of, err);
-    }
     if (rc == STAMP_OK) {
         rc = stamp_workspace_path(ws, "stations", path, err);
     }
@@ -136,10 +89,7 @@ static int run(const char *csr, const char *out, const char *name, const char *w
         rc = stamp_file_write(out, pem, strlen(pem), STAMP_FILE_PUBLIC, false, &err);
     }
     if (rc == STAMP_OK) {
-        rc = keep(ws, pem, out, name, &err);
-        if (rc != STAMP_OK) {
-            (void)unlink(out);
-        }
+        rc = keep(ws, pem, out, &err);
     }
     free(text);
     free(pem);
