@@ -25,6 +25,7 @@ static const struct verb {
     {"batch", cmd_batch, "make stamps in bulk, hand them out, settle"},
     {"order", cmd_order, "work orders for a station in a factory"},
     {"station", cmd_station, "a line in a factory: keys on the units, signed in a token"},
+    {"reconcile", cmd_reconcile, "journals of stations against orders and books"},
     {"lock", cmd_lock, "lock a unit at a stage of its own"},
     {"registry", cmd_registry, "ask the books: list, show, export"},
     {"prove", cmd_prove, "let a live device prove who it is"},
@@ -36,7 +37,7 @@ static int print_help(void)
 {
     (void)printf("usage: stamp [-C DIR] [--registry R] VERB ...\n\n");
     for (size_t i = 0; i < N_VERBS; i++) {
-        (void)printf("  %-8s %s\n", verbs[i].name, verbs[i].what);
+        (void)printf("  %-9s %s\n", verbs[i].name, verbs[i].what);
     }
     (void)printf("\n"
                  "  -C, --dir DIR    the workspace; else $DEVSTAMP_DIR, else here or "

@@ -18,7 +18,8 @@
 enum stamp_journal_kind {
     STAMP_JOURNAL_OPEN = 1,  /* the station begins to work; data: the journal key's
                                 certificate in DER */
-    STAMP_JOURNAL_ORDER = 2, /* an order is taken in; data: SHA-256 of its payload */
+    STAMP_JOURNAL_ORDER = 2, /* an order is taken in; data: SHA-256 of what the
+                                 letter held, and the count, 4 bytes big-endian */
     STAMP_JOURNAL_BEGIN = 3, /* a chip gets an index; data: the offer */
     STAMP_JOURNAL_INTENT =
         4, /* a certificate will be signed; data: what of it is signed */

@@ -347,6 +347,29 @@ enum stamp_err stamp_journal_check(struct stamp_journal *j, EVP_PKEY *key,
     return rc;
 }
 
+enum stamp_err stamp_journal_last_order(struct stamp_journal *j, uint8_t order[16],
+                                        uint32_t *count, struct stamp_error *err)
+{
+    uint8_t buf[STAMP_JOURNAL_ENTRY_MAX];
+    struct stamp_journal_entry e;
+    enum stamp_err rc = STAMP_OK;
+
+    for (uint32_t seq = j->head.seq; seq > 0 && rc == STAMP_OK; seq--) {
+        rc = stamp_journal_entry(j, seq, buf, &e, err);
+        if (rc == STAMP_OK && e.kind == STAMP_JOURNAL_ORDER && e.data.len == 36) {
+            const uint8_t *n = e.data.p + 32;
+
+            memcpy(order, e.order, 16);
+            *count =
+                (uint32_t)n[0] << 24 | (uint32_t)n[1] << 16 | (uint32_t)n[2] << 8 | n[3];
+            return STAMP_OK;
+        }
+    }
+    return rc != STAMP_OK ? rc
+                          : stamp_error_set(err, STAMP_E_MISSING, 0,
+                                            "the journal '%s' has no order yet", j->path);
+}
+
 const struct stamp_journal_unit *stamp_journal_unit(const struct stamp_journal *j,
                                                     uint32_t index)
 {

@@ -90,6 +90,11 @@ STAMP_MUST_USE enum stamp_err stamp_journal_raw(struct stamp_journal *j, uint32_
                                                 uint8_t *buf, size_t *len,
                                                 struct stamp_error *err);
 
+/** The order that was taken in last, and its count. STAMP_E_MISSING: none was. */
+STAMP_MUST_USE enum stamp_err stamp_journal_last_order(struct stamp_journal *j,
+                                                       uint8_t order[16], uint32_t *count,
+                                                       struct stamp_error *err);
+
 struct stamp_journal_head {
     uint32_t seq; /* of the last entry; 0 = empty */
     uint8_t hash[STAMP_JOURNAL_HASH];

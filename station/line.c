@@ -314,7 +314,7 @@ static enum stamp_err open_journal(struct stamp_line *line, struct stamp_error *
 {
     const struct stamp_order *o = &line->order;
     struct stamp_journal_entry e = {.kind = STAMP_JOURNAL_ORDER};
-    uint8_t hash[32];
+    uint8_t hash[32 + 4];
     char path[PATH_MAX];
     uint8_t *der = NULL;
     size_t len;
@@ -351,6 +351,9 @@ static enum stamp_err open_journal(struct stamp_line *line, struct stamp_error *
         if (EVP_Digest(line->plain.p, line->plain.len, hash, NULL, stamp_sha256(),
                        NULL) != 1) {
             return stamp_openssl_failed(err, "cannot hash the order");
+        }
+        for (int i = 0; i < 4; i++) {
+            hash[32 + i] = (uint8_t)(o->count >> (24 - 8 * i));
         }
         memcpy(e.order, o->id, sizeof e.order);
         e.data = (struct stamp_slice){hash, sizeof hash};
@@ -701,6 +704,52 @@ enum stamp_err stamp_line_note(struct stamp_line *line, struct stamp_line_unit *
         u->last = kind;
     }
     return rc;
+}
+
+static enum stamp_err find_serial(struct stamp_line *line, const char *serial,
+                                  uint32_t *index, struct stamp_error *err)
+{
+    char text[STAMP_SERIAL_SIZE];
+    enum stamp_err rc = STAMP_OK;
+
+    for (uint32_t i = 0; i < stamp_journal_begun(line->journal) && rc == STAMP_OK; i++) {
+        rc = serial_of(line, i, text, err);
+        if (rc == STAMP_OK && strcmp(text, serial) == 0) {
+            *index = i;
+            return STAMP_OK;
+        }
+    }
+    return rc != STAMP_OK
+               ? rc
+               : stamp_error_set(err, STAMP_E_MISSING, 0,
+                                 "no unit %s was begun under this order", serial);
+}
+
+enum stamp_err stamp_line_give_up(struct stamp_line *line, const char *serial,
+                                  enum stamp_journal_kind kind, const char *why,
+                                  const char *confirmed, struct stamp_error *err)
+{
+    struct stamp_line_unit u = {.index = 0};
+    const char *who = line->setup.who;
+    enum stamp_journal_kind last;
+    enum stamp_err rc = find_serial(line, serial, &u.index, err);
+
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    last = stamp_journal_unit(line->journal, u.index)->last;
+    if (last == STAMP_JOURNAL_REWORK ||
+        (last == STAMP_JOURNAL_SCRAPPED && kind == STAMP_JOURNAL_SCRAPPED)) {
+        return stamp_error_set(err, STAMP_E_STATE, 0, "unit %s was given up before",
+                               serial);
+    }
+    if (kind == STAMP_JOURNAL_REWORK &&
+        (who == NULL || confirmed == NULL || strcmp(who, confirmed) == 0)) {
+        return stamp_error_set(err, STAMP_E_STATE, 0,
+                               "a second operator must confirm that %s is struck again",
+                               serial);
+    }
+    return stamp_line_note(line, &u, kind, text_slice(confirmed), why, err);
 }
 
 void stamp_line_status(struct stamp_line *line, struct stamp_journal_status *s)

@@ -102,6 +102,20 @@ STAMP_MUST_USE enum stamp_err stamp_line_note(struct stamp_line *line,
                                               struct stamp_slice data, const char *why,
                                               struct stamp_error *err);
 
+/**
+ * A unit is given up (SCRAPPED), or came back and may be struck again (REWORK): its index
+ * is used up for ever, its history stays.
+ *
+ * @param confirmed  of REWORK: who else says so; another name than the operator's
+ * @retval STAMP_E_MISSING  no such unit was begun
+ * @retval STAMP_E_STATE    it was given up before, or REWORK without another's word
+ */
+STAMP_MUST_USE enum stamp_err stamp_line_give_up(struct stamp_line *line,
+                                                 const char *serial,
+                                                 enum stamp_journal_kind kind,
+                                                 const char *why, const char *confirmed,
+                                                 struct stamp_error *err);
+
 void stamp_line_status(struct stamp_line *line, struct stamp_journal_status *s);
 
 #endif

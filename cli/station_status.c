@@ -1,0 +1,170 @@
+/* `stamp station status` and `stamp station export`: what the journal says. */
+#include <getopt.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+#include "cli/station.h"
+#include "station/export.h"
+
+static const char status_help[] =
+    "usage: stamp station status DIR\n"
+    "\n"
+    "How the shift stands: what the journal says of the order that was taken in last.\n"
+    "\n"
+    "  -h, --help              this\n";
+
+static const char export_help[] =
+    "usage: stamp station export DIR [-o BUNDLE] [OPTION]...\n"
+    "\n"
+    "Writes the journal for headquarters: signed by the station, sealed to\n"
+    "headquarters, for `stamp reconcile`. May be done as often as wanted.\n"
+    "\n"
+    "  -o, --output BUNDLE     the file (default: DIR/export-TIME)\n"
+    "      --from N            only the entries from number N on\n"
+    "      --pin-fd N          read the token's PIN from file descriptor N\n"
+    "      --pin-file F        the same from a file (mode 0600)\n"
+    "  -h, --help              this\n";
+
+static const struct option options[] = {
+    {"output", required_argument, NULL, 'o'}, {"from", required_argument, NULL, 'f'},
+    {"pin-fd", required_argument, NULL, 'P'}, {"pin-file", required_argument, NULL, 'Q'},
+    {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+};
+
+struct args {
+    const char *dir;
+    const char *out;
+    uint32_t from;
+    struct stamp_pin pin;
+};
+
+static enum stamp_err read_status(const struct stamp_site *site,
+                                  struct stamp_journal_status *s,
+                                  struct stamp_journal_head *head,
+                                  struct stamp_error *err)
+{
+    STAMP_JOURNAL_AUTO *all = NULL;
+    STAMP_JOURNAL_AUTO *journal = NULL;
+    uint8_t order[16] = {0};
+    uint32_t count = 0;
+    char path[PATH_MAX];
+    enum stamp_err rc = stamp_site_path(site, STAMP_SITE_JOURNAL, path, err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_journal_open(path, false, order, 0, &all, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_journal_last_order(all, order, &count, err);
+    }
+    stamp_journal_close(&all);
+    if (rc == STAMP_OK) {
+        rc = stamp_journal_open(path, false, order, count, &journal, err);
+    }
+    if (rc == STAMP_OK && site->enrolled) {
+        rc = stamp_journal_check(
+            journal, X509_get0_pubkey(site->cert.cert[STAMP_STATION_JOURNAL]), err);
+    }
+    if (rc == STAMP_OK) {
+        stamp_journal_status(journal, (uint64_t)time(NULL), s);
+        *head = *stamp_journal_head(journal);
+    }
+    return rc;
+}
+
+static int run_status(const struct args *a)
+{
+    STAMP_SITE_AUTO site;
+    struct stamp_error err = STAMP_ERROR_INIT;
+    struct stamp_journal_status s;
+    struct stamp_journal_head head;
+    enum stamp_err rc = stamp_site_open(a->dir, &site, &err);
+
+    if (rc == STAMP_OK) {
+        rc = read_status(&site, &s, &head, &err);
+    }
+    if (rc != STAMP_OK) {
+        return cli_fail(&err);
+    }
+    (void)printf(
+        "order of %u: %u done, %u failed, %u scrapped, %u in doubt, %u remaining\n",
+        s.count, s.done, s.failed, s.scrapped, s.doubt, s.remaining);
+    (void)printf("%u in the last hour, %u in the last eight\n", s.per_hour, s.shift);
+    (void)printf("journal: %u entries, checkpoint %u\n", head.seq, head.checkpoint);
+    return cli_flush(CLI_DONE);
+}
+
+static int run_export(const struct args *a)
+{
+    STAMP_SITE_AUTO site;
+    struct stamp_error err = STAMP_ERROR_INIT;
+    char path[PATH_MAX];
+    uint32_t n = 0;
+    enum stamp_err rc = stamp_site_open(a->dir, &site, &err);
+
+    if (rc == STAMP_OK && !site.enrolled) {
+        rc = stamp_error_set(&err, STAMP_E_STATE, 0, "the station '%s' is not enrolled",
+                             a->dir);
+    }
+    if (rc == STAMP_OK) {
+        if (a->out != NULL) {
+            (void)snprintf(path, sizeof path, "%s", a->out);
+        } else {
+            (void)snprintf(path, sizeof path, "%s/export-%lld", a->dir,
+                           (long long)time(NULL));
+        }
+        rc = stamp_export(&site, &a->pin, a->from, path, &n, &err);
+    }
+    if (rc != STAMP_OK) {
+        return station_fail(&err, "nothing was written");
+    }
+    (void)printf("%s: %u entries\n", path, n);
+    return cli_flush(CLI_DONE);
+}
+
+static int run(const char *verb, const char *help, bool status, int argc, char **argv)
+{
+    struct args a = {.from = 1, .pin = {.fd = -1}};
+    uint64_t number;
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, status ? "h" : "o:h",
+                              status ? options + 4 : options, NULL)) != -1) {
+        switch (opt) {
+        case 'o':
+            a.out = optarg;
+            break;
+        case 'f':
+            if (!cli_number(optarg, 1, UINT32_MAX, &number)) {
+                return cli_usage(verb, "'%s' is no number of an entry", optarg);
+            }
+            a.from = (uint32_t)number;
+            break;
+        case 'P':
+            if (!cli_number(optarg, 0, 65535, &number)) {
+                return cli_usage(verb, "'%s' is no file descriptor", optarg);
+            }
+            a.pin.fd = (int)number;
+            break;
+        case 'Q':
+            a.pin.file = optarg;
+            break;
+        case 'h':
+            return cli_help(help);
+        default:
+            return cli_bad_option(verb);
+        }
+    }
+    a.dir = station_operand(verb, "station's directory", argc, argv);
+    return a.dir == NULL ? CLI_USAGE : status ? run_status(&a) : run_export(&a);
+}
+
+int station_status(int argc, char **argv)
+{
+    return run("station status", status_help, true, argc, argv);
+}
+
+int station_export(int argc, char **argv)
+{
+    return run("station export", export_help, false, argc, argv);
+}

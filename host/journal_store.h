@@ -1,0 +1,60 @@
+/*
+ * Headquarters' copies of journals: what stations exported, entry by entry, in one file.
+ * An entry that is there is never replaced: another one of the same number is a fork, and
+ * is kept beside it. SPEC 15-10.
+ */
+#ifndef HOST_JOURNAL_STORE_H
+#define HOST_JOURNAL_STORE_H
+
+#include "host/journal_bundle.h"
+
+struct stamp_journal_store;
+
+STAMP_MUST_USE enum stamp_err stamp_journal_store_open(const char *path,
+                                                       struct stamp_journal_store **out,
+                                                       struct stamp_error *err);
+void stamp_journal_store_close(struct stamp_journal_store **p);
+#define STAMP_JOURNAL_STORE_AUTO                                                         \
+    __attribute__((cleanup(stamp_journal_store_close))) struct stamp_journal_store
+
+struct stamp_journal_stored {
+    uint32_t added; /* entries */
+    uint32_t known; /* were there already */
+    uint32_t forks; /* others of their number were */
+};
+
+/** Take a part in: all of it or nothing. Counts go on from what they were. */
+STAMP_MUST_USE enum stamp_err
+stamp_journal_store_put(struct stamp_journal_store *s,
+                        const struct stamp_journal_part *part,
+                        struct stamp_journal_stored *counts, struct stamp_error *err);
+
+/** What there is of one station's journal. */
+struct stamp_journal_have {
+    uint8_t station[32];
+    uint32_t entries;
+    uint32_t last;    /* highest seq that is there */
+    uint32_t head;    /* highest seq that the station said it has */
+    uint32_t missing; /* the first seq that is not there; 0 = none is missing */
+    uint32_t forks;
+};
+
+/** All stations. @param n  in: room; out: how many */
+STAMP_MUST_USE enum stamp_err stamp_journal_store_list(struct stamp_journal_store *s,
+                                                       struct stamp_journal_have *have,
+                                                       size_t *n,
+                                                       struct stamp_error *err);
+
+/** Called with each entry; anything but STAMP_OK ends it and is returned. */
+typedef enum stamp_err (*stamp_journal_each)(void *ctx, struct stamp_slice body,
+                                             const struct stamp_journal_entry *e,
+                                             struct stamp_error *err);
+
+/** The entries of a station in order. @param from  seq to begin with */
+STAMP_MUST_USE enum stamp_err stamp_journal_store_each(struct stamp_journal_store *s,
+                                                       const uint8_t station[32],
+                                                       uint32_t from,
+                                                       stamp_journal_each each, void *ctx,
+                                                       struct stamp_error *err);
+
+#endif
