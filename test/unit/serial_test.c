@@ -58,6 +58,37 @@ static void patterns_give_known_serials(void **state)
 }
 
 /* Every day of 400 years, after which the calendar repeats, against the C library. */
+static void a_patterns_text_makes_the_same_serials(void **state)
+{
+    static const struct {
+        const char *pattern;
+        const char *text;
+        bool ascends;
+    } cases[] = {
+        {"SN-{counter:6}", "SN-{counter:6:10}", true},
+        {"({yy}{month}{day}){counter:4:32}{luhn}",
+         "({yy}{month}{day}){counter:4:32}{luhn:36}", true},
+        {"{year}{week}{counter:18}{luhn:10}", "{year}{week}{counter:18:10}{luhn:10}",
+         true},
+        {"{yyyymmdd}-{random:20}", "{yyyymmdd}-{random:20}", false},
+        {"{counter:3}{random:2}", "{counter:3:10}{random:2}", false},
+    };
+    struct stamp_serial_pattern pat;
+    struct stamp_serial_pattern again;
+    char text[STAMP_SERIAL_TEXT_SIZE];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        assert_int_equal(stamp_serial_parse(&pat, cases[i].pattern, NULL, NULL),
+                         STAMP_OK);
+        stamp_serial_text(&pat, text);
+        assert_string_equal(text, cases[i].text);
+        assert_int_equal(stamp_serial_ascends(&pat), cases[i].ascends);
+        assert_int_equal(stamp_serial_parse(&again, text, NULL, NULL), STAMP_OK);
+        assert_memory_equal(&again, &pat, sizeof pat);
+    }
+}
+
 static void weeks_are_those_of_iso_8601(void **state)
 {
     struct stamp_error err = STAMP_ERROR_INIT;
@@ -370,6 +401,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(patterns_give_known_serials),
+        cmocka_unit_test(a_patterns_text_makes_the_same_serials),
         cmocka_unit_test(weeks_are_those_of_iso_8601),
         cmocka_unit_test(wrong_patterns_are_told_apart),
         cmocka_unit_test(longest_pattern_is_accepted),
