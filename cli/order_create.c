@@ -336,6 +336,7 @@ static enum stamp_err make(struct making *m, char *path, size_t size,
 {
     STAMP_SECRET_AUTO struct stamp_secret *passphrase = NULL;
     STAMP_BUFFER_AUTO file = {NULL, 0};
+    uint8_t digest[32];
     time_t now = time(NULL);
     enum stamp_err rc = check(m, now, err);
 
@@ -361,6 +362,13 @@ static enum stamp_err make(struct making *m, char *path, size_t size,
     }
     if (rc == STAMP_OK) {
         rc = seal(m, now, &file, err);
+    }
+    if (rc == STAMP_OK &&
+        EVP_Digest(file.p, file.len, digest, NULL, stamp_sha256(), NULL) != 1) {
+        rc = stamp_openssl_failed(err, "cannot hash an order");
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_registry_order_file(m->ws->registry, m->order.id, digest, err);
     }
     if (rc == STAMP_OK) {
         if (m->args->out != NULL) {

@@ -20,6 +20,7 @@ int station_rework(int argc, char **argv);
 int cmd_order(int argc, char **argv);
 int order_create(int argc, char **argv);
 int order_close(int argc, char **argv);
+int order_list(int argc, char **argv);
 int order_show(int argc, char **argv);
 
 int cmd_lock(int argc, char **argv);

@@ -108,20 +108,48 @@ static enum stamp_err take_order(void *ctx, const struct stampi_value *v,
     return stamp_serial_parse(&o->pattern, pattern, NULL, err);
 }
 
-enum stamp_err stamp_registry_order_find(struct stamp_registry *r, const uint8_t id[16],
-                                         struct stamp_registry_order *out,
-                                         struct stamp_error *err)
+static enum stamp_err find(struct stamp_registry *r, enum stampi_sql which,
+                           struct stampi_value key, struct stamp_registry_order *out,
+                           struct stamp_error *err)
 {
     struct orders all = {out, 0};
     enum stamp_err rc;
 
     memset(out, 0, sizeof *out);
-    rc = STAMPI_RUN(r, STAMPI_ORDER_FIND, take_order, &all, NULL, err,
-                    stampi_blob(id, 16));
+    rc = STAMPI_RUN(r, which, take_order, &all, NULL, err, key);
     if (rc == STAMP_OK && all.n == 0) {
         rc = stamp_error_set(err, STAMP_E_MISSING, 0, "the order is not on these books");
     }
     return rc == STAMP_OK ? stampi_batch_get(r, out->batch.id, &out->batch, err) : rc;
+}
+
+enum stamp_err stamp_registry_order_find(struct stamp_registry *r, const uint8_t id[16],
+                                         struct stamp_registry_order *out,
+                                         struct stamp_error *err)
+{
+    return find(r, STAMPI_ORDER_FIND, stampi_blob(id, 16), out, err);
+}
+
+enum stamp_err stamp_registry_order_find_file(struct stamp_registry *r,
+                                              const uint8_t digest[32],
+                                              struct stamp_registry_order *out,
+                                              struct stamp_error *err)
+{
+    return find(r, STAMPI_ORDER_FIND_FILE, stampi_blob(digest, 32), out, err);
+}
+
+enum stamp_err stamp_registry_order_file(struct stamp_registry *r, const uint8_t id[16],
+                                         const uint8_t digest[32],
+                                         struct stamp_error *err)
+{
+    enum stamp_err rc = stampi_begin(r, err);
+
+    return rc == STAMP_OK
+               ? stampi_finish(r,
+                               STAMPI_RUN(r, STAMPI_ORDER_FILE, NULL, NULL, NULL, err,
+                                          stampi_blob(digest, 32), stampi_blob(id, 16)),
+                               err)
+               : rc;
 }
 
 enum stamp_err stamp_registry_order_list(struct stamp_registry *r, uint32_t after,

@@ -62,6 +62,17 @@ STAMP_MUST_USE enum stamp_err stamp_registry_order_find(struct stamp_registry *r
                                                         struct stamp_registry_order *out,
                                                         struct stamp_error *err);
 
+/** Book which file it is: SHA-256 of it. */
+STAMP_MUST_USE enum stamp_err stamp_registry_order_file(struct stamp_registry *r,
+                                                        const uint8_t id[16],
+                                                        const uint8_t digest[32],
+                                                        struct stamp_error *err);
+
+/** By its file. STAMP_E_MISSING where there is none. */
+STAMP_MUST_USE enum stamp_err
+stamp_registry_order_find_file(struct stamp_registry *r, const uint8_t digest[32],
+                               struct stamp_registry_order *out, struct stamp_error *err);
+
 /** One page of orders, oldest first. @param after  number of the last one's batch; 0 =
  * from the start */
 STAMP_MUST_USE enum stamp_err

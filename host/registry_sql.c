@@ -187,7 +187,8 @@
     "  pop " INT " NOT NULL CHECK (pop IN (0, 1, 2)),"                                   \
     "  not_after " INT " NOT NULL,"                                                      \
     "  state " INT " NOT NULL CHECK (state IN (0, 1)),"                                  \
-    "  closed_at " INT " NOT NULL"                                                       \
+    "  closed_at " INT " NOT NULL,"                                                      \
+    "  file " BLOB " CHECK (length(file) = 32)"                                          \
     ")" KEYED ";"                                                                        \
     "CREATE TABLE device_unlocked (device " INT " PRIMARY KEY)" KEYED ";"                \
     "CREATE TABLE device_pop ("                                                          \
@@ -603,6 +604,10 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
                           NULL},
     [STAMPI_ORDER_FIND] = {"SELECT " ORDER_COLUMNS " FROM work_order WHERE id = $1",
                            NULL},
+    [STAMPI_ORDER_FIND_FILE] = {"SELECT " ORDER_COLUMNS " FROM work_order"
+                                " WHERE file = $1",
+                                NULL},
+    [STAMPI_ORDER_FILE] = {"UPDATE work_order SET file = $1 WHERE id = $2", NULL},
     [STAMPI_ORDER_OF] = {"SELECT 1 FROM work_order WHERE batch = $1", NULL},
     [STAMPI_ORDER_LIST] = {"SELECT " ORDER_COLUMNS " FROM work_order WHERE batch > $1"
                            " ORDER BY batch LIMIT $2",

@@ -304,6 +304,21 @@ static void an_order_is_found_and_listed(void **state)
     assert_int_equal(all[0].batch.count, COUNT);
 }
 
+static void an_order_is_found_by_its_file(void **state)
+{
+    struct stamp_registry_order order = new_order(false);
+    struct stamp_registry_order found;
+    uint8_t digest[32] = {3};
+
+    (void)state;
+    assert_int_equal(stamp_registry_order_find_file(books, digest, &found, NULL),
+                     STAMP_E_MISSING);
+    assert_int_equal(stamp_registry_order_file(books, order.id, digest, NULL), STAMP_OK);
+    assert_int_equal(stamp_registry_order_find_file(books, digest, &found, NULL),
+                     STAMP_OK);
+    assert_memory_equal(found.id, order.id, 16);
+}
+
 static void what_cannot_be_ordered_reserves_nothing(void **state)
 {
     struct stamp_registry_order_setup s = setup();
@@ -729,6 +744,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         TEST(an_order_is_found_and_listed),
+        TEST(an_order_is_found_by_its_file),
         TEST(what_cannot_be_ordered_reserves_nothing),
         TEST(a_block_is_one_orders_only),
         TEST(no_batch_verb_takes_an_order_for_a_batch),
