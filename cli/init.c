@@ -13,6 +13,8 @@ static const char help[] =
     "  -p, --product P         product name (default: Product)\n"
     "      --registry URL      keep the books in PostgreSQL: postgres://...\n"
     "      --production        for production; its keys are sealed with a passphrase\n"
+    "      --keys URI          make owner key, root and sub-CA in a token instead:\n"
+    "                          pkcs11:token=T; its PIN as stamp(1) says\n"
     "      --passphrase-fd N   read the passphrase from file descriptor N\n"
     "  -h, --help              this\n";
 
@@ -21,6 +23,7 @@ static const struct option options[] = {
     {"product", required_argument, NULL, 'p'},
     {"registry", required_argument, NULL, 'R'},
     {"production", no_argument, NULL, 'P'},
+    {"keys", required_argument, NULL, 'K'},
     {"passphrase-fd", required_argument, NULL, 'F'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -64,6 +67,9 @@ int cmd_init(int argc, char **argv)
             break;
         case 'R':
             setup.registry = optarg;
+            break;
+        case 'K':
+            setup.keys = optarg;
             break;
         case 'P':
             setup.purpose = STAMP_PRODUCTION;

@@ -45,6 +45,9 @@ static int print_help(void)
                  "      --registry R  the books, a file or postgres://...; else "
                  "$DEVSTAMP_REGISTRY,\n"
                  "                   else the workspace's\n"
+                 "      --pin-file F  of tokens with the workspace's keys, mode 0600; "
+                 "else\n"
+                 "                   $DEVSTAMP_PIN_FILE, else it is asked\n"
                  "  -h, --help       this; `stamp VERB --help` for one verb\n"
                  "      --version    the version\n"
                  "\n"
@@ -75,6 +78,9 @@ static const char *variable_of(const char *opt)
 {
     if (strcmp(opt, "-C") == 0 || strcmp(opt, "--dir") == 0) {
         return STAMP_WORKSPACE_DIR;
+    }
+    if (strcmp(opt, "--pin-file") == 0) {
+        return STAMP_WORKSPACE_PIN_FILE;
     }
     return strcmp(opt, "--registry") == 0 ? STAMP_WORKSPACE_REGISTRY : NULL;
 }

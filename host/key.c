@@ -24,8 +24,8 @@ static enum stamp_err not_p256(struct stamp_error *err)
     return stamp_error_set(err, STAMP_E_FORMAT, 0, "the key is not a P-256 key");
 }
 
-enum stamp_err stamp_key_point(const EVP_PKEY *key, uint8_t point[STAMP_POINT_SIZE],
-                               struct stamp_error *err)
+static enum stamp_err read_point(const EVP_PKEY *key, uint8_t point[STAMP_POINT_SIZE],
+                                 struct stamp_error *err)
 {
     char group[32] = "";
     size_t len = 0;
@@ -54,6 +54,28 @@ enum stamp_err stamp_key_point(const EVP_PKEY *key, uint8_t point[STAMP_POINT_SI
     BN_free(y);
     point[0] = 0x04;
     return ok ? STAMP_OK : not_p256(err);
+}
+
+/* A key in a token has no parameters that OpenSSL can ask for; its public half, on its
+ * own, has. */
+enum stamp_err stamp_key_point(const EVP_PKEY *key, uint8_t point[STAMP_POINT_SIZE],
+                               struct stamp_error *err)
+{
+    STAMP_PKEY_AUTO *half = NULL;
+    unsigned char *der = NULL;
+    const unsigned char *p;
+    int len;
+
+    if (key == NULL || EVP_PKEY_get0_provider(key) != NULL) {
+        return read_point(key, point, err);
+    }
+    len = i2d_PUBKEY(key, &der);
+    if (len > 0) {
+        p = der;
+        half = d2i_PUBKEY(NULL, &p, len);
+    }
+    OPENSSL_free(der);
+    return read_point(half, point, err);
 }
 
 enum stamp_err stamp_key_scalar(const EVP_PKEY *key, uint8_t scalar[STAMP_SCALAR_SIZE],

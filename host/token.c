@@ -47,32 +47,67 @@ static enum stamp_err failed(const struct stamp_token *t, const char *what,
 
 /* ---- the URI ---- */
 
-static enum stamp_err parse(struct stamp_token *t, const char *uri,
-                            struct stamp_error *err)
+static enum stamp_err parse(const char *uri, P11KitUri **out, struct stamp_error *err)
 {
     int rc;
 
-    t->uri = p11_kit_uri_new();
-    rc = t->uri == NULL ? P11_KIT_URI_UNEXPECTED
-                        : p11_kit_uri_parse(uri,
-                                            P11_KIT_URI_FOR_OBJECT_ON_TOKEN |
-                                                P11_KIT_URI_FOR_MODULE_WITH_VERSION,
-                                            t->uri);
+    *out = p11_kit_uri_new();
+    rc = *out == NULL ? P11_KIT_URI_UNEXPECTED
+                      : p11_kit_uri_parse(uri,
+                                          P11_KIT_URI_FOR_OBJECT_ON_TOKEN |
+                                              P11_KIT_URI_FOR_MODULE_WITH_VERSION,
+                                          *out);
     if (rc != P11_KIT_URI_OK) {
         return stamp_error_set(err, STAMP_E_CONFIG, rc, "this is no PKCS #11 URI: %s",
                                p11_kit_uri_message(rc));
     }
-    if (p11_kit_uri_get_pin_value(t->uri) != NULL) {
+    if (p11_kit_uri_get_pin_value(*out) != NULL) {
         (void)stamp_error_set(err, STAMP_E_CONFIG, 0, "the URI holds a PIN");
         stamp_error_hint(err, "everybody sees command lines; give the PIN with a file or "
                               "a file descriptor, or when asked");
         return STAMP_E_CONFIG;
     }
-    if (p11_kit_uri_any_unrecognized(t->uri) != 0) {
+    if (p11_kit_uri_any_unrecognized(*out) != 0) {
         return stamp_error_set(err, STAMP_E_CONFIG, 0,
                                "the PKCS #11 URI has a part that is not known");
     }
     return STAMP_OK;
+}
+
+enum stamp_err stamp_token_name(const char *uri, const char *role, char *label,
+                                size_t label_size, char *out, size_t size,
+                                struct stamp_error *err)
+{
+    P11KitUri *parsed = NULL;
+    const CK_ATTRIBUTE *prefix;
+    CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
+    CK_ATTRIBUTE set[] = {{CKA_CLASS, &class, sizeof class}, {CKA_LABEL, label, 0}};
+    char *text = NULL;
+    int len = -1;
+    enum stamp_err rc = parse(uri, &parsed, err);
+
+    if (rc == STAMP_OK && p11_kit_uri_get_attribute(parsed, CKA_ID) != NULL) {
+        rc = stamp_error_set(err, STAMP_E_CONFIG, 0, "keys are named here, not numbered");
+    }
+    if (rc == STAMP_OK) {
+        prefix = p11_kit_uri_get_attribute(parsed, CKA_LABEL);
+        len = prefix == NULL
+                  ? snprintf(label, label_size, "devstamp %s", role)
+                  : snprintf(label, label_size, "%.*s %s", (int)prefix->ulValueLen,
+                             (const char *)prefix->pValue, role);
+        set[1].ulValueLen = (CK_ULONG)(len < 0 ? 0 : len);
+        p11_kit_uri_clear_attributes(parsed);
+        if (len < 0 || (size_t)len >= label_size ||
+            p11_kit_uri_set_attribute(parsed, &set[0]) != P11_KIT_URI_OK ||
+            p11_kit_uri_set_attribute(parsed, &set[1]) != P11_KIT_URI_OK ||
+            p11_kit_uri_format(parsed, P11_KIT_URI_FOR_ANY, &text) != P11_KIT_URI_OK ||
+            (size_t)snprintf(out, size, "%s", text) >= size) {
+            rc = stamp_error_set(err, STAMP_E_RANGE, 0, "the name of a key is too long");
+        }
+    }
+    free(text);
+    p11_kit_uri_free(parsed);
+    return rc;
 }
 
 /* ---- the token ---- */
@@ -88,9 +123,9 @@ static bool matches_text(const unsigned char *want, size_t size, const char *is)
     return len == 0 || (is != NULL && strlen(is) == len && memcmp(want, is, len) == 0);
 }
 
-static bool matches(const struct stamp_token *t, const PKCS11_TOKEN *token)
+static bool matches(P11KitUri *uri, const PKCS11_TOKEN *token)
 {
-    const CK_TOKEN_INFO *want = p11_kit_uri_get_token_info(t->uri);
+    const CK_TOKEN_INFO *want = p11_kit_uri_get_token_info(uri);
 
     return matches_text(want->label, sizeof want->label, token->label) &&
            matches_text(want->manufacturerID, sizeof want->manufacturerID,
@@ -128,7 +163,7 @@ static enum stamp_err find(struct stamp_token *t, struct stamp_error *err)
     for (unsigned i = 0; i < t->n_slots; i++) {
         PKCS11_TOKEN *token = t->slots[i].token;
 
-        if (token != NULL && token->initialized != 0 && matches(t, token)) {
+        if (token != NULL && token->initialized != 0 && matches(t->uri, token)) {
             t->slot = &t->slots[i];
             n++;
         }
@@ -258,7 +293,7 @@ enum stamp_err stamp_token_open(const char *uri, const struct stamp_pin *pin,
         return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     }
     (void)snprintf(t->name, sizeof t->name, "?");
-    rc = parse(t, uri, err);
+    rc = parse(uri, &t->uri, err);
     if (rc == STAMP_OK) {
         rc = load(t, err);
     }
@@ -297,10 +332,10 @@ void stamp_token_close(struct stamp_token **p)
 /* ---- the key ---- */
 
 /* By label and id, where the URI has them. */
-static bool is_key(const struct stamp_token *t, const PKCS11_KEY *key)
+static bool is_key(P11KitUri *uri, const PKCS11_KEY *key)
 {
-    const CK_ATTRIBUTE *label = p11_kit_uri_get_attribute(t->uri, CKA_LABEL);
-    const CK_ATTRIBUTE *id = p11_kit_uri_get_attribute(t->uri, CKA_ID);
+    const CK_ATTRIBUTE *label = p11_kit_uri_get_attribute(uri, CKA_LABEL);
+    const CK_ATTRIBUTE *id = p11_kit_uri_get_attribute(uri, CKA_ID);
 
     if (label != NULL && (key->label == NULL || strlen(key->label) != label->ulValueLen ||
                           memcmp(key->label, label->pValue, label->ulValueLen) != 0)) {
@@ -310,26 +345,10 @@ static bool is_key(const struct stamp_token *t, const PKCS11_KEY *key)
                           memcmp(key->id, id->pValue, id->ulValueLen) == 0);
 }
 
-/* A key of libp11 is asked nothing about its curve; its public half, on its own, is. */
-static enum stamp_err check_curve(EVP_PKEY *key, struct stamp_error *err)
+static enum stamp_err get_key(struct stamp_token *t, P11KitUri *uri, EVP_PKEY **out,
+                              struct stamp_error *err)
 {
-    STAMP_PKEY_AUTO *half = NULL;
     uint8_t point[STAMP_POINT_SIZE];
-    unsigned char *der = NULL;
-    const unsigned char *p;
-    int len = i2d_PUBKEY(key, &der);
-
-    if (len > 0) {
-        p = der;
-        half = d2i_PUBKEY(NULL, &p, len);
-    }
-    OPENSSL_free(der);
-    return stamp_key_point(half, point, err);
-}
-
-enum stamp_err stamp_token_key(struct stamp_token *t, EVP_PKEY **out,
-                               struct stamp_error *err)
-{
     PKCS11_KEY *keys = NULL;
     PKCS11_KEY *found = NULL;
     unsigned n = 0;
@@ -340,7 +359,7 @@ enum stamp_err stamp_token_key(struct stamp_token *t, EVP_PKEY **out,
         return failed(t, "cannot see the keys", err);
     }
     for (unsigned i = 0; i < n; i++) {
-        if (is_key(t, &keys[i])) {
+        if (is_key(uri, &keys[i])) {
             found = &keys[i];
             hits++;
         }
@@ -357,9 +376,38 @@ enum stamp_err stamp_token_key(struct stamp_token *t, EVP_PKEY **out,
     if (*out == NULL) {
         return failed(t, "cannot use the key", err);
     }
-    if (check_curve(*out, err) != STAMP_OK) {
+    if (stamp_key_point(*out, point, err) != STAMP_OK) {
         stamp_free_pkey(out);
         return STAMP_E_FORMAT;
     }
     return STAMP_OK;
+}
+
+enum stamp_err stamp_token_key(struct stamp_token *t, EVP_PKEY **out,
+                               struct stamp_error *err)
+{
+    return get_key(t, t->uri, out, err);
+}
+
+enum stamp_err stamp_token_key_of(struct stamp_token *t, const char *uri, EVP_PKEY **out,
+                                  struct stamp_error *err)
+{
+    P11KitUri *parsed = NULL;
+    enum stamp_err rc = parse(uri, &parsed, err);
+
+    *out = NULL;
+    if (rc == STAMP_OK) {
+        rc = get_key(t, parsed, out, err);
+    }
+    p11_kit_uri_free(parsed);
+    return rc;
+}
+
+bool stamp_token_fits(const struct stamp_token *t, const char *uri)
+{
+    P11KitUri *parsed = NULL;
+    bool fits = parse(uri, &parsed, NULL) == STAMP_OK && matches(parsed, t->slot->token);
+
+    p11_kit_uri_free(parsed);
+    return fits;
 }

@@ -46,4 +46,23 @@ void stamp_token_close(struct stamp_token **p);
 STAMP_MUST_USE enum stamp_err stamp_token_key(struct stamp_token *t, EVP_PKEY **out,
                                               struct stamp_error *err);
 
+/** The same for another URI of this token. */
+STAMP_MUST_USE enum stamp_err stamp_token_key_of(struct stamp_token *t, const char *uri,
+                                                 EVP_PKEY **out, struct stamp_error *err);
+
+/** Is it the token that this URI names? */
+bool stamp_token_fits(const struct stamp_token *t, const char *uri);
+
+/**
+ * How a key is called that has a role in a token, "PREFIX ROLE", and its URI.
+ *
+ * @param uri    of the token; its object is the prefix, "devstamp" where it has none
+ * @param label, out  the key's
+ * @retval STAMP_E_CONFIG  no URI, or names a key otherwise
+ * @retval STAMP_E_RANGE   too long
+ */
+STAMP_MUST_USE enum stamp_err stamp_token_name(const char *uri, const char *role,
+                                               char *label, size_t label_size, char *out,
+                                               size_t size, struct stamp_error *err);
+
 #endif

@@ -14,9 +14,12 @@
 #include "host/keyfile.h"
 #include "host/pki.h"
 #include "host/workspace_own.h"
+#include "host/workspace_token.h"
 
 const char *const stampi_workspace_key_name[] = {"keys/owner.key", "keys/root.key",
                                                  "keys/sub-ca.key"};
+const char *const stampi_workspace_uri_name[] = {"keys/owner.uri", "keys/root.uri",
+                                                 "keys/sub-ca.uri"};
 
 enum stamp_err stampi_join(const char *dir, const char *name, char out[PATH_MAX],
                            struct stamp_error *err)
@@ -225,6 +228,9 @@ enum stamp_err stamp_workspace_open(const char *given, struct stamp_workspace **
     }
     rc = stamp_workspace_locate(given, (*out)->dir, err);
     if (rc == STAMP_OK) {
+        rc = stampi_workspace_tokens_new(&(*out)->tokens, err);
+    }
+    if (rc == STAMP_OK) {
         rc = load_all(*out, err);
     }
     if (rc != STAMP_OK) {
@@ -242,6 +248,7 @@ void stamp_workspace_close(struct stamp_workspace **p)
     stamp_registry_close(&(*p)->registry);
     X509_free((*p)->root);
     X509_free((*p)->sub_ca);
+    stampi_workspace_tokens_free(&(*p)->tokens);
     free(*p);
     *p = NULL;
 }
@@ -282,11 +289,16 @@ enum stamp_err stamp_workspace_key(const struct stamp_workspace *ws,
                                    struct stamp_error *err)
 {
     char path[PATH_MAX];
-    enum stamp_err rc = stampi_join(ws->dir, stampi_workspace_key_name[which], path, err);
+    enum stamp_err rc = stampi_join(ws->dir, stampi_workspace_uri_name[which], path, err);
 
     *out = NULL;
-    if (rc == STAMP_OK) {
-        rc = stamp_keyfile_read(path, passphrase, out, err);
+    if (rc == STAMP_OK && access(path, F_OK) == 0) {
+        rc = stampi_workspace_token_key(ws->tokens, path, out, err);
+    } else if (rc == STAMP_OK) {
+        rc = stampi_join(ws->dir, stampi_workspace_key_name[which], path, err);
+        if (rc == STAMP_OK) {
+            rc = stamp_keyfile_read(path, passphrase, out, err);
+        }
     }
     if (rc == STAMP_OK) {
         rc = check_pair(ws, which, *out, err);

@@ -2,7 +2,8 @@
  * A workspace: the directory of one product line.
  *
  *     devstamp.yaml       what the stamps hold (host/profile.h)
- *     keys/               0700: owner.key root.key sub-ca.key, 0600
+ *     keys/               0700: owner.key root.key sub-ca.key, 0600; or owner.uri ...:
+ *                         a key in a token
  *     root.pem sub-ca.pem certificates, for everybody
  *     trust-bundle        signed by the owner key (SPEC 8)
  *     registry.db         the books (host/registry.h); or registry.url: where they are
@@ -28,6 +29,8 @@
 #define STAMP_WORKSPACE_STAMPS "stamps"
 #define STAMP_WORKSPACE_REGISTRY                                                         \
     "DEVSTAMP_REGISTRY" /* environment: where its books are */
+#define STAMP_WORKSPACE_PIN_FILE                                                         \
+    "DEVSTAMP_PIN_FILE" /* environment: which file has its token's PIN, 0600 */
 
 struct stamp_workspace_setup {
     const char *company;
@@ -35,6 +38,8 @@ struct stamp_workspace_setup {
     uint8_t purpose;
     const struct stamp_secret *passphrase; /* must be there exactly for production */
     const char *registry; /* postgres://...: its books, made or shared; NULL = a file */
+    const char *keys;     /* pkcs11:...: the token in which its keys are made; its object
+                             begins their names; NULL = files */
 };
 
 struct stamp_workspace {
@@ -47,6 +52,7 @@ struct stamp_workspace {
     uint8_t bundle[STAMP_MAX_BUNDLE];
     size_t bundle_len;
     uint8_t owner_key_hash[32];
+    struct stampi_workspace_tokens *tokens;
 };
 
 enum stamp_workspace_key {
@@ -97,7 +103,14 @@ STAMP_MUST_USE enum stamp_err stamp_workspace_path(const struct stamp_workspace 
                                                    const char *name, char out[PATH_MAX],
                                                    struct stamp_error *err);
 
-/** Open one of its keys. @param passphrase  NULL in development */
+/**
+ * Open one of its keys. Where it is in a token, that is opened: its PIN comes from the
+ * file that $DEVSTAMP_PIN_FILE or else its URI's pin-source names, or is asked on the
+ * terminal.
+ *
+ * @param passphrase  NULL in development
+ * @param out         to be freed before the workspace is closed
+ */
 STAMP_MUST_USE enum stamp_err stamp_workspace_key(const struct stamp_workspace *ws,
                                                   enum stamp_workspace_key which,
                                                   const struct stamp_secret *passphrase,

@@ -12,6 +12,7 @@
 #include "host/keyfile.h"
 #include "host/pki.h"
 #include "host/workspace_own.h"
+#include "host/workspace_token.h"
 
 #define MADE_MAX 16
 
@@ -26,6 +27,7 @@ struct maker {
     size_t n;
     uint32_t pen;
     EVP_PKEY *key[3]; /* by enum stamp_workspace_key */
+    struct stampi_workspace_tokens *tokens;
     X509 *root;
     X509 *sub_ca;
 };
@@ -101,10 +103,38 @@ static enum stamp_err make_profile(struct maker *m, struct stamp_error *err)
     return rc;
 }
 
+/* They stay in the token where the rest fails: only its owner takes keys away. */
+static enum stamp_err make_token_keys(struct maker *m, struct stamp_error *err)
+{
+    static const char *const roles[] = {"owner", "root", "sub-ca"};
+    char uri[3][512];
+    enum stamp_err rc = stampi_workspace_token_make(m->setup->keys, roles, 3, uri, err);
+
+    if (rc == STAMP_OK) {
+        rc = stampi_workspace_tokens_new(&m->tokens, err);
+    }
+    for (unsigned i = 0; i < 3 && rc == STAMP_OK; i++) {
+        char path[PATH_MAX];
+
+        rc = note(m, stampi_workspace_uri_name[i], path, err);
+        if (rc == STAMP_OK) {
+            rc = stamp_file_write(path, uri[i], strlen(uri[i]), STAMP_FILE_SECRET, false,
+                                  err);
+        }
+        if (rc == STAMP_OK) {
+            rc = stampi_workspace_token_key(m->tokens, path, &m->key[i], err);
+        }
+    }
+    return rc;
+}
+
 static enum stamp_err make_keys(struct maker *m, struct stamp_error *err)
 {
     enum stamp_err rc = make_dir(m, STAMPI_KEYS, 0700, err);
 
+    if (rc == STAMP_OK && m->setup->keys != NULL) {
+        return make_token_keys(m, err);
+    }
     for (unsigned i = 0; i < 3 && rc == STAMP_OK; i++) {
         char path[PATH_MAX];
 
@@ -276,6 +306,7 @@ static void fini(struct maker *m)
     }
     stamp_free_x509(&m->root);
     stamp_free_x509(&m->sub_ca);
+    stampi_workspace_tokens_free(&m->tokens); /* certificates hold keys, too */
     while (m->n > 0) {
         free(m->made[--m->n]);
     }

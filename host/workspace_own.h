@@ -12,6 +12,7 @@
 #define STAMPI_REGISTRY_URL "registry.url"
 
 extern const char *const stampi_workspace_key_name[]; /* by enum stamp_workspace_key */
+extern const char *const stampi_workspace_uri_name[];
 
 /** "dir/name"; only "name" where dir is ".". */
 enum stamp_err stampi_join(const char *dir, const char *name, char out[PATH_MAX],
