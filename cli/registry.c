@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli/cli.h"
 #include "cli/registry_pop.h"
@@ -18,10 +19,12 @@ static const char help[] =
     "       stamp registry show [OPTION]... SERIAL|FINGERPRINT\n"
     "       stamp registry export [OPTION]...\n"
     "       stamp registry pop SERIAL --key KEY\n"
+    "       stamp registry set SERIAL --state S [--reason R]\n"
     "\n"
     "Asks the books. list gives one page of devices, show all about one, with its\n"
     "history; export all devices with their certificates, as CSV unless told otherwise;\n"
-    "pop prints a proof of possession that the books keep in escrow.\n"
+    "pop prints a proof of possession that the books keep in escrow; set books what\n"
+    "became of a device.\n"
     "\n"
     "  -s, --state S           only devices that are reserved, issued, struck,\n"
     "                          labelled, shipped, active, returned, re-struck, scrapped\n"
@@ -35,6 +38,7 @@ static const char help[] =
     "  -j, --json              JSON\n"
     "      --csv               CSV\n"
     "  -k, --key KEY           of the certificate that proofs are sealed to; for pop\n"
+    "      --reason R          why; for set\n"
     "      --passphrase-fd N   read its passphrase from file descriptor N\n"
     "      --registry R        the books: a file or postgres://...\n"
     "  -C, --dir DIR           the workspace\n"
@@ -50,6 +54,7 @@ static const struct option options[] = {
     {"json", no_argument, NULL, 'j'},
     {"csv", no_argument, NULL, 'V'},
     {"key", required_argument, NULL, 'k'},
+    {"reason", required_argument, NULL, 'r'},
     {"passphrase-fd", required_argument, NULL, 'F'},
     {"registry", required_argument, NULL, 'R'},
     {"dir", required_argument, NULL, 'C'},
@@ -67,8 +72,9 @@ struct args {
     const char *batch;
     const char *after;
     const char *dir;
-    const char *what; /* of show and pop */
-    const char *key;  /* of pop */
+    const char *what;   /* of show and pop */
+    const char *key;    /* of pop */
+    const char *reason; /* of set */
     int fd;
     size_t limit;
     enum format format;
@@ -541,6 +547,9 @@ static int take(struct args *a, int opt)
         return setenv(STAMP_WORKSPACE_REGISTRY, optarg, 1) == 0
                    ? -1
                    : cli_usage("registry", "cannot take '%s'", optarg);
+    case 'r':
+        a->reason = optarg;
+        return -1;
     case 'k':
         a->key = optarg;
         return -1;
@@ -560,6 +569,15 @@ static int take(struct args *a, int opt)
     }
 }
 
+static enum stamp_err set(struct stamp_registry *r, const struct args *a,
+                          struct stamp_error *err)
+{
+    const struct stamp_registry_change c = {
+        .serial = a->what, .to = a->filter.state, .at = time(NULL), .why = a->reason};
+
+    return stamp_registry_change(r, &c, 1, NULL, err);
+}
+
 static int run(struct args *a, const char *verb)
 {
     STAMP_REGISTRY_AUTO *r = NULL;
@@ -568,6 +586,8 @@ static int run(struct args *a, const char *verb)
 
     if (rc == STAMP_OK && strcmp(verb, "show") == 0) {
         rc = show(r, a, &err);
+    } else if (rc == STAMP_OK && strcmp(verb, "set") == 0) {
+        rc = set(r, a, &err);
     } else if (rc == STAMP_OK && strcmp(verb, "pop") == 0) {
         rc = registry_pop(r, a->what, a->key, a->fd, &err);
     } else if (rc == STAMP_OK) {
@@ -591,19 +611,24 @@ int cmd_registry(int argc, char **argv)
         }
     }
     if (optind == argc) {
-        return cli_usage("registry", "say list, show, export or pop");
+        return cli_usage("registry", "say list, show, export, pop or set");
     }
     verb = argv[optind++];
-    one = strcmp(verb, "show") == 0 || strcmp(verb, "pop") == 0;
+    one =
+        strcmp(verb, "show") == 0 || strcmp(verb, "pop") == 0 || strcmp(verb, "set") == 0;
     if (!one && strcmp(verb, "list") != 0 && strcmp(verb, "export") != 0) {
-        return cli_usage("registry", "'%s' is not list, show, export or pop", verb);
+        return cli_usage("registry", "'%s' is not list, show, export, pop or set", verb);
     }
     if ((strcmp(verb, "pop") == 0) != (a.key != NULL)) {
         return cli_usage("registry", "pop and --key KEY go together");
     }
+    if (strcmp(verb, "set") == 0 ? !a.filter.by_state : a.reason != NULL) {
+        return cli_usage("registry", "set takes --state S, and --reason is for set");
+    }
     if (one != (argc - optind == 1) || argc - optind > 1) {
         return cli_usage("registry",
-                         one ? "show and pop take one serial" : "'%s' is not understood",
+                         one ? "show, pop and set take one serial"
+                             : "'%s' is not understood",
                          argv[optind]);
     }
     a.what = argv[optind];

@@ -5,7 +5,9 @@
 
 #include "host/escrow.h"
 #include "host/keyfile.h"
+#include "host/pop.h"
 #include "host/registry_escrow.h"
+#include "host/registry_order.h"
 
 /* Only a key that is encrypted needs a passphrase. */
 static enum stamp_err read_key(const char *path, int fd, EVP_PKEY **out,
@@ -25,6 +27,35 @@ static enum stamp_err read_key(const char *path, int fd, EVP_PKEY **out,
     return rc == STAMP_OK ? stamp_keyfile_read(path, passphrase, out, err) : rc;
 }
 
+static enum stamp_err print(const struct stamp_secret *pop)
+{
+    size_t len = 0;
+    const uint8_t *text = stamp_secret_use(pop, &len);
+
+    (void)fwrite(text, 1, len, stdout);
+    (void)printf("\n");
+    return STAMP_OK;
+}
+
+/* One that the device sealed itself, when it was struck. */
+static enum stamp_err open_device_pop(struct stamp_registry *r, const char *serial,
+                                      const char *key, int fd, struct stamp_error *err)
+{
+    STAMP_SECRET_AUTO struct stamp_secret *pop = NULL;
+    STAMP_PKEY_AUTO *pair = NULL;
+    uint8_t sealed[STAMP_POP_SEALED_MAX + 32];
+    size_t len = 0;
+    enum stamp_err rc = stamp_registry_sealed_pop(r, serial, sealed, &len, err);
+
+    if (rc == STAMP_OK) {
+        rc = read_key(key, fd, &pair, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_pop_open((struct stamp_slice){sealed, len}, pair, &pop, err);
+    }
+    return rc == STAMP_OK ? print(pop) : rc;
+}
+
 enum stamp_err registry_pop(struct stamp_registry *r, const char *serial, const char *key,
                             int fd, struct stamp_error *err)
 {
@@ -33,11 +64,18 @@ enum stamp_err registry_pop(struct stamp_registry *r, const char *serial, const 
     struct stamp_registry_escrow e;
     struct stamp_slice envelope;
     struct stamp_slice sealed;
-    size_t len = 0;
-    const uint8_t *text;
-    enum stamp_err rc = stamp_registry_escrow_find(r, serial, &e, err);
+    struct stamp_error why = STAMP_ERROR_INIT;
+    enum stamp_err rc = stamp_registry_escrow_find(r, serial, &e, &why);
 
+    if (rc == STAMP_E_MISSING) {
+        struct stamp_error none = STAMP_ERROR_INIT;
+
+        rc = open_device_pop(r, serial, key, fd, &none);
+        *err = rc == STAMP_E_MISSING ? why : none;
+        return rc;
+    }
     if (rc != STAMP_OK) {
+        *err = why;
         return rc;
     }
     envelope.p = e.envelope;
@@ -49,10 +87,5 @@ enum stamp_err registry_pop(struct stamp_registry *r, const char *serial, const 
         rc = stamp_escrow_open(envelope, sealed, serial, pair, &pop, err);
     }
     stamp_registry_escrow_fini(&e);
-    if (rc == STAMP_OK) {
-        text = stamp_secret_use(pop, &len);
-        (void)fwrite(text, 1, len, stdout);
-        (void)printf("\n");
-    }
-    return rc;
+    return rc == STAMP_OK ? print(pop) : rc;
 }

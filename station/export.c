@@ -7,7 +7,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "core/keys.h"
 #include "host/file.h"
 #include "host/files.h"
 #include "host/journal_bundle.h"

@@ -6,7 +6,6 @@
 #include <string.h>
 #include <sys/stat.h>
 
-#include "core/keys.h"
 #include "host/openssl.h"
 #include "host/sig.h"
 
