@@ -160,10 +160,12 @@ static void compress(const uint8_t *point, uint8_t spki[SPKI_SIZE])
 
 static void put_hex(struct stamp_cbor_out *o, const uint8_t hash[STAMPI_HASH_SIZE])
 {
+    static const char digits[] = "0123456789abcdef";
+
     for (unsigned i = 0; i < 2 * STAMPI_HASH_SIZE; i++) {
         unsigned digit = hash[i / 2] >> (i % 2 == 0 ? 4 : 0) & 15u;
 
-        stamp_cbor_put_raw(o, "0123456789abcdef" + digit, 1);
+        stamp_cbor_put_raw(o, &digits[digit], 1);
     }
 }
 
