@@ -213,6 +213,7 @@ static enum stamp_err make_bundle(struct making *m, struct stamp_error *err)
     uint8_t point[STAMP_POINT_SIZE];
     enum stamp_err rc = stamp_bundle_decode(&b, m->ws->bundle, m->ws->bundle_len);
 
+    b.recipient = (struct stamp_slice){NULL, 0};
     if (rc == STAMP_OK && m->recipient != NULL) {
         rc = stamp_key_point(X509_get0_pubkey(m->recipient), point, err);
         b.recipient = (struct stamp_slice){point, sizeof point};

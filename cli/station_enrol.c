@@ -9,6 +9,7 @@
 #include "cli/station.h"
 #include "host/file.h"
 #include "host/station_cert.h"
+#include "host/workspace_home.h"
 
 static const char help[] =
     "usage: stamp station enrol CSR -o CERT [OPTION]...\n"
@@ -37,9 +38,7 @@ static enum stamp_err keep(const struct stamp_workspace *ws, const char *pem,
                            const char *written, struct stamp_error *err)
 {
     struct stamp_station_cert cert;
-    char name[96];
     char path[PATH_MAX];
-    char *to = name;
     enum stamp_err rc = stamp_station_cert_load(written, &cert, err);
 
     if (rc == STAMP_OK) {
@@ -50,12 +49,7 @@ static enum stamp_err keep(const struct stamp_workspace *ws, const char *pem,
                              strerror(errno));
     }
     if (rc == STAMP_OK) {
-        to += sprintf(to, "stations/");
-        for (int i = 0; i < 32; i++) {
-            to += sprintf(to, "%02x", cert.id[i]);
-        }
-        (void)sprintf(to, ".pem");
-        rc = stamp_workspace_path(ws, name, path, err);
+        rc = stamp_workspace_station(ws, cert.id, path, err);
     }
     if (rc == STAMP_OK) {
         rc = stamp_file_write(path, pem, strlen(pem), STAMP_FILE_PUBLIC, true, err);

@@ -45,7 +45,7 @@ enum stamp_err stamp_bundle_check(struct stamp_slice in, const uint8_t *owner_ha
                                   uint8_t purpose, struct stamp_bundle *out,
                                   struct stamp_error *err)
 {
-    struct stamp_bundle b;
+    struct stamp_bundle b = {0};
     struct stamp_error why = STAMP_ERROR_INIT;
     uint8_t hash[32];
     enum stamp_err rc;
@@ -73,6 +73,9 @@ enum stamp_err stamp_bundle_check(struct stamp_slice in, const uint8_t *owner_ha
     if (b.purpose != purpose) {
         return stamp_error_set(err, STAMP_E_PURPOSE, 0,
                                "the trust bundle is for the other purpose");
+    }
+    if (stamp_bundle_recipient(&b, &b.recipient) == STAMP_E_FORMAT) {
+        return stamp_error_set(err, STAMP_E_FORMAT, 0, "the trust bundle is malformed");
     }
     if (out != NULL) {
         *out = b;

@@ -10,10 +10,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/hex.h"
 #include "host/key.h"
 #include "host/pki.h"
 #include "host/registry_order.h"
 #include "host/station_cert.h"
+#include "host/workspace_home.h"
 
 enum { TEXT_MAX = 400, STATIONS_MAX = 256, ADMIT_MAX = 128, POP_MAX = 160 };
 
@@ -40,9 +42,7 @@ static void say(struct teller *t, bool problem, const char *fmt, ...)
 
 static void name_of(const uint8_t station[32], char out[17])
 {
-    for (int i = 0; i < 8; i++) {
-        (void)snprintf(out + 2 * i, 3, "%02x", station[i]);
-    }
+    stamp_hex(station, 8, out);
 }
 
 static enum stamp_err load_station(const struct stamp_workspace *ws,
@@ -50,16 +50,9 @@ static enum stamp_err load_station(const struct stamp_workspace *ws,
                                    struct stamp_station_cert *cert,
                                    struct stamp_error *err)
 {
-    char name[96] = "stations/";
     char path[PATH_MAX];
-    char *to = name + strlen(name);
-    enum stamp_err rc;
+    enum stamp_err rc = stamp_workspace_station(ws, station, path, err);
 
-    for (int i = 0; i < 32; i++) {
-        to += sprintf(to, "%02x", station[i]);
-    }
-    (void)sprintf(to, ".pem");
-    rc = stamp_workspace_path(ws, name, path, err);
     if (rc == STAMP_OK && access(path, F_OK) != 0) {
         rc = stamp_error_set(err, STAMP_E_MISSING, errno,
                              "a journal of a station that was never enrolled here");

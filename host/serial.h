@@ -78,12 +78,13 @@ STAMP_MUST_USE enum stamp_err stamp_serial_parse(struct stamp_serial_pattern *pa
 
 #define STAMP_SERIAL_TEXT_SIZE 512u
 
-/** A pattern that stamp_serial_parse() takes and that makes the same serials. The alphabet
- * of {random} is not in it. */
+/** A pattern that stamp_serial_parse() takes and that makes the same serials. The
+ * alphabet of {random} is not in it. */
 void stamp_serial_text(const struct stamp_serial_pattern *pat,
                        char out[STAMP_SERIAL_TEXT_SIZE]);
 
-/** Do the serials follow from the counter and the date alone, and ascend with the counter?
+/** Do the serials follow from the counter and the date alone, and ascend with the
+ * counter?
  */
 bool stamp_serial_ascends(const struct stamp_serial_pattern *pat);
 

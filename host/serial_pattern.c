@@ -361,6 +361,7 @@ void stamp_serial_text(const struct stamp_serial_pattern *pat,
                        char out[STAMP_SERIAL_TEXT_SIZE])
 {
     char *to = out;
+    char *const end = out + STAMP_SERIAL_TEXT_SIZE;
 
     for (size_t i = 0; i < pat->n_elements; i++) {
         const struct stamp_serial_element *e = &pat->element[i];
@@ -368,22 +369,25 @@ void stamp_serial_text(const struct stamp_serial_pattern *pat,
         if (e->kind == STAMP_SERIAL_LITERAL) {
             for (const char *c = pat->literals + e->at;
                  c < pat->literals + e->at + e->width; c++) {
-                to += sprintf(to, *c == '{' || *c == '}' ? "%c%c" : "%c", *c, *c);
+                if (*c == '{' || *c == '}') {
+                    *to++ = *c;
+                }
+                *to++ = *c;
             }
             continue;
         }
         for (size_t k = 0; k < sizeof elements / sizeof *elements; k++) {
             if (elements[k].kind == e->kind) {
-                to += sprintf(to, "{%s", elements[k].name);
+                to += snprintf(to, (size_t)(end - to), "{%s", elements[k].name);
             }
         }
         if (e->kind == STAMP_SERIAL_COUNTER || e->kind == STAMP_SERIAL_RANDOM) {
-            to += sprintf(to, ":%u", e->width);
+            to += snprintf(to, (size_t)(end - to), ":%u", e->width);
         }
         if (e->kind == STAMP_SERIAL_COUNTER || e->kind == STAMP_SERIAL_LUHN) {
-            to += sprintf(to, ":%u", e->base);
+            to += snprintf(to, (size_t)(end - to), ":%u", e->base);
         }
-        to += sprintf(to, "}");
+        *to++ = '}';
     }
     *to = '\0';
 }

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "host/file.h"
+#include "host/hex.h"
 #include "host/key.h"
 #include "host/keyfile.h"
 #include "host/pki.h"
@@ -89,4 +90,15 @@ enum stamp_err stamp_workspace_home(const struct stamp_workspace *ws, EVP_PKEY *
         stamp_free_x509(cert);
     }
     return rc;
+}
+
+enum stamp_err stamp_workspace_station(const struct stamp_workspace *ws,
+                                       const uint8_t id[32], char out[PATH_MAX],
+                                       struct stamp_error *err)
+{
+    char name[sizeof "stations/" + 64 + sizeof ".pem"] = "stations/";
+
+    stamp_hex(id, 32, name + strlen(name));
+    memcpy(name + strlen(name), ".pem", sizeof ".pem");
+    return stamp_workspace_path(ws, name, out, err);
 }

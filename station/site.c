@@ -39,7 +39,7 @@ enum stamp_err stamp_site_uri(const struct stamp_site *s, enum stamp_station_key
     char *to = object;
 
     for (const char *p = s->label[which]; *p != '\0'; p++) {
-        to += sprintf(to, "%%%02X", (unsigned char)*p);
+        to += snprintf(to, 4, "%%%02X", (unsigned char)*p);
     }
     *to = '\0';
     return snprintf(out, 640, "%.*s;object=%s;type=private%s", path, s->token, object,
