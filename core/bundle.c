@@ -62,16 +62,23 @@ enum stamp_err stamp_bundle_recipient(const struct stamp_bundle *b,
                                       struct stamp_slice *point)
 {
     struct stamp_cbor c;
-    uint32_t n;
+    uint32_t last = 0;
 
     *point = (struct stamp_slice){NULL, 0};
     stamp_cbor_init(&c, b->payload.p, b->payload.len);
-    for (n = stamp_cbor_expect(&c, STAMP_CBOR_MAP); n > 0 && c.err == STAMP_OK; n--) {
-        if (stamp_cbor_expect(&c, STAMP_CBOR_UINT) == STAMP_BUNDLE_RECIPIENT) {
-            *point = bytes(&c, STAMP_POINT_SIZE, STAMP_POINT_SIZE);
-            return c.err;
+    for (uint32_t n = stamp_cbor_expect(&c, STAMP_CBOR_MAP); n > 0 && c.err == STAMP_OK;
+         n--) {
+        uint32_t key = stamp_cbor_expect(&c, STAMP_CBOR_UINT);
+
+        if (key <= last) { /* SPEC 8-7 */
+            return STAMP_E_FORMAT;
         }
-        (void)stamp_cbor_skip(&c);
+        last = key;
+        if (key == STAMP_BUNDLE_RECIPIENT) {
+            *point = bytes(&c, STAMP_POINT_SIZE, STAMP_POINT_SIZE);
+        } else {
+            (void)stamp_cbor_skip(&c);
+        }
     }
-    return c.err != STAMP_OK ? c.err : STAMP_E_MISSING;
+    return c.err != STAMP_OK ? c.err : point->p != NULL ? STAMP_OK : STAMP_E_MISSING;
 }

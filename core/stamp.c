@@ -191,10 +191,12 @@ static void get_claim_state(struct stamp_cbor *c, struct stamp *s)
 static void get_bundle(struct stamp_cbor *c, struct stamp *s)
 {
     struct stamp_bundle b;
+    struct stamp_slice recipient;
 
     s->trust_bundle = stamp_cbor_skip(c);
     if (c->err == STAMP_OK &&
-        stamp_bundle_decode(&b, s->trust_bundle.p, s->trust_bundle.len) != STAMP_OK) {
+        (stamp_bundle_decode(&b, s->trust_bundle.p, s->trust_bundle.len) != STAMP_OK ||
+         stamp_bundle_recipient(&b, &recipient) == STAMP_E_FORMAT)) {
         fail(c);
     }
 }

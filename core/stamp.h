@@ -136,7 +136,10 @@ struct stamp_bundle {
 STAMP_MUST_USE enum stamp_err stamp_bundle_decode(struct stamp_bundle *b, const void *in,
                                                   size_t in_len);
 
-/** The point that devices seal their proofs to. @retval STAMP_E_MISSING  there is none */
+/** The point that devices seal their proofs to, and whether all keys of the payload are
+ * in order (SPEC 8-7).
+ * @retval STAMP_E_MISSING  there is none
+ * @retval STAMP_E_FORMAT   it is no point, or keys are out of order */
 STAMP_MUST_USE enum stamp_err stamp_bundle_recipient(const struct stamp_bundle *b,
                                                      struct stamp_slice *point);
 

@@ -10,9 +10,9 @@ import sys
 from cddl import Schema
 
 
-def rows(text, heading):
-    """The cells of the Markdown table whose first column is named `heading`."""
-    lines = text.splitlines()
+def rows(text, heading, section=""):
+    """The cells of the first Markdown table behind `section` whose first column is `heading`."""
+    lines = text[text.index("\n" + section if section else ""):].splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith("| %s |" % heading))
     out = []
     for line in lines[start + 2:]:
@@ -50,10 +50,25 @@ def check_bodies(spec, schema, wrong):
     mine = {key for key, least in map_keys(schema, "birth-body").items() if least}
     if mine != needs:
         wrong.append("birth-body: needs %s, SPEC.md 5-20: %s" % (sorted(mine), sorted(needs)))
-    banks = re.search(r"\*\*6-1\*\* A bank holds keys ([0-9, and]+)", spec)
+    banks = re.search(r"\*\*6-1\*\* A bank of kind 2 holds keys ([0-9, and]+)", spec)
     banks = {int(n) for n in re.findall(r"\d+", banks.group(1))}
     if set(map_keys(schema, "bank-body")) != banks:
         wrong.append("bank-body and SPEC.md 6-1 differ")
+    pending = re.search(r"\*\*13-10\*\*.*?its body holds keys ([0-9, and]+)", spec, re.S).group(1)
+    if set(map_keys(schema, "pending-body")) != {int(n) for n in re.findall(r"\d+", pending)}:
+        wrong.append("pending-body and SPEC.md 13-10 differ")
+    order = {int(row[1]): row[2] for row in rows(spec, "name", "**14-4**")}
+    if set(map_keys(schema, "order")) != set(order):
+        wrong.append("order and SPEC.md 14-4 differ")
+    for rule, sentence in (("offer", "13-5"), ("evidence", "13-12"), ("journal-entry", "15-2"),
+                           ("journal-part", "15-9")):
+        text = re.search(r"\*\*%s\*\*(.*?)\*\*\d" % sentence, spec, re.S).group(1)
+        named = {int(n) for n in re.findall(r"(?<![*\d])(\d+) =>", text)}
+        named |= {int(n) for more in re.findall(r"(\d+(?:, \d+)+) =>", text)
+                  for n in more.split(", ")}
+        if set(map_keys(schema, rule)) != named:
+            wrong.append("%s: %s, SPEC.md %s: %s" % (rule, sorted(map_keys(schema, rule)), sentence,
+                                                   sorted(named)))
     claimed = {key for key in table if key <= 47}
     if set(map_keys(schema, "claims")) != claimed:
         wrong.append("claims: keys %s, SPEC.md 7-2: %s"
@@ -66,12 +81,13 @@ def check_bodies(spec, schema, wrong):
 
 def check_messages(spec, schema, wrong):
     key = re.compile(r'"(\w+)" ?:')
-    for row in rows(spec, "id"):
-        verb = row[0].split()[1]
-        for rule, cell in ((verb + "-request", row[2]), (verb + "-response", row[3])):
-            mine = set(map_keys(schema, rule)) if rule in schema.rules else "none"
-            if mine != set(key.findall(cell)):
-                wrong.append("%s: %s, SPEC.md 10-5: %s" % (rule, mine, key.findall(cell)))
+    for prefix, section in (("", "## 10. "), ("strike-", "## 13. ")):
+        for row in rows(spec, "id", section):
+            verb = prefix + row[0].split()[1]
+            for rule, cell in ((verb + "-request", row[2]), (verb + "-response", row[3])):
+                mine = set(map_keys(schema, rule)) if rule in schema.rules else "none"
+                if mine != set(key.findall(cell)):
+                    wrong.append("%s: %s, SPEC.md %s: %s" % (rule, mine, section, key.findall(cell)))
     for rule, names in (("echo-request", {"d"}), ("echo-response", {"r"}),
                         ("rc", {"rc", "wait"}), ("possess-clear", {"pop"}),
                         ("possessed-clear", {"claimed", "serial"})):

@@ -310,6 +310,19 @@ def _bundle_encodings(factory, out):
         dev = factory.device(serial="FW-0076", full=False)
         dev.items[9] = made
         out.add("bundle-encoding-" + name, dev.seal().write(), 1)
+    # SPEC 8-2, 8-7: a recipient, and what a later version may bring
+    to = point(factory.owner)
+    later = {"recipient": ({5: to}, 0), "key-6": ({6: "later"}, 0), "keys-5-7": ({5: to, 7: 1}, 0),
+             "recipient-short": ({5: to[:64]}, 1), "recipient-text": ({5: "to"}, 1)}
+    for name, (keys, expect) in later.items():
+        dev = factory.device(serial="FW-0076", full=False)
+        dev.items[9] = seal_bundle(factory.owner, encode({**parts, **keys}))
+        image = dev.seal().write()
+        out.add("bundle-" + name, image, expect, shown=None if expect else dev.json())
+    for name, tail in (("twice", b"\x06\x01\x06\x01"), ("backwards", b"\x07\x01\x06\x01")):
+        dev = factory.device(serial="FW-0076", full=False)
+        dev.items[9] = seal_bundle(factory.owner, b"\xa6" + good[1:] + tail)
+        out.add("bundle-keys-" + name, dev.seal().write(), 1)
 
 
 def _bank_values(factory, out):

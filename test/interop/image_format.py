@@ -234,7 +234,9 @@ def check_bundle(value):
     check_bytes(value[2], 1, 4096)
     check_bytes(value[3], 64, 64)
     payload = bundle_payload(value)
-    require(sorted(payload) == [1, 2, 3, 4], "bundle payload keys")
+    require(sorted(payload)[:4] == [1, 2, 3, 4], "bundle payload keys")
+    if 5 in payload:
+        check_point(payload[5])
     require(is_uint(payload[1]) and payload[1] >= 1, "bundle version")
     require(is_uint(payload[2], 1), "bundle purpose")
     check_array(payload[3], 1, 4)
