@@ -5,6 +5,16 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/qemu_lib.sh"
 
 flash=$scratch/flash.bin
+sector=262144
+
+# words_burnt FILE: a digit for each word of the lock, 0 where it is burnt.
+words_burnt() {
+    local word
+    for word in 0 1 2; do
+        [ "$(xxd -p -s $((partition + 64 * word)) -l 4 "$1")" = 00000000 ] && printf 0 || printf 1
+    done
+}
+
 # What qemu_selftest.c expects as the root key.
 printf 'ABCDEFGHIJKLMNOPQRSTUVWXYZ[\\]^_`' > "$scratch/key"
 
@@ -23,7 +33,8 @@ selftest() {
 check "an erased flash file is made where there is none, and the drivers work on it" \
     selftest 1 45 --root-key "$scratch/key"
 check "flash behind the stamp partition is untouched" \
-    erased "$flash" $partition $((33554432 - partition))
+    erased "$flash" $((partition + sector)) $((33554432 - partition - sector))
+check "but for the words that the lock burns" test "$(words_burnt "$flash")" = 000
 cp "$flash" "$scratch/before"
 check "after a restart the flash holds what was written, and locks again" selftest 2 9
 check "a flash that refuses changes is an error, not a success" selftest 3 4 --read-only

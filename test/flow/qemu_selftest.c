@@ -182,6 +182,16 @@ static void test_ranges(void)
               memcmp(bytes, pattern + 1, 3) == 0);
 }
 
+static void test_lock_state(uint32_t expected)
+{
+    const uint32_t all = STAMP_LOCK_WRITE | STAMP_LOCK_ENCRYPT | STAMP_LOCK_DEBUG;
+    uint32_t can = 0;
+    uint32_t state = board.port.lock_state(board.port.ctx, &can);
+
+    check("the board has all parts of a lock", can == all);
+    check("and those are in force that should be", state == expected);
+}
+
 static void test_lock(void)
 {
     check("the lock is set", board.port.lock(board.port.ctx) == 0);
@@ -208,12 +218,23 @@ static void test_fresh(void)
     test_root_key();
     test_erase_and_program();
     test_ranges();
+    test_lock_state(0);
     test_lock();
+    test_lock_state(STAMP_LOCK_WRITE | STAMP_LOCK_ENCRYPT | STAMP_LOCK_DEBUG);
 }
 
 static void test_again(void)
 {
-    check("without the fuse there is no root key", board.port.root_key == NULL);
+    uint8_t key[32];
+    uint32_t can;
+
+    check("encryption stays on where the fuse is gone, and there is no key for it",
+          board.port.root_key != NULL &&
+              board.port.root_key(board.port.ctx, key) == STAMP_E_MISSING);
+    check("what was burnt is in force from boot on",
+          board.port.lock_state(board.port.ctx, &can) ==
+                  (STAMP_LOCK_WRITE | STAMP_LOCK_DEBUG) &&
+              can == (STAMP_LOCK_WRITE | STAMP_LOCK_DEBUG));
     check("what was programmed is still there",
           flash_is(BIRTH, pattern, sizeof(pattern)) && flash_is(BANK_A, pattern, 12) &&
               flash_is(BANK_B, pattern, sizeof(pattern)));

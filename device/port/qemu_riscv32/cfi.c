@@ -104,6 +104,20 @@ enum stamp_err cfi_init(struct cfi *cfi, uintptr_t base, uint32_t size)
     return STAMP_OK;
 }
 
+enum stamp_err cfi_part(const struct cfi *whole, uint32_t off, uint32_t size,
+                        struct cfi *part)
+{
+    *part = (struct cfi){0};
+    if (off > whole->size || size == 0 || size > whole->size - off ||
+        off % whole->sector_size != 0 || size % whole->sector_size != 0) {
+        return STAMP_E_RANGE;
+    }
+    part->base = whole->base + off;
+    part->size = size;
+    part->sector_size = whole->sector_size;
+    return STAMP_OK;
+}
+
 /* Wait for both chips to finish, then say how it went and leave the status clear. */
 static enum stamp_err finish(const struct cfi *cfi, uint32_t off, uint32_t timeout_ms)
 {

@@ -37,6 +37,16 @@ struct cfi {
 STAMP_MUST_USE enum stamp_err cfi_init(struct cfi *cfi, uintptr_t base, uint32_t size);
 
 /**
+ * Take a part of one that was found, as a partition of its own: the chips answer queries
+ * at their beginning only.
+ *
+ * @retval STAMP_OK       ready, nothing protected
+ * @retval STAMP_E_RANGE  not whole sectors, or not inside `whole`
+ */
+STAMP_MUST_USE enum stamp_err cfi_part(const struct cfi *whole, uint32_t off,
+                                       uint32_t size, struct cfi *part);
+
+/**
  * Copy `len` bytes from `off`. STAMP_E_RANGE outside the partition.
  */
 STAMP_MUST_USE enum stamp_err cfi_read(const struct cfi *cfi, uint32_t off, void *buf,

@@ -10,15 +10,12 @@ static uint32_t offset_of(enum otp_word word)
     return (uint32_t)word * WORD_STRIDE;
 }
 
-enum stamp_err otp_init(struct otp *otp, uintptr_t base, uint32_t size)
+enum stamp_err otp_init(struct otp *otp, const struct cfi *flash, uint32_t off)
 {
-    enum stamp_err err = cfi_init(&otp->cfi, base, size);
+    enum stamp_err err = cfi_part(flash, off, flash->sector_size, &otp->cfi);
 
-    if (err != STAMP_OK || otp->cfi.sector_size != size) {
-        return STAMP_E_FLASH;
-    }
     cfi_never_erase(&otp->cfi);
-    return STAMP_OK;
+    return err;
 }
 
 bool otp_burnt(const struct otp *otp, enum otp_word word)

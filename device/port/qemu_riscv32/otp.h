@@ -22,12 +22,13 @@ struct otp {
 };
 
 /**
- * Take the sector at `base`.
+ * Take the sector at `off` of the flash.
  *
  * @retval STAMP_OK
- * @retval STAMP_E_FLASH  no such sector, or it is not of `size` bytes
+ * @retval STAMP_E_RANGE  there is none at `off`
  */
-STAMP_MUST_USE enum stamp_err otp_init(struct otp *otp, uintptr_t base, uint32_t size);
+STAMP_MUST_USE enum stamp_err otp_init(struct otp *otp, const struct cfi *flash,
+                                       uint32_t off);
 
 bool otp_burnt(const struct otp *otp, enum otp_word word);
 

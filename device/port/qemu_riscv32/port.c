@@ -115,11 +115,13 @@ enum stamp_err board_init(struct board *board)
 {
     struct stamp_port *port = &board->port;
     uint8_t id[FUSE_CHIP_ID_SIZE];
+    struct cfi flash;
 
     *port = (struct stamp_port){0};
-    if (cfi_init(&board->cfi, BOARD_FLASH_BASE, 3u * BOARD_SECTOR_SIZE) != STAMP_OK ||
-        board->cfi.sector_size != BOARD_SECTOR_SIZE ||
-        otp_init(&board->otp, BOARD_OTP_BASE, BOARD_SECTOR_SIZE) != STAMP_OK) {
+    if (cfi_init(&flash, BOARD_FLASH_BASE, 4u * BOARD_SECTOR_SIZE) != STAMP_OK ||
+        flash.sector_size != BOARD_SECTOR_SIZE ||
+        cfi_part(&flash, 0, BOARD_OTP_OFFSET, &board->cfi) != STAMP_OK ||
+        otp_init(&board->otp, &flash, BOARD_OTP_OFFSET) != STAMP_OK) {
         return STAMP_E_FLASH;
     }
     port->flash.map = (const uint8_t *)BOARD_FLASH_BASE;

@@ -20,7 +20,7 @@
 
 #define BOARD_FLASH_BASE 0x22000000u
 #define BOARD_SECTOR_SIZE 0x40000u
-#define BOARD_OTP_BASE (BOARD_FLASH_BASE + 3u * BOARD_SECTOR_SIZE)
+#define BOARD_OTP_OFFSET (3u * BOARD_SECTOR_SIZE)
 
 /* Room for the largest item there is, a chain of certificates, and its CBOR heads. */
 #define BOARD_WORK_SIZE                                                                  \
