@@ -140,7 +140,7 @@ forge=("${python[@]}" "$root/test/flow/station_forge.py")
 point=$("${forge[@]}" site.pem tbs)
 openssl dgst -sha256 -binary tbs > digest
 pkcs11-tool --module "$softhsm" --token-label line-1 --login --pin "$pin" --sign --mechanism ECDSA \
-    --label "devstamp ca" --input-file digest --output-file signature > sign.out 2>&1
+    --id "$(printf 'devstamp ca' | xxd -p)" --input-file digest --output-file signature > sign.out 2>&1
 "${forge[@]}" tbs signature unordered.pem
 check "a certificate is signed past the station" openssl verify -CAfile hq/root.pem -untrusted site.pem unordered.pem
 check_status "the books do not know it" 1 "$stamp" -C hq registry show \
