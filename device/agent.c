@@ -5,14 +5,14 @@
 
 #include "device/agent_i.h"
 #include "device/device_i.h"
-#include "device/strike.h"
 
 enum {
     ITEM_CLAIMS = 0,  /* "k" of SPEC 10-6 that is no key of the stamp */
     ITEM_CHUNK = 224, /* bytes of one answer: with heads and "len" in STAMP_SMP_MAX */
 };
 
-static unsigned get16(const uint8_t *p)
+/* Out of line, which makes shorter code. */
+STAMPI_OWN_FRAME static unsigned get16(const uint8_t *p)
 {
     return (unsigned)p[0] << 8 | p[1];
 }
@@ -235,6 +235,7 @@ static int answer(struct stampi_call *c, const uint8_t *header)
         [STAMP_SMP_PROVE] = answer_prove,     [STAMP_SMP_CLAIM] = stampi_claim,
         [STAMP_SMP_POSSESS] = stampi_possess,
     };
+    const struct stamp_agent_more *more;
     unsigned group = get16(header + STAMP_SMP_AT_GROUP);
     unsigned id = header[STAMP_SMP_AT_ID];
     bool write = (header[STAMP_SMP_AT_OP] & STAMP_SMP_WRITE) != 0;
@@ -244,9 +245,8 @@ static int answer(struct stampi_call *c, const uint8_t *header)
     }
     if (group != STAMP_SMP_GROUP_STAMP || id > STAMP_SMP_POSSESS ||
         write != (id >= STAMP_SMP_PROVE)) {
-        return c->a->cfg.strike != NULL
-                   ? c->a->cfg.strike->ops->answer(c, group, id, write)
-                   : STAMP_RC_NOT_SUPPORTED;
+        more = c->a->cfg.more[id > STAMP_SMP_AGREE];
+        return more != NULL ? more->answer(c, group, id, write) : STAMP_RC_NOT_SUPPORTED;
     }
     if (id != STAMP_SMP_INFO && c->a->cfg.opened != STAMP_OK) {
         return STAMP_RC_NOT_FOUND;
@@ -308,8 +308,9 @@ static void reply(struct stamp_agent *a, const uint8_t *msg, size_t len)
         a->crc = get16(msg + len);
     }
     stamp_smp_send(a->out, a->answered, a->cfg.tx, a->cfg.tx_ctx);
-    if (a->cfg.strike != NULL) {
-        a->cfg.strike->ops->answered(a);
+    if (a->restart) {
+        a->restart = false;
+        a->cfg.dev->port->restart(a->cfg.dev->port->ctx);
     }
 }
 

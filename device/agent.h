@@ -21,7 +21,15 @@
 
 #define STAMP_AGENT_FIRMWARE_MAX 24u /* characters of the firmware's version */
 
-struct stamp_strike;
+struct stampi_call;
+
+/** What a device may do beside: begins the struct of each, and is set by its init
+ * function, so that a product links only what it has. Treat as opaque. */
+struct stamp_agent_more {
+    int (*answer)(struct stampi_call *c, unsigned group, unsigned id, bool write);
+};
+
+enum stamp_agent_part { STAMP_AGENT_STRIKE, STAMP_AGENT_ROTATE, STAMP_AGENT_PARTS };
 
 struct stamp_agent_config {
     struct stamp_device *dev; /* borrowed as long as the agent lives */
@@ -38,8 +46,9 @@ struct stamp_agent_config {
     stamp_smp_tx tx;
     void *tx_ctx;
 
-    /* From stamp_strike_init(): the device may be struck; borrowed. NULL = not so. */
-    struct stamp_strike *strike;
+    /* &strike.more of device/strike.h: the device may be struck; &rotate.more of
+     * device/rotate.h: it renews its operational identity. Borrowed. NULL = not so. */
+    struct stamp_agent_more *more[STAMP_AGENT_PARTS];
 };
 
 /** The exchange of SPEC 10.1, between claim and possess. */
@@ -52,6 +61,7 @@ struct stamp_agent {
     struct stamp_agent_config cfg;
     struct stamp_claim claim;
     struct stamp_smp_rx rx;
+    bool restart;    /* once the answer is out */
     size_t answered; /* length of the answer in `out`; 0 = none */
     unsigned crc;    /* of the request that it answers */
     uint8_t out[STAMP_SMP_BUFFER];

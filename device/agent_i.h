@@ -32,15 +32,6 @@ void stampi_claim_init(struct stamp_agent *a);
 /** End the exchange, if there is one, and destroy its keys. */
 void stampi_claim_end(struct stamp_agent *a);
 
-/** What stamp_strike_init() sets, so that who does not strike does not link it. */
-struct stamp_strike_ops {
-    /* A request that the agent itself does not know, of any group. */
-    int (*answer)(struct stampi_call *c, unsigned group, unsigned id, bool write);
-
-    /* An answer has gone out. */
-    void (*answered)(struct stamp_agent *a);
-};
-
 int stampi_claim(struct stampi_call *c);
 int stampi_possess(struct stampi_call *c);
 

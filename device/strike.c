@@ -90,7 +90,7 @@ STAMPI_OWN_FRAME static int answer_unit(struct stampi_call *c)
     stampi_put_uint(&c->out, "at", stamp_strike_phase(cfg->dev, cfg->opened));
     stampi_put(&c->out, "id", STAMP_CBOR_BYTES, (uint32_t)chip_len, chip);
     stampi_put_uint(&c->out, "can", can);
-    stampi_put_uint(&c->out, "max", (uint32_t)cfg->strike->size);
+    stampi_put_uint(&c->out, "max", (uint32_t)stampi_strike_of(c)->size);
     stampi_put_uint(&c->out, "lock", lock);
     return STAMP_RC_OK;
 }
@@ -130,7 +130,7 @@ static int begin_put(struct stamp_strike *s, uint32_t what, uint32_t total)
 /* SPEC 13-3. */
 STAMPI_OWN_FRAME static int answer_put(struct stampi_call *c)
 {
-    struct stamp_strike *s = c->a->cfg.strike;
+    struct stamp_strike *s = stampi_strike_of(c);
     struct stamp_slice d;
     uint32_t what;
     uint32_t total;
@@ -165,7 +165,7 @@ STAMPI_OWN_FRAME static int answer_put(struct stampi_call *c)
 /* SPEC 13-8. */
 static int answer_make(struct stampi_call *c)
 {
-    struct stamp_strike *s = c->a->cfg.strike;
+    struct stamp_strike *s = stampi_strike_of(c);
     struct stamp_device *dev = c->a->cfg.dev;
     uint8_t waiting[STAMPI_HASH_SIZE];
     uint8_t point[STAMP_POINT_SIZE];
@@ -206,7 +206,7 @@ static int answer_make(struct stampi_call *c)
 
 STAMPI_OWN_FRAME static int answer_request(struct stampi_call *c)
 {
-    const struct stamp_strike *s = c->a->cfg.strike;
+    const struct stamp_strike *s = stampi_strike_of(c);
     uint32_t off;
     uint32_t len;
 
@@ -246,7 +246,7 @@ STAMPI_OWN_FRAME static int compose_own(struct stampi_call *c, struct stamp_slic
     struct stampi_offer offer;
     int rc = stampi_offer_take(c, &offer);
 
-    if (rc == STAMP_OK && (c->a->cfg.strike->len[STAMP_PUT_CERTIFICATES] == 0 ||
+    if (rc == STAMP_OK && (stampi_strike_of(c)->len[STAMP_PUT_CERTIFICATES] == 0 ||
                            !stampi_pending(dev, waiting) ||
                            memcmp(waiting, offer.digest, sizeof waiting) != 0)) {
         rc = STAMP_RC_STATE;
@@ -287,7 +287,7 @@ STAMPI_OWN_FRAME static enum stamp_err write_birth(struct stamp_device *dev,
 /* SPEC 13-14. */
 STAMPI_OWN_FRAME static int answer_strike(struct stampi_call *c)
 {
-    struct stamp_strike *s = c->a->cfg.strike;
+    struct stamp_strike *s = stampi_strike_of(c);
     struct stamp_device *dev = c->a->cfg.dev;
     uint8_t digest[STAMPI_HASH_SIZE];
     struct stamp_slice body;
@@ -465,7 +465,7 @@ STAMPI_OWN_FRAME static int answer_abandon(struct stampi_call *c)
     if (stamp_strike_phase(dev, c->a->cfg.opened) >= STAMP_PHASE_STRUCK) {
         return STAMP_RC_STATE;
     }
-    forget(c->a->cfg.strike);
+    forget(stampi_strike_of(c));
     if (stampi_pending(dev, NULL)) {
         rc = stampi_pending_erase(dev);
     }
@@ -476,7 +476,7 @@ STAMPI_OWN_FRAME static int answer_abandon(struct stampi_call *c)
 /* SPEC 13-24. */
 STAMPI_OWN_FRAME static int answer_agree(struct stampi_call *c)
 {
-    struct stamp_strike *s = c->a->cfg.strike;
+    struct stamp_strike *s = stampi_strike_of(c);
     uint8_t point[STAMP_POINT_SIZE];
     struct stamp_slice peer;
     int rc;
@@ -499,7 +499,7 @@ static int answer_restart(struct stampi_call *c)
     if (c->a->cfg.dev->port->restart == NULL) {
         return STAMP_RC_NOT_SUPPORTED;
     }
-    c->a->cfg.strike->restart = true;
+    c->a->restart = true;
     stampi_put_map(&c->out, 0);
     return STAMP_RC_OK;
 }
@@ -559,22 +559,10 @@ static int answer(struct stampi_call *c, unsigned group, unsigned id, bool write
     }
 }
 
-static void answered(struct stamp_agent *a)
-{
-    const struct stamp_port *port = a->cfg.dev->port;
-
-    if (a->cfg.strike->restart) {
-        a->cfg.strike->restart = false;
-        port->restart(port->ctx);
-    }
-}
-
 void stamp_strike_init(struct stamp_strike *s, void *buf, size_t size)
 {
-    static const struct stamp_strike_ops ops = {answer, answered};
-
     memset(s, 0, sizeof *s);
-    s->ops = &ops;
+    s->more.answer = answer;
     s->buf = buf;
     s->size = size;
 }

@@ -1,7 +1,8 @@
 /*
  * The strike on the device: it makes its own keys, asks for a certificate, judges what it
- * gets, writes its birth stamp, and is locked. An agent (device/agent.h) that has a
- * `struct stamp_strike` answers the requests of SPEC 13; one without knows none of them.
+ * gets, writes its birth stamp, and is locked. An agent (device/agent.h) whose `more` has
+ * that of a `struct stamp_strike` answers the requests of SPEC 13; one without knows none
+ * of them.
  *
  * No private key leaves the device. Power may fail at any instant: the unit is blank, or
  * its keys wait in a pending bank, or its birth stamp is written; each time the same
@@ -20,7 +21,7 @@
 
 /** Treat as opaque. */
 struct stamp_strike {
-    const struct stamp_strike_ops *ops;
+    struct stamp_agent_more more;
     uint8_t *buf; /* the offer, the certificates behind it, and room to work */
     size_t size;
     uint32_t len[2];  /* by enum stamp_smp_put: of what is whole in `buf`; 0 = none */
@@ -29,7 +30,6 @@ struct stamp_strike {
     uint32_t have;    /* of it */
     uint32_t request; /* length of the request for a certificate, at the end of `buf` */
     psa_key_id_t agreed; /* opens a sealed stamp; PSA_KEY_ID_NULL: none is expected */
-    bool restart;
 };
 
 /**

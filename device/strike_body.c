@@ -31,7 +31,7 @@ static enum stamp_err put_pending(struct body *b, uint32_t key)
 /* The value of one item; nothing where there is none. */
 static enum stamp_err put_value(struct body *b, uint32_t key)
 {
-    const struct stamp_strike *s = b->c->a->cfg.strike;
+    const struct stamp_strike *s = stampi_strike_of(b->c);
     struct stamp_slice none = {NULL, 0};
     struct stamp_slice v;
     enum stamp_err rc = STAMP_OK;
@@ -103,7 +103,7 @@ enum stamp_err stampi_compose(struct stampi_call *c, const struct stampi_offer *
     struct body b = {.c = c,
                      .offer = offer,
                      .whole = whole,
-                     .o = stampi_strike_room(c->a->cfg.strike)};
+                     .o = stampi_strike_room(stampi_strike_of(c))};
     psa_key_id_t id;
     enum stamp_err rc = STAMP_OK;
     size_t len;

@@ -8,6 +8,12 @@
 
 #define STAMPI_PENDING STAMP_BANK_A /* the bank where keys wait */
 
+static inline struct stamp_strike *stampi_strike_of(const struct stampi_call *c)
+{
+    return (struct stamp_strike *)
+        c->a->cfg.more[STAMP_AGENT_STRIKE]; /* its first member */
+}
+
 /** What an offer holds (SPEC 13-5); slices point into it. */
 struct stampi_offer {
     uint8_t digest[STAMPI_HASH_SIZE];

@@ -186,7 +186,7 @@ enum stamp_err stampi_pending_make(struct stampi_call *c,
     struct secrets s;
 
     memset(&s, 0, sizeof s);
-    s.o = stampi_strike_room(c->a->cfg.strike);
+    s.o = stampi_strike_room(stampi_strike_of(c));
     put_secrets(&s, offer);
     if (!stamp_cbor_out_ok(&s.o)) {
         s.err = STAMP_E_SPACE;
@@ -194,6 +194,6 @@ enum stamp_err stampi_pending_make(struct stampi_call *c,
     if (s.err == STAMP_OK) {
         s.err = write_pending(c->a->cfg.dev, &s);
     }
-    stampi_strike_wipe(c->a->cfg.strike);
+    stampi_strike_wipe(stampi_strike_of(c));
     return s.err;
 }

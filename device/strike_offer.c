@@ -104,7 +104,7 @@ static enum stamp_err check_owner(const struct stamp_port *port,
 
 enum stamp_err stampi_offer_take(struct stampi_call *c, struct stampi_offer *offer)
 {
-    const struct stamp_strike *s = c->a->cfg.strike;
+    const struct stamp_strike *s = stampi_strike_of(c);
     struct stamp_slice all = {s->buf, s->len[STAMP_PUT_OFFER]};
     struct stamp_slice v;
     psa_hash_operation_t op = PSA_HASH_OPERATION_INIT;

@@ -128,7 +128,7 @@ enum stamp_err stampi_request_make(struct stampi_call *c,
                                    const struct stampi_offer *offer, const uint8_t *point,
                                    struct stamp_slice body, struct stamp_slice challenge)
 {
-    struct stamp_strike *s = c->a->cfg.strike;
+    struct stamp_strike *s = stampi_strike_of(c);
     const struct stamp_device *dev = c->a->cfg.dev;
     uint8_t *room = s->buf + (body.p + body.len - s->buf);
     mbedtls_x509write_csr csr;

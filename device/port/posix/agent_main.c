@@ -393,7 +393,7 @@ static int run(const struct options *o, struct terminal *t)
         .firmware = o->firmware,
         .tx = send_line,
         .tx_ctx = t,
-        .strike = &strike,
+        .more = {&strike.more},
     };
 
     if (terminal_open(t) != 0 || link_terminal(o->link, t->path) != 0) {

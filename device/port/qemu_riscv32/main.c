@@ -98,7 +98,7 @@ int main(void)
     config.opened = stamp_device_open(&device, &board.port);
     config.firmware = BOARD_FIRMWARE_VERSION;
     config.tx = send;
-    config.strike = &strike;
+    config.more[STAMP_AGENT_STRIKE] = &strike.more;
     stamp_strike_init(&strike, strike_room, sizeof(strike_room));
     stamp_agent_init(&agent, &config);
     print_boot_line(config.opened);

@@ -409,7 +409,7 @@ void live_boot(struct live *l)
     if (l->port.chip_id != NULL) {
         memset(l->strike_room, 0, sizeof l->strike_room);
         stamp_strike_init(&l->strike, l->strike_room, sizeof l->strike_room);
-        config.strike = &l->strike;
+        config.more[STAMP_AGENT_STRIKE] = &l->strike.more;
     }
     config.opened = stamp_device_open(&l->dev, &l->port);
     stamp_agent_init(&l->agent, &config);
