@@ -10,8 +10,9 @@ enum {
     PUT_CHUNK = 200, /* with the other fields in a request of 256 bytes */
     PUT_STALLS = 8,  /* answers in a row that bring it no further */
     REQUEST_MAX = 2048,
-    RESTART_TRIES = 40,
-    RESTART_WAIT_MS = 100,
+    RESTART_TRIES = 50,
+    RESTART_WAIT_MS = 10, /* doubled each time, up to the most */
+    RESTART_WAIT_MAX_MS = 160,
     RESTART_ASK_MS = 400,
 };
 
@@ -275,8 +276,9 @@ enum stamp_err stamp_unit_restart(struct stamp_smp_client *c, struct stamp_error
         return rc;
     }
     quick.read_ms = RESTART_ASK_MS;
-    for (int i = 0; i < RESTART_TRIES; i++) {
-        wait_ms(RESTART_WAIT_MS);
+    for (int i = 0, ms = RESTART_WAIT_MS; i < RESTART_TRIES; i++) {
+        wait_ms(ms);
+        ms = 2 * ms < RESTART_WAIT_MAX_MS ? 2 * ms : RESTART_WAIT_MAX_MS;
         rc = stamp_smp_info(&quick, &info, err);
         if (rc != STAMP_E_TIMEOUT && rc != STAMP_E_FORMAT) {
             break;
