@@ -3,8 +3,9 @@ its CPU takes of a unit, how it does with slow devices, and what a strike puts o
 scripts/bench; alone: /usr/bin/python3 -B bench/station.py
 
 The bound: a token signs and counts once a unit, one after the other (plain PKCS #11 calls in a loop,
-bench/token_loop.c); the devices compute on this machine's cores, so their own CPU time, as the kernel
-counts it, over the cores is the least they can take. The slower of both is the bound.
+bench/token_loop.c); the devices compute on this machine's cores, and how fast they are there says a
+client that asks the same of them with neither journal nor token (bench/units.c). The slower of both is
+the bound. Their own CPU time, as the kernel counts it, is printed beside it.
 """
 
 import base64
@@ -87,17 +88,21 @@ class Factory:
 class Agents:
     """Simulated units on pseudo-terminals: blank, encrypted at rest, with fuses."""
 
-    def __init__(self, factory, count, *options):
+    def __init__(self, factory, count, *options, owner=True):
         self.processes, self.ports = [], []
         where = tempfile.mkdtemp(dir=factory.work)
         for i in range(count):
             base = os.path.join(where, str(i))
             self.processes.append(subprocess.Popen(
                 [AGENT, "--flash-file", base + ".flash", "--root-key", base + ".key", "--fuses", base + ".fuses",
-                 "--owner-hash", factory.owner, *options], stdout=subprocess.PIPE, text=True))
+                 *(["--owner-hash", factory.owner] if owner else []), *options], stdout=subprocess.PIPE, text=True))
         for process in self.processes:
             self.ports.append(process.stdout.readline().strip())
             process.stdout.readline()  # that it has no stamp
+
+    def alone(self, factory):
+        """Units a second, where nothing is journalled and no token signs."""
+        return float(factory.run(os.path.join(BUILD, "bench", "units"), factory.path("hq/devstamp.yaml"), *self.ports))
 
     def cpu(self):
         """Seconds of all of them so far."""
@@ -116,29 +121,35 @@ class Agents:
 
 
 def strike(factory, ports, order):
-    """`stamp station run` with a unit on each port: seconds, and its CPU seconds."""
+    """`stamp station run` with a unit on each port: seconds from the line being up to the last unit done,
+    and its CPU seconds, all of them."""
     args = [STAMP, "station", "run", factory.path("site"), "--order", order, "--once", "--pin-file", factory.pin]
     for port in ports:
         args += ["--port", port]
-    start = time.monotonic()
-    with open(factory.path("station.log"), "w", encoding="utf-8") as log:
-        child = subprocess.Popen(args, stdout=log, stderr=log, env=factory.env)
-        _, status, usage = os.wait4(child.pid, 0)
-    seconds = time.monotonic() - start
+    told, up, last = "", 0, 0
+    child = subprocess.Popen(args, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=factory.env, text=True)
+    for line in child.stdout:
+        told += line
+        if line.startswith("the line is up"):
+            up = time.monotonic()
+        elif line.endswith(" done\n"):
+            last = time.monotonic()
+    child.stdout.close()
+    _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
-    with open(factory.path("station.log"), encoding="utf-8") as log:
-        told = log.read()
     if child.returncode != 0 or f"{len(ports)} done now" not in told:
         sys.exit(f"bench: the station did not strike all units:\n{told}")
-    return seconds, usage.ru_utime + usage.ru_stime
+    return last - up, usage.ru_utime + usage.ru_stime
 
 
 def at_once(factory):
     """UNITS units at once, on as many ports."""
     rates, bounds, ratios, cpus, slower = [], [], [], [], []
-    cores = os.cpu_count()
     for _ in range(ROUNDS):
         before = factory.token_us()
+        agents = Agents(factory, UNITS, owner=False)
+        devices = agents.alone(factory)
+        agents.stop()
         agents = Agents(factory, UNITS)
         spent = agents.cpu()
         order = factory.order(UNITS)
@@ -146,14 +157,13 @@ def at_once(factory):
         spent = agents.cpu() - spent
         agents.stop()
         token = 1e6 / ((before + factory.token_us()) / 2)
-        devices = UNITS * cores / spent
         bounds.append(min(token, devices))
         slower.append("devices" if devices < token else "token")
         rates.append(UNITS / seconds)
         ratios.append(rates[-1] / bounds[-1])
         cpus.append(cpu / UNITS * 1e3)
         print(f"station: {UNITS} units in {seconds:.2f} s = {rates[-1]:.1f}/s; token alone {token:.0f}/s, devices alone "
-              f"{devices:.1f}/s; station CPU {cpus[-1]:.1f} ms a unit")
+              f"{devices:.1f}/s; CPU of a unit: {spent / UNITS * 1e3:.1f} ms its own, {cpus[-1]:.1f} ms the station's")
     ratio = statistics.median(ratios)
     return [{"name": f"station_{UNITS}_units", "value": round(statistics.median(rates), 2), "unit": "units/s",
              "limit": round(statistics.median(bounds), 2), "ratio": round(ratio, 4), "budget": LEAST_OF_BOUND,

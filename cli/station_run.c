@@ -79,6 +79,15 @@ static void tell(void *ctx, const char *port, const char *text)
     (void)fflush(stdout);
 }
 
+static void tell_counts(const struct stamp_journal_status *s, const char *first)
+{
+    (void)printf("%s; of %u: %u done, %u failed, %u scrapped, %u in doubt, %u "
+                 "remaining\n",
+                 first, s->count, s->done, s->failed, s->scrapped, s->doubt,
+                 s->remaining);
+    (void)fflush(stdout);
+}
+
 static int run(struct args *a)
 {
     STAMP_SITE_AUTO site;
@@ -89,6 +98,7 @@ static int run(struct args *a)
                                     .label = a->label == NULL ? NULL : station_label,
                                     .label_ctx = a->label};
     struct stamp_journal_status s;
+    char first[48];
     uint32_t done = 0;
     uint32_t failed = 0;
     enum stamp_err rc = stamp_site_open(a->dir, &site, &err);
@@ -102,13 +112,15 @@ static int run(struct args *a)
     }
     running = setup.line;
     catch_signals();
+    stamp_line_status(setup.line, &s);
+    (void)snprintf(first, sizeof first, "the line is up, ports: %zu", a->n_ports);
+    tell_counts(&s, first);
     rc = stamp_run(&setup, &done, &failed, &err);
     stamp_line_status(setup.line, &s);
     running = NULL;
     stamp_line_close(&setup.line);
-    (void)printf("%u done now; of %u: %u done, %u failed, %u scrapped, %u in doubt, %u "
-                 "remaining\n",
-                 done, s.count, s.done, s.failed, s.scrapped, s.doubt, s.remaining);
+    (void)snprintf(first, sizeof first, "%u done now", done);
+    tell_counts(&s, first);
     if (rc != STAMP_OK) {
         return cli_fail(&err);
     }

@@ -113,9 +113,9 @@ static enum stamp_err verify_all(const struct sent *s, const struct stamp_trust 
         stamp_verify_refused(code) ? "not authentic" : "unreadable", why.what);
 }
 
-static enum stamp_err challenge(struct stamp_smp_client *c, enum stamp_which which,
-                                const uint8_t point[STAMP_POINT_SIZE],
-                                struct stamp_error *err)
+enum stamp_err stamp_prove_key(struct stamp_smp_client *c, enum stamp_which which,
+                               const uint8_t point[STAMP_POINT_SIZE],
+                               struct stamp_error *err)
 {
     uint8_t nonce[NONCE_SIZE];
     uint8_t signature[STAMP_SIG_SIZE];
@@ -167,7 +167,7 @@ enum stamp_err stamp_prove_device(struct stamp_smp_client *c,
         code = verify_all(&s, trust, c->line.name, out, err);
     }
     if (code == STAMP_OK) {
-        code = challenge(c, which, out->identity.point, err);
+        code = stamp_prove_key(c, which, out->identity.point, err);
     }
     if (code == STAMP_OK && strcmp(out->info.serial, out->identity.serial) != 0) {
         code = stamp_error_set(err, STAMP_E_AUTH, 0,

@@ -31,6 +31,15 @@ STAMP_MUST_USE enum stamp_err stamp_prove_device(struct stamp_smp_client *c,
                                                  struct stamp_proof *out,
                                                  struct stamp_error *err);
 
+/**
+ * The last step alone, for whoever knows the device's key already: it signs a fresh nonce
+ * with it. STAMP_E_AUTH: it does not hold that key.
+ */
+STAMP_MUST_USE enum stamp_err stamp_prove_key(struct stamp_smp_client *c,
+                                              enum stamp_which which,
+                                              const uint8_t point[STAMP_POINT_SIZE],
+                                              struct stamp_error *err);
+
 /** What info says of a device that cannot be asked for more: STAMP_OK where there is a
  * stamp, else STAMP_E_BLANK or STAMP_E_CORRUPT with an error for a person. */
 STAMP_MUST_USE enum stamp_err stamp_prove_state(const struct stamp_info *info,

@@ -195,11 +195,16 @@ static enum stamp_err check_count(struct stamp_line *line, struct stamp_error *e
     uint32_t count;
     enum stamp_err rc = stamp_session_count(line->session, line->order.id, &count, err);
 
-    if (rc != STAMP_OK || count == begun) {
+    if (rc == STAMP_OK && count < begun && begun - count <= STAMPI_LINE_AHEAD) {
+        rc = stamp_session_count_to(line->session, line->order.id, begun, err);
+        count = begun;
+    }
+    if (rc != STAMP_OK) {
         return rc;
     }
-    if (count < begun && begun - count <= STAMPI_LINE_AHEAD) {
-        return stamp_session_count_to(line->session, line->order.id, begun, err);
+    if (count == begun) {
+        line->counted = begun;
+        return STAMP_OK;
     }
     stamp_error_hint(err, "put the right journal back, or ask headquarters for `stamp "
                           "reconcile --rebuild`");
@@ -275,6 +280,7 @@ enum stamp_err stamp_line_open(const struct stamp_site *site,
     line->site = site;
     line->setup = *setup;
     line->last = &line->first;
+    line->counted = UINT32_MAX; /* not known yet: nothing is counted for it */
     line->locks = pthread_mutex_init(&line->lock, NULL) == 0 &&
                   pthread_mutex_init(&line->queue, NULL) == 0 &&
                   pthread_mutex_init(&line->say, NULL) == 0;
@@ -314,6 +320,9 @@ void stamp_line_close(struct stamp_line **p)
     }
     if (line->journal != NULL && line->session != NULL) {
         line->stop = 1; /* a token that is away is not waited for */
+        if (stamp_journal_begun(line->journal) > line->counted) {
+            (void)stampi_line_token_count(line, stamp_journal_begun(line->journal), NULL);
+        }
         if (stamp_journal_checkpoint(line->journal, stampi_line_sign_journal, line,
                                      NULL) != STAMP_OK) {
             stamp_line_say(line, NULL,

@@ -4,8 +4,8 @@
  * station that is killed anywhere goes on where it was, and no certificate exists that
  * the journal does not know.
  *
- *     BEGIN    a chip gets an index; then the token counts
- *     INTENT   exactly what will be signed; then the token signs
+ *     BEGIN    a chip gets an index
+ *     INTENT   exactly what will be signed; then the token counts it, and signs
  *     CERTIFICATE, STRUCK, POP, LOCKED, DONE
  */
 #ifndef STATION_LINE_H

@@ -8,8 +8,8 @@
 #include "host/leaf.h"
 #include "station/line.h"
 
-/* The most units that are begun at once, and so that the journal may know of before the
- * token counted them: SPEC 15-7. */
+/* The most units that the journal may know of before the token counted them: SPEC 15-7.
+ */
 #define STAMPI_LINE_AHEAD 64u
 
 struct stampi_work;
@@ -29,7 +29,8 @@ struct stamp_line {
     bool locks;                /* they are made */
     struct stampi_work *first; /* with `queue` held */
     struct stampi_work **last;
-    unsigned since; /* units done since the last checkpoint */
+    uint32_t counted; /* units, by the token */
+    unsigned since;   /* units done since the last checkpoint */
     volatile sig_atomic_t stop;
 };
 

@@ -3,7 +3,7 @@
  * follows only when it is on the disk. So a round is
  *
  *     BEGIN, INTENT and what ports told: one write
- *     the token counts all that were begun, then signs what was intended
+ *     where something is to be signed, the token counts all that were begun; it signs
  *     CERTIFICATE of each: one write
  *
  * and whoever waited meanwhile is in the next round.
@@ -14,7 +14,7 @@
 #include "station/line_own.h"
 
 enum {
-    ROUND_MAX = STAMPI_LINE_AHEAD,
+    ROUND_MAX = STAMPI_LINE_AHEAD / 2,
     ROUND_MS = 100, /* a slow token signs the rest in the next round */
     CHECKPOINT_UNITS = 16,
 };
@@ -154,15 +154,30 @@ static void note_written(struct stamp_line *line, struct stampi_work *w)
 
 /* ---- the token ---- */
 
+/* All that were begun, before one of them is signed for: then a copy of the journal that
+ * does not know them cannot go on. What is not signed for yet may wait for the others, as
+ * far as SPEC 15-7 allows. */
 static void count(struct stamp_line *line, struct round *r)
 {
     struct stamp_error why = STAMP_ERROR_INIT;
-    enum stamp_err rc =
-        stampi_line_token_count(line, stamp_journal_begun(line->journal), &why);
+    uint32_t begun = stamp_journal_begun(line->journal);
+    bool signs = false;
+    enum stamp_err rc;
 
-    for (size_t i = 0; i < r->n_entries && rc != STAMP_OK; i++) {
-        if (r->of[i]->kind == STAMPI_BEGIN && r->of[i]->rc == STAMP_OK) {
-            fail(r->of[i], rc, &why);
+    for (size_t i = 0; i < r->n; i++) {
+        signs |= r->work[i]->kind == STAMPI_SIGN && r->work[i]->rc == STAMP_OK;
+    }
+    if (line->counted >= begun ||
+        (!signs && begun - line->counted < STAMPI_LINE_AHEAD - ROUND_MAX)) {
+        return;
+    }
+    rc = stampi_line_token_count(line, begun, &why);
+    if (rc == STAMP_OK) {
+        line->counted = begun;
+    }
+    for (size_t i = 0; i < r->n && rc != STAMP_OK; i++) {
+        if (r->work[i]->kind != STAMPI_NOTE && r->work[i]->rc == STAMP_OK) {
+            fail(r->work[i], rc, &why);
         }
     }
 }
@@ -244,8 +259,6 @@ static void checkpoint(struct stamp_line *line)
 
 static void do_round(struct stamp_line *line, struct round *r)
 {
-    bool begins = false;
-
     prepare(line, r);
     write_entries(line, r);
     for (size_t i = 0; i < r->n; i++) {
@@ -253,12 +266,7 @@ static void do_round(struct stamp_line *line, struct round *r)
             note_written(line, r->work[i]);
         }
     }
-    for (size_t i = 0; i < r->n_entries; i++) {
-        begins |= r->of[i]->kind == STAMPI_BEGIN && r->of[i]->rc == STAMP_OK;
-    }
-    if (begins) {
-        count(line, r);
-    }
+    count(line, r);
     certify(line, r);
     checkpoint(line);
 }

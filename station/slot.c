@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "host/claims.h"
+#include "host/key.h"
 #include "host/pki.h"
 #include "host/prove.h"
 
@@ -210,11 +211,13 @@ static enum stamp_err check_lock(uint32_t can, uint32_t in_force, const char *se
     return stamp_error_set(err, STAMP_E_STATE, 0, "unit %s is not locked", serial);
 }
 
-/* It says after a restart that it is locked, and proves who it is. */
-static enum stamp_err prove(struct stamp_smp_client *c, const struct stamp_trust *trust,
-                            bool locked, const char *serial, struct stamp_error *err)
+/* It says after a restart that it is locked, and proves that it holds its key: what it
+ * wrote for that key it read back before. */
+static enum stamp_err prove(struct stamp_smp_client *c,
+                            const uint8_t point[STAMP_POINT_SIZE], bool locked,
+                            const char *serial, struct stamp_error *err)
 {
-    struct stamp_proof proof;
+    struct stamp_info info;
     struct stamp_unit unit;
     enum stamp_err rc = stamp_unit_restart(c, err);
 
@@ -225,14 +228,24 @@ static enum stamp_err prove(struct stamp_smp_client *c, const struct stamp_trust
         rc = check_lock(unit.can, unit.lock, serial, err);
     }
     if (rc == STAMP_OK) {
-        rc = stamp_prove_device(c, trust, STAMP_BIRTH, &proof, err);
+        rc = stamp_smp_info(c, &info, err);
     }
-    if (rc == STAMP_OK && (strcmp(proof.identity.serial, serial) != 0 ||
-                           (locked && strcmp(proof.info.state, "locked") != 0))) {
-        rc = stamp_error_set(err, STAMP_E_AUTH, 0, "unit %s proves to be %s, %s", serial,
-                             proof.identity.serial, proof.info.state);
+    if (rc == STAMP_OK && (strcmp(info.serial, serial) != 0 ||
+                           (locked && strcmp(info.state, "locked") != 0))) {
+        rc = stamp_error_set(err, STAMP_E_AUTH, 0, "unit %s says that it is %s, %s",
+                             serial, info.serial, info.state);
     }
-    return rc;
+    return rc == STAMP_OK ? stamp_prove_key(c, STAMP_BIRTH, point, err) : rc;
+}
+
+static enum stamp_err point_of(const struct stamp_line_unit *u,
+                               uint8_t point[STAMP_POINT_SIZE], struct stamp_error *err)
+{
+    const uint8_t *p = u->certificate;
+    STAMP_X509_AUTO *cert = d2i_X509(NULL, &p, (long)u->certificate_len);
+
+    return cert == NULL ? stamp_openssl_failed(err, "cannot read a certificate")
+                        : stamp_key_point(X509_get0_pubkey(cert), point, err);
 }
 
 static enum stamp_err finish(struct strike *s, struct stamp_error *err)
@@ -240,6 +253,7 @@ static enum stamp_err finish(struct strike *s, struct stamp_error *err)
     bool lock = stamp_line_order(s->slot->line)->lock == STAMP_ORDER_LOCK_STRIKE;
     uint32_t can = 0;
     uint32_t in_force = 0;
+    uint8_t point[STAMP_POINT_SIZE];
     uint8_t state;
     enum stamp_err rc = stamp_unit_finish(s->slot->client, lock, &can, &in_force, err);
 
@@ -251,7 +265,10 @@ static enum stamp_err finish(struct strike *s, struct stamp_error *err)
         rc = note(s, STAMP_JOURNAL_LOCKED, slice(&state, 1), err);
     }
     if (rc == STAMP_OK) {
-        rc = prove(s->slot->client, s->slot->trust, lock, s->unit.serial, err);
+        rc = point_of(&s->unit, point, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = prove(s->slot->client, point, lock, s->unit.serial, err);
     }
     if (rc == STAMP_OK && s->unit.last != STAMP_JOURNAL_DONE) {
         rc = note(s, STAMP_JOURNAL_DONE, slice(&state, 1), err);
@@ -357,5 +374,5 @@ enum stamp_err stamp_slot_lock(struct stamp_smp_client *client,
     if (rc == STAMP_OK) {
         rc = check_lock(can, in_force, serial, err);
     }
-    return rc == STAMP_OK ? prove(client, trust, true, serial, err) : rc;
+    return rc == STAMP_OK ? prove(client, proof.identity.point, true, serial, err) : rc;
 }

@@ -46,13 +46,13 @@ stop wire
 off TERM one
 
 head -c 786432 one.flash > one.partition
-check_status "its private keys were in its memory" 1 "$build/test/station_secrets" one.partition one.root \
-    $(find ram -type f)
+check_status "its private keys were in its memory" 1 "$build/test/station_secrets" one.partition one.root ram/*
 says "a part of the device key"
 says "a part of the provisioning key"
 rm -r ram
+mapfile -t files < <(find site tokens hq -type f)
 check "and are nowhere else: wire, station, token, raw flash" "$build/test/station_secrets" one.partition one.root \
-    one.flash wire.log one.log every-output $(find site tokens hq -type f)
+    one.flash wire.log one.log every-output "${files[@]}"
 check "what the lock burns is burnt" test "$(xxd -p -s 786432 -l 4 one.flash)$(xxd -p -s 786496 -l 4 one.flash)$(xxd -p \
     -s 786560 -l 4 one.flash)" = 000000000000000000000000
 
@@ -76,14 +76,14 @@ check "  is as it was" cmp -n 786432 two.flash <(head -c 786432 /dev/zero | tr '
 kills=${STAMP_KILLS:-4}
 for i in $(seq "$kills"); do
     rm -f cut.flash
-    board cut 21222324252627$(printf '%02x' "$i") || exit 1
+    board cut "21222324252627$(printf '%02x' "$i")" || exit 1
     [ "$i" = 1 ] && order cuts "$((kills + 1))" site
     strike site cuts cut > cut.out 2>&1 &
     run=$!
     sleep "$(awk -v i="$i" -v k="$kills" 'BEGIN { print 0.2 + 2.4 * i / k }')"
     off KILL cut
     wait "$run"
-    board cut 21222324252627$(printf '%02x' "$i") || exit 1
+    board cut "21222324252627$(printf '%02x' "$i")" || exit 1
     check_status "power cut $i of $kills: the strike goes on" 0 strike site cuts cut
     check_status "  to one that proves itself, locked" 0 "$stamp" prove --port cut.tty --trust hq/root.pem
     says "locked"
