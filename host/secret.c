@@ -162,7 +162,7 @@ enum stamp_err stamp_secret_ask(struct stamp_secret **out, int fd, const char *p
     rc = fd >= 0 ? read_line(fd, line, sizeof line, &len, err)
                  : read_terminal(prompt, line, sizeof line, &len, err);
     if (rc == STAMP_OK && len == 0) {
-        rc = stamp_error_set(err, STAMP_E_RANGE, 0, "the passphrase is empty");
+        rc = stamp_error_set(err, STAMP_E_RANGE, 0, "nothing was given: %s", prompt);
     }
     if (rc == STAMP_OK) {
         rc = stamp_secret_new(out, line, len, err);

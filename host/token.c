@@ -23,7 +23,8 @@ struct stamp_token {
     PKCS11_SLOT *slots; /* all of the module */
     unsigned n_slots;
     PKCS11_SLOT *slot; /* the one */
-    char name[40];     /* of the token, for messages */
+    struct stamp_secret *pin;
+    char name[40]; /* of the token, for messages */
 };
 
 bool stamp_token_is_uri(const char *where)
@@ -234,6 +235,12 @@ enum stamp_err stampi_token_pin(P11KitUri *uri, const char *name,
     const char *source = p11_kit_uri_get_pin_source(uri);
     char prompt[64];
 
+    if (from->known != NULL) {
+        size_t len;
+        const uint8_t *p = stamp_secret_use(from->known, &len);
+
+        return stamp_secret_new(pin, p, len, err);
+    }
     if (from->file != NULL) {
         return read_pin_file(from->file, pin, err);
     }
@@ -250,7 +257,6 @@ enum stamp_err stampi_token_pin(P11KitUri *uri, const char *name,
 static enum stamp_err log_in(struct stamp_token *t, const struct stamp_pin *from,
                              struct stamp_error *err)
 {
-    STAMP_SECRET_AUTO struct stamp_secret *pin = NULL;
     enum stamp_err rc;
     unsigned long code;
 
@@ -259,18 +265,21 @@ static enum stamp_err log_in(struct stamp_token *t, const struct stamp_pin *from
     }
     rc = check_tries(t, err);
     if (rc == STAMP_OK) {
-        rc = stampi_token_pin(t->uri, t->name, from, &pin, err);
+        rc = stampi_token_pin(t->uri, t->name, from, &t->pin, err);
     }
     if (rc != STAMP_OK) {
         return rc;
     }
-    if (PKCS11_login(t->slot, 0, (const char *)stamp_secret_use(pin, NULL)) == 0) {
+    if (PKCS11_login(t->slot, 0, (const char *)stamp_secret_use(t->pin, NULL)) == 0) {
         return STAMP_OK;
     }
     code = (unsigned long)ERR_GET_REASON(ERR_peek_last_error());
     if (code == CKR_PIN_INCORRECT || code == CKR_PIN_LEN_RANGE ||
         code == CKR_PIN_INVALID || code == CKR_PIN_LOCKED || code == CKR_PIN_EXPIRED) {
         ERR_clear_error();
+        stamp_error_hint(err, code == CKR_PIN_LOCKED
+                                  ? "unlock it with its SO PIN or PUK"
+                                  : "each wrong PIN leaves one try less");
         return stamp_error_set(err, STAMP_E_AUTH, (long)code,
                                code == CKR_PIN_LOCKED
                                    ? "the PIN of token '%s' is locked now"
@@ -325,6 +334,7 @@ void stamp_token_close(struct stamp_token **p)
         PKCS11_CTX_free(t->ctx);
     }
     p11_kit_uri_free(t->uri);
+    stamp_secret_free(&t->pin);
     free(t);
     *p = NULL;
 }
@@ -410,4 +420,9 @@ bool stamp_token_fits(const struct stamp_token *t, const char *uri)
 
     p11_kit_uri_free(parsed);
     return fits;
+}
+
+const struct stamp_secret *stamp_token_pin(const struct stamp_token *t)
+{
+    return t->pin;
 }

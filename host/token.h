@@ -16,7 +16,9 @@
 struct stamp_pin {
     int fd;           /* first line of it; -1 = not from there */
     const char *file; /* mode 0600, ours; NULL = not from there */
-    /* neither: asked on the terminal */
+    /* known already: comes before all others; borrowed; NULL = not */
+    const struct stamp_secret *known;
+    /* none of them: asked on the terminal */
 };
 
 /** Is it a PKCS#11 URI and no file? */
@@ -40,6 +42,10 @@ STAMP_MUST_USE enum stamp_err stamp_token_open(const char *uri,
                                                struct stamp_error *err);
 void stamp_token_close(struct stamp_token **p);
 #define STAMP_TOKEN_AUTO __attribute__((cleanup(stamp_token_close))) struct stamp_token
+
+/** The PIN that let us in, so that nobody is asked twice; NULL: it wants none. Borrowed.
+ */
+const struct stamp_secret *stamp_token_pin(const struct stamp_token *t);
 
 /** The private key that the URI names: P-256, for signing or ECDH. The token must outlive
  * it. STAMP_E_MISSING where there is none or several. */

@@ -97,6 +97,8 @@ static enum stamp_err generate(struct stamp_session *s, const char *label,
         attribute(CKA_EXTRACTABLE, &no, sizeof no),
         attribute(CKA_SIGN, &yes, sizeof yes), /* its own request, at least */
         attribute(CKA_DERIVE, sign ? &no : &yes, sizeof yes),
+        attribute(CKA_DECRYPT, &no, sizeof no),
+        attribute(CKA_UNWRAP, &no, sizeof no),
         attribute(CKA_LABEL, label, strlen(label)),
         attribute(CKA_ID, label, strlen(label)),
         attribute(CKA_USAGE_LIMIT, &uses, sizeof uses),
@@ -155,8 +157,14 @@ enum stamp_err stamp_session_key(struct stamp_session *s, const char *label,
     CK_OBJECT_HANDLE key;
     enum stamp_err rc = find(s, CKO_PRIVATE_KEY, label, &key, err);
 
-    *made = rc == STAMP_E_MISSING;
-    if (*made) {
+    if (made == NULL && rc == STAMP_E_MISSING) {
+        return stamp_error_set(err, rc, 0, "token %s has no key named '%s'", s->name,
+                               label);
+    }
+    if (made != NULL) {
+        *made = rc == STAMP_E_MISSING;
+    }
+    if (rc == STAMP_E_MISSING) {
         rc = generate(s, label, use, limit, &key, err);
     }
     if (rc == STAMP_OK) {
@@ -211,8 +219,10 @@ enum stamp_err stamp_session_sign(struct stamp_session *s, const char *label,
         size_t pin_len;
         const uint8_t *pin = stamp_secret_use(s->pin, &pin_len);
 
-        rv = s->f->C_Login(s->session, CKU_CONTEXT_SPECIFIC,
-                           (CK_UTF8CHAR *)(uintptr_t)pin, pin_len);
+        rv = s->refused ? CKR_PIN_INCORRECT
+                        : s->f->C_Login(s->session, CKU_CONTEXT_SPECIFIC,
+                                        (CK_UTF8CHAR *)(uintptr_t)pin, pin_len);
+        s->refused = stampi_session_pin_is_bad(rv);
     }
     if (rv == CKR_OK) {
         rv = s->f->C_Sign(s->session, (CK_BYTE *)(uintptr_t)digest, 32, sig, &len);

@@ -29,18 +29,28 @@ static const char *reason(CK_RV rv)
     case CKR_DEVICE_MEMORY:
         return "it is full";
     case CKR_KEY_FUNCTION_NOT_PERMITTED:
-        return "the key may not do this, or its use limit is reached";
+        return "the key may not do this, or has made all signatures that it may";
     default:
         return p11_kit_strerror((CK_RV)rv);
     }
 }
 
+bool stampi_session_pin_is_bad(CK_RV rv)
+{
+    return rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID || rv == CKR_PIN_LEN_RANGE ||
+           rv == CKR_PIN_EXPIRED;
+}
+
 enum stamp_err stampi_session_failed(struct stamp_session *s, CK_RV rv, const char *what,
                                      struct stamp_error *err)
 {
-    bool pin = rv == CKR_PIN_LOCKED || rv == CKR_PIN_INCORRECT || rv == CKR_PIN_INVALID ||
-               rv == CKR_PIN_LEN_RANGE || rv == CKR_PIN_EXPIRED;
+    bool pin = rv == CKR_PIN_LOCKED || stampi_session_pin_is_bad(rv);
 
+    if (rv == CKR_KEY_FUNCTION_NOT_PERMITTED) {
+        stamp_error_hint(err, "ask headquarters for an order for another token");
+        return stamp_error_set(err, STAMP_E_RANGE, (long)rv, "token %s: cannot %s: %s",
+                               s->name, what, reason(rv));
+    }
     stamp_error_hint(err, pin ? "unlock it with its SO PIN or PUK, or take a spare token"
                               : "look after the token");
     return stamp_error_set(err, pin ? STAMP_E_AUTH : STAMP_E_DEVICE, (long)rv,
@@ -170,11 +180,18 @@ static enum stamp_err begin(struct stamp_session *s, const CK_TOKEN_INFO *info,
         return STAMP_OK;
     }
     rc = check_tries(s, info->flags, err);
+    if (rc == STAMP_OK && s->refused) {
+        stamp_error_hint(err, "end this program, and run it again with the right PIN");
+        rc =
+            stamp_error_set(err, STAMP_E_AUTH, 0,
+                            "token %s refused this PIN before: not tried again", s->name);
+    }
     if (rc != STAMP_OK) {
         return rc;
     }
     pin = stamp_secret_use(s->pin, &len);
     rv = s->f->C_Login(s->session, CKU_USER, (CK_UTF8CHAR *)(uintptr_t)pin, len);
+    s->refused = stampi_session_pin_is_bad(rv);
     return rv == CKR_OK || rv == CKR_USER_ALREADY_LOGGED_IN
                ? STAMP_OK
                : stampi_session_failed(s, rv, "log in", err);

@@ -26,7 +26,8 @@ void stamp_session_close(struct stamp_session **p);
 
 /** After a failure: log in again, to the same token.
  * @retval STAMP_E_DEVICE  it is still not there
- * @retval STAMP_E_AUTH    its PIN is locked or in its final try, or it is another token
+ * @retval STAMP_E_AUTH    its PIN is locked or in its final try, or it refused this PIN
+ *                         before, which is then not tried again; or it is another token
  */
 STAMP_MUST_USE enum stamp_err stamp_session_again(struct stamp_session *s,
                                                   struct stamp_error *err);
@@ -45,7 +46,7 @@ enum stamp_token_use {
  *
  * @param limit  signatures it may make ever, where the token enforces that
  *               (CKA_USAGE_LIMIT); 0 = no limit
- * @param made   whether it is new
+ * @param made   whether it is new; NULL = none is made: STAMP_E_MISSING
  * @param point  its public half
  * @retval STAMP_E_AUTH         it was or may be outside of the token
  * @retval STAMP_E_DUPLICATE    there are two of this label
@@ -58,7 +59,10 @@ stamp_session_key(struct stamp_session *s, const char *label, enum stamp_token_u
 
 /**
  * Sign a digest with the key of this label; where the key asks for the PIN each time, it
- * gets it. STAMP_E_MISSING: there is no such key.
+ * gets it.
+ *
+ * @retval STAMP_E_MISSING  there is no such key
+ * @retval STAMP_E_RANGE    it may make no more signatures (CKA_USAGE_LIMIT)
  *
  * @param sig  r then s
  */

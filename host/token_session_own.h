@@ -25,6 +25,7 @@ struct stamp_session {
     char serial[17];
     char name[64];
     struct stamp_secret *pin; /* NULL: the token wants none */
+    bool refused;             /* it was, and is not tried again */
     struct stampi_session_key key[STAMPI_SESSION_KEYS];
     int n_keys;
     uint8_t count_id[16]; /* whose object the next is */
@@ -35,6 +36,9 @@ struct stamp_session {
 /** What a return value means, for a person. */
 enum stamp_err stampi_session_failed(struct stamp_session *s, CK_RV rv, const char *what,
                                      struct stamp_error *err);
+
+/** Did the token refuse the PIN, so that trying it again would cost a try? */
+bool stampi_session_pin_is_bad(CK_RV rv);
 
 /** Up to `max` objects that a template describes. */
 CK_RV stampi_session_find(struct stamp_session *s, CK_ATTRIBUTE *template, CK_ULONG n,

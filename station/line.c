@@ -97,24 +97,18 @@ enum stamp_err stampi_line_append_kind(struct stamp_line *line,
 
 /* ---- opening ---- */
 
-static enum stamp_err open_order(struct stamp_line *line, struct stamp_error *err)
+static enum stamp_err open_order(struct stamp_line *line, struct stamp_token *token,
+                                 struct stamp_error *err)
 {
-    struct stamp_token *token = NULL;
     EVP_PKEY *box = NULL;
     struct stamp_slice file = {NULL, 0};
     uint8_t *bytes = NULL;
     uint8_t *ca = NULL;
     size_t ca_len = 0;
-    char uri[640];
-    enum stamp_err rc = stamp_site_uri(line->site, STAMP_STATION_BOX, uri, err);
+    enum stamp_err rc =
+        stamp_file_read(line->setup.order, STAMP_ORDER_MAX, &bytes, &file.len, err);
 
-    if (rc == STAMP_OK) {
-        rc = stamp_file_read(line->setup.order, STAMP_ORDER_MAX, &bytes, &file.len, err);
-        file.p = bytes;
-    }
-    if (rc == STAMP_OK) {
-        rc = stamp_token_open(uri, &line->setup.pin, &token, err);
-    }
+    file.p = bytes;
     if (rc == STAMP_OK) {
         rc = stamp_token_key(token, &box, err);
     }
@@ -131,35 +125,63 @@ static enum stamp_err open_order(struct stamp_line *line, struct stamp_error *er
                                line->site->cert.purpose, time(NULL), err);
     }
     EVP_PKEY_free(box);
-    stamp_token_close(&token);
     OPENSSL_free(ca);
     free(bytes);
     return rc;
 }
 
-static enum stamp_err open_session(struct stamp_line *line, struct stamp_error *err)
+static enum stamp_err open_session(struct stamp_line *line, const struct stamp_pin *pin,
+                                   struct stamp_error *err)
 {
-    enum stamp_err rc =
-        stamp_session_open(line->site->token, &line->setup.pin, &line->session, err);
+    enum stamp_err rc = stamp_session_open(line->site->token, pin, &line->session, err);
 
     for (int i = 0; i < STAMP_STATION_KEYS && rc == STAMP_OK; i++) {
         uint8_t have[STAMP_POINT_SIZE];
         uint8_t want[STAMP_POINT_SIZE];
-        bool made;
 
         rc = stamp_session_key(line->session, line->site->label[i],
                                i == STAMP_STATION_BOX ? STAMP_TOKEN_AGREE
                                                       : STAMP_TOKEN_SIGN,
-                               0, &made, have, err);
+                               0, NULL, have, err);
         if (rc == STAMP_OK) {
             rc = stamp_key_point(X509_get0_pubkey(line->site->cert.cert[i]), want, err);
         }
-        if (rc == STAMP_OK && (made || memcmp(have, want, sizeof have) != 0)) {
+        if (rc == STAMP_OK && memcmp(have, want, sizeof have) != 0) {
             rc = stamp_error_set(err, STAMP_E_AUTH, 0,
                                  "key '%s' of token %s is not the one of the station's "
                                  "certificate",
                                  line->site->label[i], stamp_session_name(line->session));
         }
+    }
+    return rc;
+}
+
+/* First by way of OpenSSL, which opens the order, then the session that stays: both would
+ * finalize the module under each other. */
+static enum stamp_err open_token(struct stamp_line *line, struct stamp_error *err)
+{
+    STAMP_SECRET_AUTO struct stamp_secret *secret = NULL;
+    struct stamp_token *token = NULL;
+    char uri[640];
+    enum stamp_err rc = stamp_site_uri(line->site, STAMP_STATION_BOX, uri, err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_token_open(uri, &line->setup.pin, &token, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = open_order(line, token, err);
+    }
+    if (rc == STAMP_OK && stamp_token_pin(token) != NULL) {
+        size_t len;
+        const uint8_t *p = stamp_secret_use(stamp_token_pin(token), &len);
+
+        rc = stamp_secret_new(&secret, p, len, err);
+    }
+    stamp_token_close(&token);
+    if (rc == STAMP_OK) {
+        const struct stamp_pin pin = {.fd = -1, .known = secret};
+
+        rc = open_session(line, &pin, err);
     }
     return rc;
 }
@@ -293,13 +315,10 @@ enum stamp_err stamp_line_open(const struct stamp_site *site,
                              site->dir);
     }
     if (rc == STAMP_OK) {
-        rc = open_order(line, err);
+        rc = open_token(line, err);
     }
     if (rc == STAMP_OK) {
         rc = open_profile(line, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = open_session(line, err);
     }
     if (rc == STAMP_OK) {
         rc = open_journal(line, err);

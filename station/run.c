@@ -64,6 +64,7 @@ static bool attempt(struct port *p, struct stamp_slot *slot, int n)
     char serial[STAMP_SERIAL_SIZE];
     struct stamp_line *line = p->setup->line;
     bool fresh = false;
+    bool again;
     enum stamp_err rc = stamp_slot_strike(slot, serial, &fresh, &err);
 
     if (rc == STAMP_OK) {
@@ -77,16 +78,19 @@ static bool attempt(struct port *p, struct stamp_slot *slot, int n)
     if (rc == STAMP_E_TIMEOUT && serial[0] == '\0') {
         return false; /* nobody is there */
     }
-    if (rc == STAMP_E_RANGE) {
-        stamp_line_say(line, p->place, "%s", err.what);
+    if (rc == STAMP_E_RANGE) { /* of the order, or of the signatures of a key */
+        stamp_line_say(line, p->place, "%s%s%s", err.what, err.hint[0] ? "; " : "",
+                       err.hint);
         stamp_line_stop(line);
+        p->failed = serial[0] != '\0';
         return true;
     }
     p->failed = true;
+    again = n < TRIES && rc != STAMP_E_STATE && rc != STAMP_E_UNSUPPORTED;
     stamp_line_say(line, p->place, "%s failed%s: %s%s%s", serial[0] ? serial : "the unit",
-                   n < TRIES ? ", tried again" : "", err.what, err.hint[0] ? "; " : "",
+                   again ? ", tried again" : "", err.what, err.hint[0] ? "; " : "",
                    err.hint);
-    return n >= TRIES || rc == STAMP_E_STATE || rc == STAMP_E_UNSUPPORTED;
+    return !again;
 }
 
 /* The unit stays until another one is there or none. */
