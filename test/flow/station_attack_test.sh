@@ -154,5 +154,9 @@ result "recipient of proofs swapped" "prevented (owner-signed bundle; unit/strik
 result "serial or label swapped between two units" "prevented (digest in certificate; unit/strike)"
 result "false chip id" "unseen without hardware attestation"
 cat table
+awk '/<!-- attacks -->/ { on = 1; next } on && /^\|/ && !/^\| (attack|---)/ && !/^\|---/' "$root/SECURITY.md" |
+    sed 's/^| \(.*\) | \(.*\) |$/\1\t\2/' > said
+sed 's/  *\(prevented\|found\|unseen\)/\t\1/' table > shown
+check "SECURITY.md has the same table" diff said shown
 check "nothing is left to show" sh -c '! grep -q "NOT SHOWN" table'
 finish
