@@ -207,6 +207,51 @@
     "  PRIMARY KEY (work_order, n, digest)"                                              \
     ")" KEYED ";"
 
+/* What devices get through the service: their operational keys and certificates, each on
+ * the books before it is signed; tokens for a first contact, as digests; and what the
+ * service's certificate authority signs that is no device's (server, registrars). Keys of
+ * devices are claimed in claim_key, whatever they are for. */
+#define TABLES_5(INT, BLOB, TEXT, KEYED)                                                 \
+    "CREATE TABLE operational ("                                                         \
+    "  device " INT " NOT NULL,"                                                         \
+    "  n " INT " NOT NULL CHECK (n > 0),"                                                \
+    "  state " INT " NOT NULL CHECK (state IN (0, 1, 2, 3)),"                            \
+    "  fingerprint " BLOB " NOT NULL CHECK (length(fingerprint) = 32),"                  \
+    "  serial " BLOB " NOT NULL CHECK (length(serial) = 16),"                            \
+    "  at " INT " NOT NULL,"                                                             \
+    "  changed_at " INT " NOT NULL,"                                                     \
+    "  not_before " INT " NOT NULL,"                                                     \
+    "  not_after " INT " NOT NULL,"                                                      \
+    "  who " TEXT " NOT NULL,"                                                           \
+    "  certificate " BLOB ","                                                            \
+    "  PRIMARY KEY (device, n)"                                                          \
+    ")" KEYED ";"                                                                        \
+    "CREATE TABLE claim_certificate ("                                                   \
+    "  serial " BLOB " PRIMARY KEY CHECK (length(serial) = 16),"                         \
+    "  device " INT " NOT NULL,"                                                         \
+    "  n " INT " NOT NULL"                                                               \
+    ")" KEYED ";"                                                                        \
+    "CREATE TABLE enrol_token ("                                                         \
+    "  digest " BLOB " PRIMARY KEY CHECK (length(digest) = 32),"                         \
+    "  device " INT " NOT NULL,"                                                         \
+    "  at " INT " NOT NULL,"                                                             \
+    "  not_after " INT " NOT NULL,"                                                      \
+    "  used_at " INT ","                                                                 \
+    "  fingerprint " BLOB " CHECK (length(fingerprint) = 32),"                           \
+    "  who " TEXT " NOT NULL"                                                            \
+    ")" KEYED ";"                                                                        \
+    "CREATE TABLE issued ("                                                              \
+    "  serial " BLOB " PRIMARY KEY CHECK (length(serial) = 16),"                         \
+    "  kind " INT " NOT NULL CHECK (kind IN (1, 2)),"                                    \
+    "  name " TEXT " NOT NULL,"                                                          \
+    "  fingerprint " BLOB " NOT NULL CHECK (length(fingerprint) = 32),"                  \
+    "  at " INT " NOT NULL,"                                                             \
+    "  not_after " INT " NOT NULL,"                                                      \
+    "  who " TEXT " NOT NULL,"                                                           \
+    "  certificate " BLOB ")" KEYED ";"                                                  \
+    "CREATE INDEX issued_key ON issued (fingerprint);"                                   \
+    "INSERT INTO counter (name, next) VALUES ('service', 1);"
+
 stampi_migrations stampi_sqlite_migrations = {
     {"CREATE TABLE workspace ("
      "  one INTEGER PRIMARY KEY CHECK (one = 1),"
@@ -239,6 +284,8 @@ stampi_migrations stampi_sqlite_migrations = {
     {TABLES_3("INTEGER", "BLOB", "TEXT", " STRICT, WITHOUT ROWID")},
 
     {TABLES_4("INTEGER", "BLOB", "TEXT", " STRICT, WITHOUT ROWID")},
+
+    {TABLES_5("INTEGER", "BLOB", "TEXT", " STRICT, WITHOUT ROWID")},
 };
 
 /* Text is compared byte by byte, whatever the language of the database. */
@@ -260,6 +307,8 @@ stampi_migrations stampi_pg_migrations = {
     {TABLES_3("bigint", "bytea", PG_TEXT, "")},
 
     {TABLES_4("bigint", "bytea", PG_TEXT, "")},
+
+    {TABLES_5("bigint", "bytea", PG_TEXT, "")},
 };
 
 /* ---- statements ---- */
@@ -275,6 +324,9 @@ stampi_migrations stampi_pg_migrations = {
 #define STATION_COLUMNS "id, ca_key, name, ca, box, journal, at, who, place"
 #define ORDER_COLUMNS                                                                    \
     "id, batch, station, pattern, lock_later, pop, not_after, state, closed_at"
+#define LDEVID_COLUMNS                                                                   \
+    "n, state, fingerprint, serial, at, changed_at, not_before, not_after, who,"         \
+    " certificate"
 #define QUARANTINE_COLUMNS                                                               \
     "work_order, n, digest, fingerprint, serial, why, at, certificate"
 
@@ -655,6 +707,68 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
                                  NULL},
     [STAMPI_QUARANTINE_LIST] = {"SELECT " QUARANTINE_COLUMNS " FROM quarantine"
                                 " WHERE work_order = $1 ORDER BY n, digest",
+                                NULL},
+
+    [STAMPI_DEVICE_SERIAL] = {"SELECT serial FROM device WHERE id = $1", NULL},
+    [STAMPI_LDEVID_ADD] = {"INSERT INTO operational (device, n, state, fingerprint,"
+                           " serial, at, changed_at, not_before, not_after, who)"
+                           " VALUES ($1, $2, 0, $3, $4, $5, $5, $6, $7, $8)",
+                           NULL},
+    /* those that count, the newest first */
+    [STAMPI_LDEVID_OF] = {"SELECT " LDEVID_COLUMNS " FROM operational"
+                          " WHERE device = $1 AND state <> 3 ORDER BY n DESC LIMIT $2",
+                          NULL},
+    [STAMPI_LDEVID_LIST] = {"SELECT " LDEVID_COLUMNS " FROM operational"
+                            " WHERE device = $1 ORDER BY n DESC LIMIT $2",
+                            NULL},
+    [STAMPI_LDEVID_LAST] = {"SELECT coalesce(max(n), 0) FROM operational"
+                            " WHERE device = $1",
+                            NULL},
+    [STAMPI_LDEVID_RETIRED] = {"SELECT n FROM operational"
+                               " WHERE device = $1 AND fingerprint = $2 AND state = 3"
+                               " ORDER BY n DESC LIMIT 1",
+                               NULL},
+    [STAMPI_LDEVID_CERTIFY] = {"UPDATE operational SET state = 1, certificate = $1"
+                               " WHERE device = $2 AND n = $3 AND state = 0",
+                               NULL},
+    [STAMPI_LDEVID_STATE] = {"UPDATE operational SET state = $1, changed_at = $2"
+                             " WHERE device = $3 AND n = $4",
+                             NULL},
+    [STAMPI_LDEVID_SINCE] = {"SELECT count(*) FROM operational"
+                             " WHERE device = $1 AND at > $2",
+                             NULL},
+    [STAMPI_CERTIFICATE_CLAIM] = {"INSERT INTO claim_certificate (serial, device, n)"
+                                  " VALUES ($1, $2, $3)",
+                                  NULL},
+    [STAMPI_CERTIFICATE_OWNER] = {"SELECT device, n FROM claim_certificate"
+                                  " WHERE serial = $1",
+                                  NULL},
+    [STAMPI_TOKEN_ADD] = {"INSERT INTO enrol_token (digest, device, at, not_after, who)"
+                          " VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
+                          NULL},
+    [STAMPI_TOKEN_FIND] = {"SELECT device, not_after, used_at, fingerprint"
+                           " FROM enrol_token WHERE digest = $1",
+                           NULL},
+    [STAMPI_TOKEN_USE] = {"UPDATE enrol_token SET used_at = $1, fingerprint = $2"
+                          " WHERE digest = $3 AND used_at IS NULL",
+                          NULL},
+    [STAMPI_TOKEN_LIST] = {"SELECT t.digest, d.serial, t.at, t.not_after, t.used_at,"
+                           " t.who FROM enrol_token t JOIN device d ON d.id = t.device"
+                           " WHERE t.digest > $1 ORDER BY t.digest LIMIT $2",
+                           NULL},
+    [STAMPI_TOKEN_DROP] = {"DELETE FROM enrol_token WHERE digest = $1"
+                           " AND used_at IS NULL",
+                           NULL},
+    [STAMPI_ISSUED_ADD] = {"INSERT INTO issued (serial, kind, name, fingerprint, at,"
+                           " not_after, who) VALUES ($1, $2, $3, $4, $5, $6, $7)",
+                           NULL},
+    [STAMPI_ISSUED_CERTIFY] = {"UPDATE issued SET certificate = $1"
+                               " WHERE serial = $2 AND certificate IS NULL",
+                               NULL},
+    [STAMPI_ISSUED_FIND_KEY] = {"SELECT serial, kind, name, at, not_after, who,"
+                                " certificate FROM issued"
+                                " WHERE fingerprint = $1 AND certificate IS NOT NULL"
+                                " ORDER BY at DESC, serial LIMIT 1",
                                 NULL},
 };
 

@@ -129,6 +129,25 @@ enum stampi_sql {
     STAMPI_QUARANTINE_ADD,
     STAMPI_QUARANTINE_COUNT,
     STAMPI_QUARANTINE_LIST,
+    STAMPI_DEVICE_SERIAL,
+    STAMPI_LDEVID_ADD,
+    STAMPI_LDEVID_OF,
+    STAMPI_LDEVID_LIST,
+    STAMPI_LDEVID_LAST,
+    STAMPI_LDEVID_RETIRED,
+    STAMPI_LDEVID_CERTIFY,
+    STAMPI_LDEVID_STATE,
+    STAMPI_LDEVID_SINCE,
+    STAMPI_CERTIFICATE_CLAIM,
+    STAMPI_CERTIFICATE_OWNER,
+    STAMPI_TOKEN_ADD,
+    STAMPI_TOKEN_FIND,
+    STAMPI_TOKEN_USE,
+    STAMPI_TOKEN_LIST,
+    STAMPI_TOKEN_DROP,
+    STAMPI_ISSUED_ADD,
+    STAMPI_ISSUED_CERTIFY,
+    STAMPI_ISSUED_FIND_KEY,
     STAMPI_SQL_COUNT
 };
 
@@ -158,7 +177,7 @@ enum stampi_copy {
 extern const char *const stampi_copy_columns[STAMPI_COPY_COUNT];
 
 /** Append-only: what has run on somebody's books is never changed. */
-#define STAMPI_MIGRATIONS 4
+#define STAMPI_MIGRATIONS 5
 #define STAMPI_SCRIPTS 2 /* of one migration; NULL = none */
 typedef const char *const stampi_migrations[STAMPI_MIGRATIONS][STAMPI_SCRIPTS];
 extern stampi_migrations stampi_sqlite_migrations;
