@@ -55,6 +55,7 @@ int cmd_station(int argc, char **argv)
         {"enrol", station_enrol, "headquarters certifies a station"},
         {"run", station_run, "strike units under a work order"},
         {"status", station_status, "how the shift stands"},
+        {"retry", station_retry, "try units again that failed on their ports"},
         {"scrap", station_scrap, "give a unit up"},
         {"rework", station_rework, "let a returned unit be struck again"},
         {"export", station_export, "the journal, sealed to headquarters"},

@@ -11,6 +11,7 @@
 int cmd_station(int argc, char **argv);
 int station_init(int argc, char **argv);
 int station_enrol(int argc, char **argv);
+int station_retry(int argc, char **argv);
 int station_run(int argc, char **argv);
 int station_status(int argc, char **argv);
 int station_export(int argc, char **argv);

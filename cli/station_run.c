@@ -1,7 +1,5 @@
 /* `stamp station run`: the line. */
 #include <getopt.h>
-#include <glob.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +18,9 @@ static const char help[] =
     "\n"
     "      --order ORDER       the work order\n"
     "  -p, --port TTY          a serial port; may be given again\n"
-    "      --ports-from RULE   all that match: '/dev/serial/by-path/*'\n"
+    "      --ports-from RULE   all that match: '/dev/serial/by-path/*'; ports that are\n"
+    "                          plugged in later join\n"
+    "      --unit-s S          seconds that one unit may take (default 120)\n"
     "      --label PROGRAM     prints a label: JSON on its standard input; for orders\n"
     "                          whose proofs of possession are shown\n"
     "      --who NAME          the operator, for the journal\n"
@@ -33,6 +33,7 @@ static const struct option options[] = {
     {"order", required_argument, NULL, 'o'},
     {"port", required_argument, NULL, 'p'},
     {"ports-from", required_argument, NULL, 'g'},
+    {"unit-s", required_argument, NULL, 'u'},
     {"label", required_argument, NULL, 'l'},
     {"who", required_argument, NULL, 'w'},
     {"once", no_argument, NULL, '1'},
@@ -47,30 +48,12 @@ struct args {
     struct stamp_line_setup line;
     const char *port[STAMP_RUN_PORTS];
     size_t n_ports;
-    glob_t found;
+    const char *rule[STAMP_RUN_PORTS];
+    size_t n_rules;
+    uint32_t unit_s;
     char *label;
     bool once;
 };
-
-static struct stamp_line *running; /* for the signals' handler */
-
-static void on_signal(int number)
-{
-    (void)number;
-    if (running != NULL) {
-        stamp_line_stop(running);
-    }
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action;
-
-    memset(&action, 0, sizeof action);
-    action.sa_handler = on_signal;
-    (void)sigaction(SIGTERM, &action, NULL);
-    (void)sigaction(SIGINT, &action, NULL);
-}
 
 static void tell(void *ctx, const char *port, const char *text)
 {
@@ -94,6 +77,9 @@ static int run(struct args *a)
     struct stamp_error err = STAMP_ERROR_INIT;
     struct stamp_run_setup setup = {.ports = a->port,
                                     .n_ports = a->n_ports,
+                                    .rules = a->rule,
+                                    .n_rules = a->n_rules,
+                                    .unit_ms = a->unit_s * 1000,
                                     .once = a->once,
                                     .label = a->label == NULL ? NULL : station_label,
                                     .label_ctx = a->label};
@@ -110,14 +96,10 @@ static int run(struct args *a)
     if (rc != STAMP_OK) {
         return station_fail(&err, "no unit was touched");
     }
-    running = setup.line;
-    catch_signals();
     stamp_line_status(setup.line, &s);
-    (void)snprintf(first, sizeof first, "the line is up, ports: %zu", a->n_ports);
-    tell_counts(&s, first);
+    tell_counts(&s, "the line is up");
     rc = stamp_run(&setup, &done, &failed, &err);
     stamp_line_status(setup.line, &s);
-    running = NULL;
     stamp_line_close(&setup.line);
     (void)snprintf(first, sizeof first, "%u done now", done);
     tell_counts(&s, first);
@@ -152,14 +134,16 @@ static int take(struct args *a, int opt)
                    ? -1
                    : cli_usage("station run", "more than %d ports", STAMP_RUN_PORTS);
     case 'g':
-        if (glob(optarg, 0, NULL, &a->found) != 0) {
-            return cli_usage("station run", "no port matches '%s'", optarg);
+        if (a->n_rules == STAMP_RUN_PORTS) {
+            return cli_usage("station run", "more than %d rules", STAMP_RUN_PORTS);
         }
-        for (size_t i = 0; i < a->found.gl_pathc; i++) {
-            if (!add_port(a, a->found.gl_pathv[i])) {
-                return cli_usage("station run", "more than %d ports", STAMP_RUN_PORTS);
-            }
+        a->rule[a->n_rules++] = optarg;
+        return -1;
+    case 'u':
+        if (!cli_number(optarg, 1, 86400, &number)) {
+            return cli_usage("station run", "'%s' is no number of seconds", optarg);
         }
+        a->unit_s = (uint32_t)number;
         return -1;
     case 'l':
         a->label = optarg;
@@ -188,7 +172,7 @@ static int take(struct args *a, int opt)
 
 int station_run(int argc, char **argv)
 {
-    static struct args a = {.line = {.pin = {.fd = -1}}};
+    static struct args a = {.line = {.pin = {.fd = -1}}, .unit_s = 120};
     int status = -1;
     int opt;
 
@@ -199,12 +183,9 @@ int station_run(int argc, char **argv)
         a.dir = station_operand("station run", "station's directory", argc, argv);
         status = a.dir == NULL          ? CLI_USAGE
                  : a.line.order == NULL ? cli_usage("station run", "--order is wanted")
-                 : a.n_ports == 0
+                 : a.n_ports + a.n_rules == 0
                      ? cli_usage("station run", "give --port TTY or --ports-from RULE")
                      : run(&a);
-    }
-    if (a.found.gl_pathc > 0) {
-        globfree(&a.found);
     }
     return status;
 }

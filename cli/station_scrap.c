@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "cli/station.h"
-#include "station/line.h"
+#include "station/control.h"
 
 static const char scrap_help[] =
     "usage: stamp station scrap DIR --order ORDER --serial S --reason R --who NAME\n"
@@ -65,21 +65,44 @@ static void tell(void *ctx, const char *port, const char *text)
     (void)fprintf(stderr, "stamp: %s\n", text);
 }
 
+/* A line that runs does it: it has the journal. */
+static enum stamp_err ask_line(const struct stamp_site *site, const struct args *a,
+                               enum stamp_journal_kind kind, bool *runs,
+                               struct stamp_error *err)
+{
+    const char *verb = kind == STAMP_JOURNAL_REWORK ? "rework" : "scrap";
+    json_t *answer = NULL;
+    json_t *request =
+        json_pack("{s:s, s:s, s:s, s:s, s:s?}", "do", verb, "serial", a->serial, "reason",
+                  a->reason, "who", a->line.who, "confirm", a->confirm);
+    enum stamp_err rc = stamp_control_ask(site, request, &answer, err);
+
+    *runs = answer != NULL;
+    json_decref(request);
+    json_decref(answer);
+    return rc;
+}
+
 static int run(struct args *a, enum stamp_journal_kind kind)
 {
     STAMP_SITE_AUTO site;
     struct stamp_line *line = NULL;
+    bool runs = false;
     struct stamp_error err = STAMP_ERROR_INIT;
     enum stamp_err rc = stamp_site_open(a->dir, &site, &err);
 
     a->line.tell = tell;
     if (rc == STAMP_OK) {
+        rc = ask_line(&site, a, kind, &runs, &err);
+    }
+    if (rc == STAMP_OK && !runs) { /* the journal is ours */
         rc = stamp_line_open(&site, &a->line, &line, &err);
+        if (rc == STAMP_OK) {
+            rc = stamp_line_give_up(line, a->serial, kind, a->reason, a->line.who,
+                                    a->confirm, &err);
+        }
+        stamp_line_close(&line);
     }
-    if (rc == STAMP_OK) {
-        rc = stamp_line_give_up(line, a->serial, kind, a->reason, a->confirm, &err);
-    }
-    stamp_line_close(&line);
     if (rc != STAMP_OK) {
         return station_fail(&err, "the unit stays as it was");
     }

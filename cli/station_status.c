@@ -5,13 +5,16 @@
 #include <time.h>
 
 #include "cli/station.h"
+#include "station/control.h"
 #include "station/export.h"
 
 static const char status_help[] =
-    "usage: stamp station status DIR\n"
+    "usage: stamp station status DIR [--json]\n"
     "\n"
-    "How the shift stands: what the journal says of the order that was taken in last.\n"
+    "How the shift stands: what the line that runs says, and its ports; else what the\n"
+    "journal says of the order that was taken in last.\n"
     "\n"
+    "  -j, --json              JSON\n"
     "  -h, --help              this\n";
 
 static const char export_help[] =
@@ -32,11 +35,18 @@ static const struct option options[] = {
     {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
 };
 
+static const struct option status_options[] = {
+    {"json", no_argument, NULL, 'j'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
 struct args {
     const char *dir;
     const char *out;
     uint32_t from;
     struct stamp_pin pin;
+    bool json;
 };
 
 static enum stamp_err read_status(const struct stamp_site *site,
@@ -72,25 +82,92 @@ static enum stamp_err read_status(const struct stamp_site *site,
     return rc;
 }
 
+/* What a line that runs says of itself; NULL: none runs. */
+static enum stamp_err ask_line(const struct stamp_site *site, json_t **answer,
+                               struct stamp_error *err)
+{
+    json_t *request = json_pack("{s:s}", "do", "status");
+    enum stamp_err rc = stamp_control_ask(site, request, answer, err);
+
+    json_decref(request);
+    if (rc == STAMP_OK && *answer != NULL) {
+        (void)json_object_del(*answer, "ok");
+        (void)json_object_set_new(*answer, "running", json_true());
+    }
+    return rc;
+}
+
+/* The same from the journal. */
+static enum stamp_err ask_journal(const struct stamp_site *site, json_t **answer,
+                                  struct stamp_error *err)
+{
+    struct stamp_journal_status s;
+    struct stamp_journal_head head;
+    enum stamp_err rc = read_status(site, &s, &head, err);
+
+    if (rc == STAMP_OK) {
+        *answer = stamp_control_status(&s);
+        (void)json_object_set_new(*answer, "running", json_false());
+        (void)json_object_set_new(*answer, "entries", json_integer(head.seq));
+        (void)json_object_set_new(*answer, "checkpoint", json_integer(head.checkpoint));
+    }
+    return rc;
+}
+
+static int number(const json_t *answer, const char *key)
+{
+    return (int)json_integer_value(json_object_get(answer, key));
+}
+
+static void print_status(const json_t *a)
+{
+    const json_t *port;
+    size_t i;
+
+    (void)printf(
+        "order of %d: %d done, %d failed, %d scrapped, %d in doubt, %d remaining\n",
+        number(a, "count"), number(a, "done"), number(a, "failed"), number(a, "scrapped"),
+        number(a, "in_doubt"), number(a, "remaining"));
+    (void)printf("%d in the last hour, %d in the last eight\n", number(a, "last_hour"),
+                 number(a, "last_eight_hours"));
+    if (!json_is_true(json_object_get(a, "running"))) {
+        (void)printf("journal: %d entries, checkpoint %d\n", number(a, "entries"),
+                     number(a, "checkpoint"));
+        return;
+    }
+    if (json_is_true(json_object_get(a, "stands"))) {
+        (void)printf("the line stands: its token is away, or slow\n");
+    }
+    json_array_foreach(json_object_get(a, "ports"), i, port)
+    {
+        (void)printf("%s: %s\n", json_string_value(json_object_get(port, "port")),
+                     json_string_value(json_object_get(port, "state")));
+    }
+}
+
 static int run_status(const struct args *a)
 {
     STAMP_SITE_AUTO site;
     struct stamp_error err = STAMP_ERROR_INIT;
-    struct stamp_journal_status s;
-    struct stamp_journal_head head;
+    json_t *answer = NULL;
     enum stamp_err rc = stamp_site_open(a->dir, &site, &err);
 
     if (rc == STAMP_OK) {
-        rc = read_status(&site, &s, &head, &err);
+        rc = ask_line(&site, &answer, &err);
+    }
+    if (rc == STAMP_OK && answer == NULL) {
+        rc = ask_journal(&site, &answer, &err);
     }
     if (rc != STAMP_OK) {
         return cli_fail(&err);
     }
-    (void)printf(
-        "order of %u: %u done, %u failed, %u scrapped, %u in doubt, %u remaining\n",
-        s.count, s.done, s.failed, s.scrapped, s.doubt, s.remaining);
-    (void)printf("%u in the last hour, %u in the last eight\n", s.per_hour, s.shift);
-    (void)printf("journal: %u entries, checkpoint %u\n", head.seq, head.checkpoint);
+    if (a->json) {
+        (void)json_dumpf(answer, stdout, JSON_INDENT(2));
+        (void)printf("\n");
+    } else {
+        print_status(answer);
+    }
+    json_decref(answer);
     return cli_flush(CLI_DONE);
 }
 
@@ -128,8 +205,8 @@ static int run(const char *verb, const char *help, bool status, int argc, char *
     uint64_t number;
     int opt;
 
-    while ((opt = getopt_long(argc, argv, status ? "h" : "o:h",
-                              status ? options + 4 : options, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, status ? "jh" : "o:h",
+                              status ? status_options : options, NULL)) != -1) {
         switch (opt) {
         case 'o':
             a.out = optarg;
@@ -148,6 +225,9 @@ static int run(const char *verb, const char *help, bool status, int argc, char *
             break;
         case 'Q':
             a.pin.file = optarg;
+            break;
+        case 'j':
+            a.json = true;
             break;
         case 'h':
             return cli_help(help);

@@ -7,7 +7,7 @@
 
 #include "core/keys.h"
 
-enum { SEND_MS = 2000 };
+enum { SEND_MS = 2000, SLICE_MS = 200 };
 
 static enum stamp_err tty_send(void *ctx, const void *p, size_t len,
                                struct stamp_error *err)
@@ -109,11 +109,17 @@ static bool answers(const uint8_t *msg, size_t len, const struct stamp_smp_heade
 }
 
 /* STAMP_E_TIMEOUT leaves `err` alone: the caller may try again. */
+static bool is_over(const struct stamp_smp_client *c)
+{
+    return c->is_over != NULL && c->is_over(c->is_over_ctx);
+}
+
 static enum stamp_err await(struct stamp_smp_client *c,
                             const struct stamp_smp_header *asked, int timeout_ms,
                             struct stamp_smp_reply *r, struct stamp_error *err)
 {
     const int64_t end = now_ms() + timeout_ms;
+    const int64_t most = c->is_over == NULL ? timeout_ms : SLICE_MS;
     const uint8_t *msg = c->rx.buf + STAMP_SMP_ROOM;
 
     for (;;) {
@@ -122,14 +128,15 @@ static enum stamp_err await(struct stamp_smp_client *c,
         enum stamp_err code;
         size_t n;
 
-        if (left <= 0) {
+        if (left <= 0 || is_over(c)) {
             return STAMP_E_TIMEOUT;
         }
-        code = c->line.receive(c->line.ctx, buf, sizeof buf, (int)left, &n, err);
+        code = c->line.receive(c->line.ctx, buf, sizeof buf,
+                               (int)(left < most ? left : most), &n, err);
         if (code != STAMP_OK) {
             return code;
         }
-        if (n == 0) {
+        if (n == 0 && c->is_over == NULL) { /* all of the time was waited at once */
             return STAMP_E_TIMEOUT;
         }
         for (size_t i = 0; i < n; i++) {
@@ -209,6 +216,8 @@ enum stamp_err stamp_smp_request(struct stamp_smp_client *c, enum stamp_smp_op o
     struct stamp_smp_header h = {.op = (uint8_t)op, .group = group, .id = id};
     int timeout_ms = op == STAMP_SMP_READ ? c->read_ms : c->write_ms;
     enum stamp_err code = STAMP_E_TIMEOUT;
+    const int64_t start = now_ms();
+    int asked = 0;
 
     if (!stamp_cbor_out_ok(&body->out)) {
         STAMP_BUG("a request beyond the size of a message");
@@ -216,7 +225,8 @@ enum stamp_err stamp_smp_request(struct stamp_smp_client *c, enum stamp_smp_op o
     r->len = 0;
     h.len = (uint16_t)body->out.len;
     h.seq = c->seq++;
-    for (int i = 0; i < c->tries && code == STAMP_E_TIMEOUT; i++) {
+    while (asked < c->tries && code == STAMP_E_TIMEOUT && (asked == 0 || !is_over(c))) {
+        asked++;
         code = send_request(c, &h, body, err);
         if (code == STAMP_OK) {
             code = await(c, &h, timeout_ms, r, err);
@@ -229,8 +239,8 @@ enum stamp_err stamp_smp_request(struct stamp_smp_client *c, enum stamp_smp_op o
         return stamp_error_set(err, code, 0,
                                "no answer from a device on port '%s' (asked %d times in "
                                "%d s)",
-                               c->line.name, c->tries,
-                               (c->tries * timeout_ms + 999) / 1000);
+                               c->line.name, asked,
+                               (int)((now_ms() - start + 999) / 1000));
     }
     return code != STAMP_OK ? code : check_reply(c, r, err);
 }

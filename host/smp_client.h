@@ -32,6 +32,9 @@ struct stamp_smp_client {
     int read_ms;                /* to wait for the answer to a read */
     int write_ms;               /* to a write: the device may compute signatures */
     int tries;                  /* how often a request is sent at most */
+    /* Asked every now and then while it waits: true ends the waiting. NULL = never. */
+    bool (*is_over)(void *ctx);
+    void *is_over_ctx;
     uint8_t seq;
     struct stamp_smp_rx rx;
 };

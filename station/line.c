@@ -81,7 +81,9 @@ enum stamp_err stampi_line_append(struct stamp_line *line,
 
     for (size_t i = 0; i < n; i++) {
         entries[i].at = now;
-        entries[i].who = text_slice(line->setup.who);
+        if (entries[i].who.len == 0) {
+            entries[i].who = text_slice(line->setup.who);
+        }
     }
     return rc == STAMP_OK ? stamp_journal_append(line->journal, entries, n, err) : rc;
 }
@@ -363,9 +365,23 @@ void stamp_line_close(struct stamp_line **p)
     *p = NULL;
 }
 
-void stamp_line_status(struct stamp_line *line, struct stamp_journal_status *s)
+bool stamp_line_status(struct stamp_line *line, struct stamp_journal_status *s)
 {
-    (void)pthread_mutex_lock(&line->lock);
-    stamp_journal_status(line->journal, (uint64_t)time(NULL), s);
-    (void)pthread_mutex_unlock(&line->lock);
+    struct timespec until;
+    bool now;
+
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec++;
+    now = pthread_mutex_timedlock(&line->lock, &until) == 0;
+    if (now) {
+        stamp_journal_status(line->journal, (uint64_t)time(NULL), s);
+        (void)pthread_mutex_unlock(&line->lock);
+    }
+    (void)pthread_mutex_lock(&line->say);
+    if (now) {
+        line->status = *s;
+    }
+    *s = line->status;
+    (void)pthread_mutex_unlock(&line->say);
+    return now;
 }

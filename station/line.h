@@ -106,16 +106,17 @@ STAMP_MUST_USE enum stamp_err stamp_line_note(struct stamp_line *line,
  * A unit is given up (SCRAPPED), or came back and may be struck again (REWORK): its index
  * is used up for ever, its history stays.
  *
- * @param confirmed  of REWORK: who else says so; another name than the operator's
+ * @param who        the operator
+ * @param confirmed  of REWORK: who else says so; another name
  * @retval STAMP_E_MISSING  no such unit was begun
  * @retval STAMP_E_STATE    it was given up before, or REWORK without another's word
  */
-STAMP_MUST_USE enum stamp_err stamp_line_give_up(struct stamp_line *line,
-                                                 const char *serial,
-                                                 enum stamp_journal_kind kind,
-                                                 const char *why, const char *confirmed,
-                                                 struct stamp_error *err);
+STAMP_MUST_USE enum stamp_err
+stamp_line_give_up(struct stamp_line *line, const char *serial,
+                   enum stamp_journal_kind kind, const char *why, const char *who,
+                   const char *confirmed, struct stamp_error *err);
 
-void stamp_line_status(struct stamp_line *line, struct stamp_journal_status *s);
+/** Waits a second at most. False: the line stands, and `s` is what it was before. */
+bool stamp_line_status(struct stamp_line *line, struct stamp_journal_status *s);
 
 #endif

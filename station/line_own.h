@@ -29,8 +29,9 @@ struct stamp_line {
     bool locks;                /* they are made */
     struct stampi_work *first; /* with `queue` held */
     struct stampi_work **last;
-    uint32_t counted; /* units, by the token */
-    unsigned since;   /* units done since the last checkpoint */
+    uint32_t counted;                   /* units, by the token */
+    struct stamp_journal_status status; /* as it was last; with `say` held */
+    unsigned since;                     /* units done since the last checkpoint */
     volatile sig_atomic_t stop;
 };
 

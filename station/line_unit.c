@@ -244,29 +244,49 @@ static enum stamp_err find_serial(struct stamp_line *line, const char *serial,
                                  "no unit %s was begun under this order", serial);
 }
 
-enum stamp_err stamp_line_give_up(struct stamp_line *line, const char *serial,
-                                  enum stamp_journal_kind kind, const char *why,
-                                  const char *confirmed, struct stamp_error *err)
+/* With the lock held. */
+static enum stamp_err may_give_up(struct stamp_line *line, const char *serial,
+                                  enum stamp_journal_kind kind, uint32_t *index,
+                                  struct stamp_error *err)
 {
-    struct stamp_line_unit u = {.index = 0};
-    const char *who = line->setup.who;
     enum stamp_journal_kind last;
-    enum stamp_err rc = find_serial(line, serial, &u.index, err);
+    enum stamp_err rc = find_serial(line, serial, index, err);
 
     if (rc != STAMP_OK) {
         return rc;
     }
-    last = stamp_journal_unit(line->journal, u.index)->last;
-    if (last == STAMP_JOURNAL_REWORK ||
-        (last == STAMP_JOURNAL_SCRAPPED && kind == STAMP_JOURNAL_SCRAPPED)) {
-        return stamp_error_set(err, STAMP_E_STATE, 0, "unit %s was given up before",
-                               serial);
-    }
+    last = stamp_journal_unit(line->journal, *index)->last;
+    return last == STAMP_JOURNAL_REWORK ||
+                   (last == STAMP_JOURNAL_SCRAPPED && kind == STAMP_JOURNAL_SCRAPPED)
+               ? stamp_error_set(err, STAMP_E_STATE, 0, "unit %s was given up before",
+                                 serial)
+               : STAMP_OK;
+}
+
+enum stamp_err stamp_line_give_up(struct stamp_line *line, const char *serial,
+                                  enum stamp_journal_kind kind, const char *why,
+                                  const char *who, const char *confirmed,
+                                  struct stamp_error *err)
+{
+    struct stamp_line_unit u = {.index = 0};
+    struct stampi_work w = {.kind = STAMPI_NOTE, .unit = &u, .err = err};
+    enum stamp_err rc;
+
     if (kind == STAMP_JOURNAL_REWORK &&
         (who == NULL || confirmed == NULL || strcmp(who, confirmed) == 0)) {
         return stamp_error_set(err, STAMP_E_STATE, 0,
                                "a second operator must confirm that %s is struck again",
                                serial);
     }
-    return stamp_line_note(line, &u, kind, text_slice(confirmed), why, err);
+    (void)pthread_mutex_lock(&line->lock);
+    rc = may_give_up(line, serial, kind, &u.index, err);
+    (void)pthread_mutex_unlock(&line->lock);
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    stampi_line_entry(line, &u, kind, &w.note);
+    w.note.data = text_slice(confirmed);
+    w.note.why = text_slice(why);
+    w.note.who = text_slice(who);
+    return stampi_line_work(line, &w);
 }

@@ -100,6 +100,21 @@ static void prepare_sign(struct stamp_line *line, struct round *r, struct stampi
     }
 }
 
+/* The operator may have given a unit up while it is on a port. */
+static bool is_given_up(struct stamp_line *line, struct stampi_work *w)
+{
+    enum stamp_journal_kind last =
+        stamp_journal_unit(line->journal, w->unit->index)->last;
+
+    if (w->kind == STAMPI_BEGIN ||
+        (last != STAMP_JOURNAL_SCRAPPED && last != STAMP_JOURNAL_REWORK) ||
+        (w->kind == STAMPI_NOTE && w->note.kind == STAMP_JOURNAL_REWORK)) {
+        return false;
+    }
+    w->rc = stamp_error_set(w->err, STAMP_E_STATE, 0, "the unit was given up");
+    return true;
+}
+
 static void prepare(struct stamp_line *line, struct round *r)
 {
     struct stamp_error why = STAMP_ERROR_INIT;
@@ -112,6 +127,8 @@ static void prepare(struct stamp_line *line, struct round *r)
 
         if (rc != STAMP_OK) {
             fail(w, rc, &why);
+        } else if (is_given_up(line, w)) {
+            continue;
         } else if (w->kind == STAMPI_BEGIN) {
             prepare_begin(line, r, w, now);
         } else if (w->kind == STAMPI_SIGN) {

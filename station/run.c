@@ -1,210 +1,224 @@
 #include "station/run.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <pthread.h>
+#include <event2/event.h>
+#include <event2/thread.h>
+#include <glob.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
-#include "host/tty.h"
+#include "station/control.h"
 
-enum { IDLE_MS = 200, TRIES = 3, ASK_MS = 1000, WORK_MS = 30000, BACKOFF_MS = 300 };
+enum { LOOK_MS = 500 };
 
-struct port {
+struct run {
     const struct stamp_run_setup *setup;
-    const struct stamp_trust *trust;
-    const char *path;
-    char place[256];
-    pthread_t thread;
-    bool started;
-    uint32_t done;
-    bool failed; /* the last unit */
+    struct stamp_port_setup port_setup;
+    atomic_uint retry;
+    struct event_base *base;
+    struct event *signals[2];
+    struct event *look;  /* for new ports, and whether all is over */
+    struct event *ended; /* a port's thread did */
+    struct stamp_control *control;
+    struct stamp_port_thread *port[STAMP_RUN_PORTS];
+    size_t n_ports;
 };
 
-void stamp_run_place(const char *port, char *out, size_t size)
+/* ---- ports ---- */
+
+static enum stamp_err add_port(struct run *r, const char *path, struct stamp_error *err)
 {
-    static const char dir[] = "/dev/serial/by-path";
-    char real[PATH_MAX];
-    DIR *d = opendir(dir);
-    struct dirent *e;
+    enum stamp_err rc;
 
-    (void)snprintf(out, size, "%s", port);
-    if (d == NULL || realpath(port, real) == NULL) {
-        if (d != NULL) {
-            (void)closedir(d);
-        }
-        return;
-    }
-    while ((e = readdir(d)) != NULL) {
-        char link[PATH_MAX];
-        char target[PATH_MAX];
-
-        (void)snprintf(link, sizeof link, "%s/%s", dir, e->d_name);
-        if (e->d_name[0] != '.' && realpath(link, target) != NULL &&
-            strcmp(target, real) == 0) {
-            (void)snprintf(out, size, "%s", e->d_name);
-            break;
+    for (size_t i = 0; i < r->n_ports; i++) {
+        if (strcmp(stamp_port_path(r->port[i]), path) == 0) {
+            return STAMP_OK;
         }
     }
-    (void)closedir(d);
+    if (r->n_ports == STAMP_RUN_PORTS) {
+        return stamp_error_set(err, STAMP_E_RANGE, 0, "more than %d ports: '%s'",
+                               STAMP_RUN_PORTS, path);
+    }
+    rc = stamp_port_start(&r->port_setup, path, &r->port[r->n_ports], err);
+    r->n_ports += rc == STAMP_OK;
+    return rc;
 }
 
-static void wait_ms(long ms)
+static enum stamp_err look_for_ports(struct run *r, bool first, struct stamp_error *err)
 {
-    struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+    enum stamp_err rc = STAMP_OK;
 
-    (void)nanosleep(&t, NULL);
+    for (size_t k = 0; k < r->setup->n_rules && rc == STAMP_OK; k++) {
+        glob_t found = {0};
+
+        if (glob(r->setup->rules[k], 0, NULL, &found) == 0) {
+            for (size_t i = 0; i < found.gl_pathc && rc == STAMP_OK; i++) {
+                size_t before = r->n_ports;
+
+                rc = add_port(r, found.gl_pathv[i], err);
+                if (!first && r->n_ports > before) {
+                    stamp_line_say(r->setup->line, stamp_port_place(r->port[before]),
+                                   "a new port");
+                }
+            }
+        }
+        globfree(&found);
+    }
+    return rc;
 }
 
-/* One try at what is on the port. True: nothing more is to be tried with it. */
-static bool attempt(struct port *p, struct stamp_slot *slot, int n)
+static bool all_ended(const struct run *r)
 {
+    for (size_t i = 0; i < r->n_ports; i++) {
+        if (stamp_port_state(r->port[i]) != STAMP_PORT_ENDED) {
+            return false;
+        }
+    }
+    return r->setup->once || stamp_line_stopping(r->setup->line);
+}
+
+/* ---- events ---- */
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+    struct run *r = arg;
+
+    (void)number;
+    (void)what;
+    stamp_line_stop(r->setup->line);
+    event_active(r->ended, EV_TIMEOUT, 0);
+}
+
+static void on_look(evutil_socket_t fd, short what, void *arg)
+{
+    struct run *r = arg;
     struct stamp_error err = STAMP_ERROR_INIT;
-    char serial[STAMP_SERIAL_SIZE];
-    struct stamp_line *line = p->setup->line;
-    bool fresh = false;
-    bool again;
-    enum stamp_err rc = stamp_slot_strike(slot, serial, &fresh, &err);
 
-    if (rc == STAMP_OK) {
-        if (fresh) {
-            p->done++;
-            p->failed = false;
-            stamp_line_say(line, p->place, "%s done", serial);
-        }
-        return true;
+    (void)fd;
+    (void)what;
+    if (!stamp_line_stopping(r->setup->line) && !r->setup->once &&
+        look_for_ports(r, false, &err) != STAMP_OK) {
+        stamp_line_say(r->setup->line, NULL, "%s", err.what);
     }
-    if (rc == STAMP_E_TIMEOUT && serial[0] == '\0') {
-        return false; /* nobody is there */
-    }
-    if (rc == STAMP_E_RANGE) { /* of the order, or of the signatures of a key */
-        stamp_line_say(line, p->place, "%s%s%s", err.what, err.hint[0] ? "; " : "",
-                       err.hint);
-        stamp_line_stop(line);
-        p->failed = serial[0] != '\0';
-        return true;
-    }
-    p->failed = true;
-    again = n < TRIES && rc != STAMP_E_STATE && rc != STAMP_E_UNSUPPORTED;
-    stamp_line_say(line, p->place, "%s failed%s: %s%s%s", serial[0] ? serial : "the unit",
-                   again ? ", tried again" : "", err.what, err.hint[0] ? "; " : "",
-                   err.hint);
-    return !again;
-}
-
-/* The unit stays until another one is there or none. */
-static void serve(struct port *p, struct stamp_tty *tty)
-{
-    const struct stamp_smp_line wire = stamp_smp_tty_line(tty);
-    struct stamp_smp_client client;
-    struct stamp_slot slot = {.line = p->setup->line,
-                              .trust = p->trust,
-                              .port = p->place,
-                              .client = &client,
-                              .label = p->setup->label,
-                              .label_ctx = p->setup->label_ctx};
-    int n = 0;
-
-    stamp_smp_client_init(&client, &wire);
-    client.read_ms = ASK_MS;
-    client.write_ms = WORK_MS;
-    while (!stamp_line_stopping(p->setup->line)) {
-        if (attempt(p, &slot, ++n)) {
-            n = 0;
-            if (p->setup->once) {
-                return;
-            }
-            wait_ms(IDLE_MS);
-        } else {
-            wait_ms(BACKOFF_MS);
-        }
-        if (p->failed && n == 0) { /* until it was taken away */
-            struct stamp_unit unit;
-
-            while (!stamp_line_stopping(p->setup->line) &&
-                   stamp_unit_ask(&client, &unit, NULL) == STAMP_OK) {
-                wait_ms(IDLE_MS);
-            }
-            p->failed = false;
-        }
+    if (all_ended(r)) {
+        (void)event_base_loopbreak(r->base);
     }
 }
 
-static void *run_port(void *arg)
+/* By a port's thread. */
+static void tell_ended(void *ctx)
 {
-    struct port *p = arg;
-    bool told = false;
+    struct run *r = ctx;
 
-    while (!stamp_line_stopping(p->setup->line)) {
-        struct stamp_error err = STAMP_ERROR_INIT;
-        struct stamp_tty *tty = NULL;
-
-        if (stamp_tty_open(&tty, p->path, &err) == STAMP_OK) {
-            told = false;
-            serve(p, tty);
-            stamp_tty_free(&tty);
-            if (p->setup->once) {
-                return NULL;
-            }
-        } else if (!told) {
-            stamp_line_say(p->setup->line, p->place, "waiting: %s", err.what);
-            told = true;
-        }
-        wait_ms(IDLE_MS);
-    }
-    return NULL;
+    event_active(r->ended, EV_TIMEOUT, 0);
 }
 
-static enum stamp_err start(struct port *ports, const struct stamp_run_setup *setup,
-                            const struct stamp_trust *trust, struct stamp_error *err)
-{
-    for (size_t i = 0; i < setup->n_ports; i++) {
-        int code;
+/* ---- people ---- */
 
-        ports[i].setup = setup;
-        ports[i].trust = trust;
-        ports[i].path = setup->ports[i];
-        stamp_run_place(setup->ports[i], ports[i].place, sizeof ports[i].place);
-        code = pthread_create(&ports[i].thread, NULL, run_port, &ports[i]);
-        if (code != 0) {
-            stamp_line_stop(setup->line);
-            return stamp_error_set(err, STAMP_E_NOMEM, code, "cannot start a thread: %s",
-                                   strerror(code));
-        }
-        ports[i].started = true;
+static const char *state_name(enum stamp_port_state state)
+{
+    static const char *const names[] = {"waiting", "working", "failed", "ended"};
+
+    return names[state];
+}
+
+static void tell_ports(void *ctx, stamp_control_port tell, void *to)
+{
+    const struct run *r = ctx;
+
+    for (size_t i = 0; i < r->n_ports; i++) {
+        tell(to, stamp_port_place(r->port[i]), state_name(stamp_port_state(r->port[i])));
     }
-    return STAMP_OK;
+}
+
+static void retry(void *ctx)
+{
+    struct run *r = ctx;
+
+    (void)atomic_fetch_add(&r->retry, 1);
+}
+
+/* ---- the loop ---- */
+
+static enum stamp_err set_up(struct run *r, struct stamp_error *err)
+{
+    static const int numbers[] = {SIGINT, SIGTERM};
+    const struct timeval look = {LOOK_MS / 1000, LOOK_MS % 1000 * 1000};
+    bool ok = evthread_use_pthreads() == 0;
+
+    r->base = ok ? event_base_new() : NULL;
+    if (r->base == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "cannot make an event loop");
+    }
+    for (int i = 0; i < 2; i++) {
+        r->signals[i] = evsignal_new(r->base, numbers[i], on_signal, r);
+        ok = ok && r->signals[i] != NULL && evsignal_add(r->signals[i], NULL) == 0;
+    }
+    r->look = event_new(r->base, -1, EV_PERSIST, on_look, r);
+    r->ended = event_new(r->base, -1, 0, on_look, r);
+    ok = ok && r->look != NULL && r->ended != NULL && event_add(r->look, &look) == 0;
+    return ok ? stamp_control_open(r->base, r->setup->line,
+                                   &(struct stamp_control_run){tell_ports, retry, r},
+                                   &r->control, err)
+              : stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "cannot make an event loop");
+}
+
+static void clear(struct run *r)
+{
+    stamp_control_close(&r->control);
+    for (int i = 0; i < 2; i++) {
+        if (r->signals[i] != NULL) {
+            event_free(r->signals[i]);
+        }
+    }
+    if (r->look != NULL) {
+        event_free(r->look);
+    }
+    if (r->ended != NULL) {
+        event_free(r->ended);
+    }
+    if (r->base != NULL) {
+        event_base_free(r->base);
+    }
 }
 
 enum stamp_err stamp_run(const struct stamp_run_setup *setup, uint32_t *done,
                          uint32_t *failed, struct stamp_error *err)
 {
-    const struct stamp_site *site = stamp_line_site(setup->line);
-    STAMP_TRUST_AUTO *trust = NULL;
-    struct port *ports = calloc(setup->n_ports, sizeof *ports);
-    enum stamp_err rc = STAMP_OK;
+    struct run r = {.setup = setup};
+    enum stamp_err rc = set_up(&r, err);
 
     *done = 0;
     *failed = 0;
-    if (ports == NULL) {
-        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    r.port_setup = (struct stamp_port_setup){.line = setup->line,
+                                             .once = setup->once,
+                                             .unit_ms = setup->unit_ms,
+                                             .retry = &r.retry,
+                                             .ended = tell_ended,
+                                             .ctx = &r,
+                                             .label = setup->label,
+                                             .label_ctx = setup->label_ctx};
+    for (size_t i = 0; i < setup->n_ports && rc == STAMP_OK; i++) {
+        rc = add_port(&r, setup->ports[i], err);
     }
-    rc = stamp_trust_new(&trust, err);
     if (rc == STAMP_OK) {
-        rc = stamp_trust_add(trust, site->cert.root, err);
+        rc = look_for_ports(&r, true, err);
     }
-    if (rc == STAMP_OK) {
-        stamp_trust_set_owner(trust, site->cert.owner_hash);
-        rc = start(ports, setup, trust, err);
+    if (rc == STAMP_OK && event_base_dispatch(r.base) < 0) {
+        rc = stamp_error_set(err, STAMP_E_IO, errno, "the event loop failed");
     }
-    for (size_t i = 0; i < setup->n_ports; i++) {
-        if (ports[i].started) {
-            (void)pthread_join(ports[i].thread, NULL);
-        }
-        *done += ports[i].done;
-        *failed += ports[i].failed;
+    if (rc != STAMP_OK) {
+        stamp_line_stop(setup->line);
     }
-    free(ports);
+    for (size_t i = 0; i < r.n_ports; i++) {
+        uint32_t n;
+        bool bad;
+
+        stamp_port_join(&r.port[i], &n, &bad);
+        *done += n;
+        *failed += bad;
+    }
+    clear(&r);
     return rc;
 }

@@ -3,6 +3,7 @@
 #include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "host/claims.h"
 #include "host/key.h"
@@ -22,10 +23,38 @@ static struct stamp_slice slice(const void *p, size_t len)
     return (struct stamp_slice){p, len};
 }
 
+int64_t stamp_slot_now_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* What journal and token take is not the unit's time. */
+static void not_its_time(struct strike *s, int64_t since)
+{
+    s->slot->end_ms += stamp_slot_now_ms() - since;
+}
+
 static enum stamp_err note(struct strike *s, enum stamp_journal_kind kind,
                            struct stamp_slice data, struct stamp_error *err)
 {
-    return stamp_line_note(s->slot->line, &s->unit, kind, data, NULL, err);
+    int64_t now = stamp_slot_now_ms();
+    enum stamp_err rc = stamp_line_note(s->slot->line, &s->unit, kind, data, NULL, err);
+
+    not_its_time(s, now);
+    return rc;
+}
+
+static enum stamp_err sign(struct strike *s, const struct stamp_request *r,
+                           struct stamp_error *err)
+{
+    int64_t now = stamp_slot_now_ms();
+    enum stamp_err rc = stamp_line_sign(s->slot->line, &s->unit, r, err);
+
+    not_its_time(s, now);
+    return rc;
 }
 
 /* ---- keys and certificate ---- */
@@ -99,7 +128,7 @@ static enum stamp_err write_stamp(struct strike *s, struct stamp_error *err)
     if (rc == STAMP_OK) {
         s->evidence = r.evidence;
         s->evident = true;
-        rc = stamp_line_sign(s->slot->line, &s->unit, &r, err);
+        rc = sign(s, &r, err);
     }
     if (rc == STAMP_OK) {
         rc = put_certificates(s, err);

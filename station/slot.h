@@ -19,10 +19,12 @@ struct stamp_slot_label {
     struct stamp_evidence known; /* of it: the provisioning point */
 };
 
+/** A place on the line where units come, one after the other. */
 struct stamp_slot {
     struct stamp_line *line;
-    const struct stamp_trust *trust; /* the station's root */
-    const char *port;                /* for messages: the slot's name */
+    const char *port; /* for messages: the slot's name */
+    int64_t
+        end_ms; /* when the unit's time is over; waiting for the token is not counted */
     struct stamp_smp_client *client;
     uint8_t done[STAMP_JOURNAL_CHIP_MAX]; /* the chip that was finished here last */
     size_t done_len;
@@ -45,6 +47,9 @@ struct stamp_slot {
 STAMP_MUST_USE enum stamp_err stamp_slot_strike(struct stamp_slot *slot,
                                                 char serial[STAMP_SERIAL_SIZE],
                                                 bool *fresh, struct stamp_error *err);
+
+/** Of a clock that only goes forward. */
+int64_t stamp_slot_now_ms(void);
 
 /** Lock the unit on a port, restart it, and have it prove itself.
  * @param serial  of the unit */

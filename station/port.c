@@ -1,0 +1,259 @@
+#include "station/port.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "host/tty.h"
+
+enum {
+    IDLE_MS = 200,
+    TRIES = 3,
+    ASK_MS = 1000,
+    WORK_MS = 30000,
+    BACKOFF_MS = 300,
+    STOP_MS = 3000, /* that a unit may go on when the line is to end */
+};
+
+struct stamp_port_thread {
+    struct stamp_port_setup setup;
+    char path[PATH_MAX];
+    char place[256];
+    pthread_t thread;
+    struct stamp_slot slot;
+    struct stamp_smp_client client;
+    atomic_int state;
+    int64_t stopped; /* when it was seen that the line is to end; 0 = not */
+    uint32_t done;
+    bool failed; /* the last unit */
+};
+
+static void find_place(const char *port, char *out, size_t size)
+{
+    static const char dir[] = "/dev/serial/by-path";
+    char real[PATH_MAX];
+    DIR *d = opendir(dir);
+    struct dirent *e;
+
+    (void)snprintf(out, size, "%s", port);
+    if (d == NULL) {
+        return;
+    }
+    while (realpath(port, real) != NULL && (e = readdir(d)) != NULL) {
+        char link[PATH_MAX];
+        char target[PATH_MAX];
+
+        (void)snprintf(link, sizeof link, "%s/%s", dir, e->d_name);
+        if (e->d_name[0] != '.' && realpath(link, target) != NULL &&
+            strcmp(target, real) == 0) {
+            (void)snprintf(out, size, "%s", e->d_name);
+            break;
+        }
+    }
+    (void)closedir(d);
+}
+
+static void wait_ms(long ms)
+{
+    struct timespec t = {ms / 1000, ms % 1000 * 1000000};
+
+    (void)nanosleep(&t, NULL);
+}
+
+/* Asked by the client while it waits for the unit. */
+static bool is_over(void *ctx)
+{
+    struct stamp_port_thread *p = ctx;
+    int64_t now = stamp_slot_now_ms();
+
+    if (stamp_line_stopping(p->setup.line)) {
+        p->stopped = p->stopped == 0 ? now : p->stopped;
+        if (now - p->stopped > STOP_MS) {
+            return true;
+        }
+    }
+    return p->slot.end_ms != 0 && now > p->slot.end_ms;
+}
+
+static void tell_failure(struct stamp_port_thread *p, const char *serial, bool again,
+                         const struct stamp_error *err)
+{
+    const char *what = serial[0] != '\0' ? serial : "the unit";
+    bool late = p->slot.end_ms != 0 && stamp_slot_now_ms() > p->slot.end_ms;
+
+    stamp_line_say(p->setup.line, p->place, "%s failed%s: %s%s%s%s", what,
+                   again ? ", tried again" : "", late ? "its time is over: " : "",
+                   err->what, err->hint[0] ? "; " : "", err->hint);
+}
+
+enum outcome { DONE, AGAIN, NOBODY, GONE, GAVE_UP };
+
+static enum outcome attempt(struct stamp_port_thread *p, int n)
+{
+    struct stamp_error err = STAMP_ERROR_INIT;
+    char serial[STAMP_SERIAL_SIZE];
+    struct stamp_line *line = p->setup.line;
+    bool fresh = false;
+    bool again;
+    enum stamp_err rc;
+
+    p->slot.end_ms = stamp_slot_now_ms() + p->setup.unit_ms;
+    rc = stamp_slot_strike(&p->slot, serial, &fresh, &err);
+    if (rc == STAMP_OK) {
+        if (fresh) {
+            p->done++;
+            p->failed = false;
+            stamp_line_say(line, p->place, "%s done", serial);
+        }
+        return DONE;
+    }
+    if (serial[0] == '\0' && (rc == STAMP_E_TIMEOUT || rc == STAMP_E_IO)) {
+        return rc == STAMP_E_IO ? GONE : NOBODY;
+    }
+    if (rc == STAMP_E_RANGE) { /* of the order, or of the signatures of a key */
+        stamp_line_say(line, p->place, "%s%s%s", err.what, err.hint[0] ? "; " : "",
+                       err.hint);
+        stamp_line_stop(line);
+        p->failed = serial[0] != '\0';
+        return GAVE_UP;
+    }
+    p->failed = true;
+    again = n < TRIES && rc != STAMP_E_STATE && rc != STAMP_E_UNSUPPORTED &&
+            rc != STAMP_E_IO && stamp_slot_now_ms() <= p->slot.end_ms;
+    tell_failure(p, serial, again, &err);
+    return rc == STAMP_E_IO ? GONE : again ? AGAIN : GAVE_UP;
+}
+
+/* Until the unit that failed was taken away, or the operator wants it tried again. */
+static void wait_for_another(struct stamp_port_thread *p)
+{
+    unsigned retry = atomic_load(p->setup.retry);
+    struct stamp_unit unit;
+
+    atomic_store(&p->state, STAMP_PORT_FAILED);
+    p->slot.end_ms = 0;
+    while (!stamp_line_stopping(p->setup.line) && atomic_load(p->setup.retry) == retry &&
+           stamp_unit_ask(&p->client, &unit, NULL) == STAMP_OK) {
+        wait_ms(IDLE_MS);
+    }
+    p->failed = false;
+}
+
+/* The units that come to a port, as long as it is there. */
+static void serve(struct stamp_port_thread *p, struct stamp_tty *tty)
+{
+    const struct stamp_smp_line wire = stamp_smp_tty_line(tty);
+    int n = 0;
+
+    stamp_smp_client_init(&p->client, &wire);
+    p->client.read_ms = ASK_MS;
+    p->client.write_ms = WORK_MS;
+    p->client.is_over = is_over;
+    p->client.is_over_ctx = p;
+    p->slot.done_len = 0;
+    while (!stamp_line_stopping(p->setup.line)) {
+        enum outcome how;
+
+        atomic_store(&p->state, n > 0 ? STAMP_PORT_WORKING : STAMP_PORT_WAITING);
+        how = attempt(p, ++n);
+        if (how == GONE || (p->setup.once && (how == DONE || how == GAVE_UP))) {
+            return;
+        }
+        if (how == GAVE_UP) {
+            wait_for_another(p);
+        }
+        n = how == AGAIN ? n : 0;
+        wait_ms(how == AGAIN ? BACKOFF_MS : IDLE_MS);
+    }
+}
+
+static void *run(void *arg)
+{
+    struct stamp_port_thread *p = arg;
+    bool told = false;
+
+    while (!stamp_line_stopping(p->setup.line)) {
+        struct stamp_error err = STAMP_ERROR_INIT;
+        struct stamp_tty *tty = NULL;
+
+        if (stamp_tty_open(&tty, p->path, &err) == STAMP_OK) {
+            told = false;
+            serve(p, tty);
+            stamp_tty_free(&tty);
+            if (p->setup.once) {
+                break;
+            }
+        } else if (!told) {
+            stamp_line_say(p->setup.line, p->place, "waiting: %s", err.what);
+            told = true;
+        }
+        atomic_store(&p->state, STAMP_PORT_WAITING);
+        wait_ms(IDLE_MS);
+    }
+    atomic_store(&p->state, STAMP_PORT_ENDED);
+    p->setup.ended(p->setup.ctx);
+    return NULL;
+}
+
+enum stamp_err stamp_port_start(const struct stamp_port_setup *setup, const char *path,
+                                struct stamp_port_thread **out, struct stamp_error *err)
+{
+    struct stamp_port_thread *p = calloc(1, sizeof *p);
+    int code;
+
+    *out = NULL;
+    if (p == NULL || strlen(path) >= sizeof p->path) {
+        free(p);
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    p->setup = *setup;
+    (void)snprintf(p->path, sizeof p->path, "%s", path);
+    find_place(path, p->place, sizeof p->place);
+    p->slot = (struct stamp_slot){.line = setup->line,
+                                  .port = p->place,
+                                  .client = &p->client,
+                                  .label = setup->label,
+                                  .label_ctx = setup->label_ctx};
+    code = pthread_create(&p->thread, NULL, run, p);
+    if (code != 0) {
+        free(p);
+        return stamp_error_set(err, STAMP_E_NOMEM, code, "cannot start a thread: %s",
+                               strerror(code));
+    }
+    *out = p;
+    return STAMP_OK;
+}
+
+void stamp_port_join(struct stamp_port_thread **port, uint32_t *done, bool *failed)
+{
+    struct stamp_port_thread *p = *port;
+
+    *done = 0;
+    *failed = false;
+    if (p == NULL) {
+        return;
+    }
+    (void)pthread_join(p->thread, NULL);
+    *done = p->done;
+    *failed = p->failed;
+    free(p);
+    *port = NULL;
+}
+
+const char *stamp_port_path(const struct stamp_port_thread *p)
+{
+    return p->path;
+}
+
+const char *stamp_port_place(const struct stamp_port_thread *p)
+{
+    return p->place;
+}
+
+enum stamp_port_state stamp_port_state(const struct stamp_port_thread *p)
+{
+    return (enum stamp_port_state)atomic_load(&p->state);
+}
