@@ -87,6 +87,7 @@ static int run(struct args *a)
     char first[48];
     uint32_t done = 0;
     uint32_t failed = 0;
+    bool halted;
     enum stamp_err rc = stamp_site_open(a->dir, &site, &err);
 
     a->line.tell = tell;
@@ -100,13 +101,14 @@ static int run(struct args *a)
     tell_counts(&s, "the line is up");
     rc = stamp_run(&setup, &done, &failed, &err);
     stamp_line_status(setup.line, &s);
+    halted = stamp_line_halted(setup.line);
     stamp_line_close(&setup.line);
     (void)snprintf(first, sizeof first, "%u done now", done);
     tell_counts(&s, first);
     if (rc != STAMP_OK) {
         return cli_fail(&err);
     }
-    return cli_flush(failed > 0                      ? CLI_FAILED
+    return cli_flush(failed > 0 || halted            ? CLI_FAILED
                      : s.remaining == 0 && done == 0 ? CLI_NOTHING_LEFT
                                                      : CLI_DONE);
 }

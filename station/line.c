@@ -10,7 +10,7 @@
 #include "host/key.h"
 #include "station/line_own.h"
 
-enum { TEXT_MAX = 400, CLOCK_SLACK = 2 };
+enum { TEXT_MAX = 400 };
 
 /* ---- words ---- */
 
@@ -37,6 +37,11 @@ bool stamp_line_stopping(const struct stamp_line *line)
     return line->stop != 0;
 }
 
+bool stamp_line_halted(const struct stamp_line *line)
+{
+    return line->halted;
+}
+
 const struct stamp_order *stamp_line_order(const struct stamp_line *line)
 {
     return &line->order;
@@ -53,24 +58,6 @@ static struct stamp_slice text_slice(const char *text)
 }
 
 /* ---- the journal, with the lock held ---- */
-
-enum stamp_err stampi_line_clock(struct stamp_line *line, uint64_t *now,
-                                 struct stamp_error *err)
-{
-    uint64_t last = stamp_journal_head(line->journal)->at;
-
-    *now = (uint64_t)time(NULL);
-    if (*now + CLOCK_SLACK < last) {
-        stamp_error_hint(err, "set the clock right, then go on");
-        return stamp_error_set(
-            err, STAMP_E_STATE, 0,
-            "the clock is in doubt: it is %llu s before the last entry "
-            "of the journal",
-            (unsigned long long)(last - *now));
-    }
-    *now = *now < last ? last : *now;
-    return STAMP_OK;
-}
 
 enum stamp_err stampi_line_append(struct stamp_line *line,
                                   struct stamp_journal_entry *entries, size_t n,
@@ -317,6 +304,9 @@ enum stamp_err stamp_line_open(const struct stamp_site *site,
                              site->dir);
     }
     if (rc == STAMP_OK) {
+        rc = stampi_line_clock_start(line, err);
+    }
+    if (rc == STAMP_OK) {
         rc = open_token(line, err);
     }
     if (rc == STAMP_OK) {
@@ -327,6 +317,8 @@ enum stamp_err stamp_line_open(const struct stamp_site *site,
     }
     if (rc != STAMP_OK) {
         stamp_line_close(&line);
+    } else {
+        line->up = true;
     }
     *out = line;
     return rc;

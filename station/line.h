@@ -53,6 +53,9 @@ void stamp_line_close(struct stamp_line **p);
 void stamp_line_stop(struct stamp_line *line);
 bool stamp_line_stopping(const struct stamp_line *line);
 
+/** Did it stop by itself, with the clock in doubt or the order over? */
+bool stamp_line_halted(const struct stamp_line *line);
+
 const struct stamp_order *stamp_line_order(const struct stamp_line *line);
 const struct stamp_site *stamp_line_site(const struct stamp_line *line);
 void stamp_line_say(struct stamp_line *line, const char *port, const char *fmt, ...)

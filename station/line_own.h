@@ -32,13 +32,28 @@ struct stamp_line {
     uint32_t counted;                   /* units, by the token */
     struct stamp_journal_status status; /* as it was last; with `say` held */
     unsigned since;                     /* units done since the last checkpoint */
+    int64_t wall_at;                    /* the clock when the line was started, seconds */
+    int64_t passed_at;                  /* and the machine's, which nobody sets */
+    int64_t ca_from;                    /* when the station CA's certificate begins */
+    bool up;                            /* opened */
+    bool halted;                        /* by itself, which was said */
     volatile sig_atomic_t stop;
 };
 
 /* ---- with the lock held ---- */
 
-/** Now; STAMP_E_STATE where it is before the last entry of the journal. */
+/** Begin to watch the clock. */
+enum stamp_err stampi_line_clock_start(struct stamp_line *line, struct stamp_error *err);
+
+/** Now, as far as it can be: not before the journal's last entry, the order or the
+ * station CA, and not set while the line runs. STAMP_E_STATE: it is in doubt; the line
+ * stops, which is said once. */
 enum stamp_err stampi_line_clock(struct stamp_line *line, uint64_t *now,
+                                 struct stamp_error *err);
+
+/** May a unit be begun, or signed for? STAMP_E_STATE: the order is over; the line stops.
+ */
+enum stamp_err stampi_line_holds(struct stamp_line *line, uint64_t now,
                                  struct stamp_error *err);
 
 /** Append entries at one time: all or none, on the disk when it returns. */

@@ -45,10 +45,10 @@ enum stamp_err stampi_line_begin(struct stamp_line *line, uint32_t index,
                                "the order is used up: all %u units were begun",
                                line->order.count);
     }
-    if (now > line->order.not_after) {
-        return stamp_error_set(err, STAMP_E_STATE, 0, "the order holds no longer");
+    rc = stampi_line_holds(line, now, err);
+    if (rc == STAMP_OK) {
+        rc = stampi_line_serial(line, index, u->serial, err);
     }
-    rc = stampi_line_serial(line, index, u->serial, err);
     if (rc == STAMP_OK) {
         rc = stamp_offer_make(line->profile, &subject, &u->offer, err);
     }
@@ -148,6 +148,7 @@ static enum stamp_err make_tbs(struct stamp_line *line, const struct stamp_line_
                              sizeof name, err);
     s.common_name = name;
     s.not_before = (time_t)(now - line->order.backdate_s);
+    s.not_before = s.not_before < line->ca_from ? line->ca_from : s.not_before;
     memcpy(s.serial_number, line->order.prefix, sizeof line->order.prefix);
     for (int i = 0; i < 4; i++) {
         s.serial_number[12 + i] = (uint8_t)(u->index >> (24 - 8 * i));
@@ -184,7 +185,8 @@ enum stamp_err stampi_line_intent(struct stamp_line *line,
 
     *fresh = is->intent == 0;
     if (*fresh) {
-        return make_tbs(line, u, r, now, tbs, len, err);
+        rc = stampi_line_holds(line, now, err);
+        return rc == STAMP_OK ? make_tbs(line, u, r, now, tbs, len, err) : rc;
     }
     rc = stamp_journal_entry(line->journal, is->intent, buf, &e, err);
     if (rc == STAMP_OK && !is_for(e.data.p, e.data.len, r)) {
