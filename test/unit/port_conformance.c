@@ -200,6 +200,50 @@ static const char *try_keys(const struct stamp_port *port)
                                           : "the root key is another one each time";
 }
 
+static const char *try_chip_id(const struct stamp_port *port)
+{
+    uint8_t first[STAMP_CHIP_ID_MAX] = {0};
+    uint8_t second[STAMP_CHIP_ID_MAX] = {0};
+    size_t len = 0;
+    size_t again = 0;
+
+    if (port->chip_id == NULL) {
+        return NULL;
+    }
+    if (port->chip_id(port->ctx, first, &len) != 0 ||
+        port->chip_id(port->ctx, second, &again) != 0) {
+        return "the chip id cannot be read";
+    }
+    if (len < 1 || len > STAMP_CHIP_ID_MAX) {
+        return "the chip id has no sensible length";
+    }
+    return again == len && memcmp(first, second, len) == 0
+               ? NULL
+               : "the chip id is another one each time";
+}
+
+/* @param locked  all that the chip can is to be in force; else the birth region is open
+ */
+static const char *try_lock_state(const struct stamp_port *port, bool locked)
+{
+    const uint32_t all = STAMP_LOCK_WRITE | STAMP_LOCK_ENCRYPT | STAMP_LOCK_DEBUG;
+    uint32_t can = 0;
+    uint32_t state;
+
+    if (port->lock_state == NULL) {
+        return NULL;
+    }
+    state = port->lock_state(port->ctx, &can);
+    if ((can & ~all) != 0 || (state & ~can) != 0) {
+        return "the lock state has parts that the chip does not have";
+    }
+    if (!locked) {
+        return (state & STAMP_LOCK_WRITE) == 0 ? NULL
+                                               : "it says that it is locked before";
+    }
+    return state == can ? NULL : "it is locked, and not all parts are in force";
+}
+
 static const char *try_lock(const struct stamp_port *port)
 {
     const struct stamp_flash *f = &port->flash;
@@ -209,11 +253,17 @@ static const char *try_lock(const struct stamp_port *port)
     if (stamp_flash_read(f, 0, now, f->program_size) != STAMP_OK) {
         return "read fails";
     }
+    if (try_lock_state(port, false) != NULL) {
+        return try_lock_state(port, false);
+    }
     if (port->lock(port->ctx) != 0) {
         return "lock fails";
     }
     if (port->lock(port->ctx) != 0) {
         return "lock fails when it is done again";
+    }
+    if (try_lock_state(port, true) != NULL) {
+        return try_lock_state(port, true);
     }
     pattern(data, f->program_size, 1);
     (void)f->erase(f->ctx, 0); /* refused, or without effect */
@@ -239,6 +289,9 @@ const char *port_conformance(const struct stamp_port *port, bool may_lock)
     }
     if (wrong == NULL) {
         wrong = try_keys(port);
+    }
+    if (wrong == NULL) {
+        wrong = try_chip_id(port);
     }
     if (wrong == NULL && may_lock && port->lock != NULL) {
         return try_lock(port);

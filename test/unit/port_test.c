@@ -54,9 +54,33 @@ int hal_fuse_key(uint8_t key[32])
     return 0;
 }
 
+static int debug_is_off;
+
 int hal_debug_off(void)
 {
+    debug_is_off = 1;
     return 0;
+}
+
+int hal_debug_is_off(void)
+{
+    return debug_is_off;
+}
+
+int hal_flash_is_protected(uint32_t address, uint32_t size)
+{
+    return protected_end == address + size;
+}
+
+int hal_chip_number(uint8_t id[8])
+{
+    memset(id, 0x5A, 8);
+    return 0;
+}
+
+void hal_reset(void)
+{
+    uptime = 0;
 }
 
 uint32_t hal_uptime_ms(void)
@@ -68,6 +92,71 @@ static void template_conforms(void **state)
 {
     (void)state;
     assert_null(port_conformance(template_port(), true));
+}
+
+static int another_id(void *ctx, uint8_t id[STAMP_CHIP_ID_MAX], size_t *len)
+{
+    static uint8_t n;
+
+    (void)ctx;
+    id[0] = n++;
+    *len = 1;
+    return 0;
+}
+
+static int no_id(void *ctx, uint8_t id[STAMP_CHIP_ID_MAX], size_t *len)
+{
+    (void)ctx;
+    (void)id;
+    *len = 0;
+    return 0;
+}
+
+static uint32_t says_nothing(void *ctx, uint32_t *can)
+{
+    (void)ctx;
+    *can = STAMP_LOCK_WRITE;
+    return 0;
+}
+
+static uint32_t says_too_much(void *ctx, uint32_t *can)
+{
+    (void)ctx;
+    *can = STAMP_LOCK_WRITE;
+    return STAMP_LOCK_DEBUG;
+}
+
+static uint32_t says_always(void *ctx, uint32_t *can)
+{
+    (void)ctx;
+    *can = STAMP_LOCK_WRITE;
+    return STAMP_LOCK_WRITE;
+}
+
+static void what_a_line_asks_of_a_chip_is_checked(void **state)
+{
+    static const struct {
+        int (*chip_id)(void *, uint8_t *, size_t *);
+        uint32_t (*lock_state)(void *, uint32_t *);
+        const char *wrong;
+    } bad[] = {
+        {another_id, NULL, "the chip id is another one each time"},
+        {no_id, NULL, "the chip id has no sensible length"},
+        {NULL, says_nothing, "it is locked, and not all parts are in force"},
+        {NULL, says_too_much, "the lock state has parts that the chip does not have"},
+        {NULL, says_always, "it says that it is locked before"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        struct stamp_port port = *template_port();
+
+        protected_end = 0;
+        port.chip_id = bad[i].chip_id;
+        port.lock_state = bad[i].lock_state;
+        assert_string_equal(port_conformance(&port, true), bad[i].wrong);
+    }
+    protected_end = 0;
 }
 
 static void a_device_lives_on_the_template(void **state)
@@ -267,6 +356,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(template_conforms),
+        cmocka_unit_test(what_a_line_asks_of_a_chip_is_checked),
         cmocka_unit_test(a_device_lives_on_the_template),
         cmocka_unit_test_setup_teardown(right_one_passes, start, stop),
         cmocka_unit_test_setup_teardown(each_fault_is_found, start, stop),

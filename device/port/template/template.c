@@ -72,6 +72,29 @@ static int lock(void *ctx)
     return hal_debug_off();
 }
 
+/* As the chip has it now, not as it was told. This one has no encryption of its flash. */
+static uint32_t lock_state(void *ctx, uint32_t *can)
+{
+    (void)ctx;
+    *can = STAMP_LOCK_WRITE | STAMP_LOCK_DEBUG;
+    return (hal_flash_is_protected(PARTITION_ADDRESS, BIRTH_SIZE) == 1 ? STAMP_LOCK_WRITE
+                                                                       : 0u) |
+           (hal_debug_is_off() == 1 ? STAMP_LOCK_DEBUG : 0u);
+}
+
+static int chip_id(void *ctx, uint8_t id[STAMP_CHIP_ID_MAX], size_t *len)
+{
+    (void)ctx;
+    *len = 8;
+    return hal_chip_number(id);
+}
+
+static void restart(void *ctx)
+{
+    (void)ctx;
+    hal_reset();
+}
+
 /* A tick that a reset restarts will do: waiting begins anew with each boot. */
 static uint32_t now_ms(void *ctx)
 {
@@ -99,6 +122,9 @@ const struct stamp_port *template_port(void)
         .root_key = root_key,
         .lock = lock,
         .now_ms = now_ms,
+        .chip_id = chip_id,
+        .lock_state = lock_state,
+        .restart = restart,
         .element_key = NULL,    /* no secure element */
         .owner_key_hash = NULL, /* products pin theirs here */
     };

@@ -20,7 +20,11 @@ int hal_flash_program(uint32_t address, const void *buf, size_t len);
 int hal_flash_erase_sector(uint32_t address);
 int hal_flash_protect(uint32_t address, uint32_t size); /* until the next reset */
 int hal_fuse_key(uint8_t key[32]); /* of the chip's own, never exported */
+int hal_flash_is_protected(uint32_t address, uint32_t size); /* 1 or 0 */
 int hal_debug_off(void);
+int hal_debug_is_off(void); /* 1 or 0 */
+int hal_chip_number(uint8_t id[8]);
+void hal_reset(void);
 uint32_t hal_uptime_ms(void);
 
 #endif
