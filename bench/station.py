@@ -2,13 +2,15 @@
 its CPU takes of a unit, how it does with slow devices, and what a strike puts on the wire. Used by
 scripts/bench; alone: /usr/bin/python3 -B bench/station.py
 
-The bound: a token signs and counts once a unit, one after the other (plain PKCS #11 calls in a loop,
-bench/token_loop.c); the devices compute on this machine's cores, and how fast they are there says a
-client that asks the same of them with neither journal nor token (bench/units.c). The slower of both is
-the bound. Their own CPU time, as the kernel counts it, is printed beside it.
+The bound is the slower of two, both measured directly before and after the station, since machines are
+noisy. The token alone: a signature and a count a unit, one after the other (plain PKCS #11 calls in a
+loop, bench/token_loop.c). The devices alone: they compute on the cores that the station computes on too,
+so their own time is what a client takes that asks the same of all of them at once and has neither journal
+nor token (bench/units.c), less that client's share of the CPU time. Their CPU time by itself, divided by
+the cores, would be no bound but on a machine with nothing else to do. A unit's flash is not the station's
+disk: it is in memory, where there is a file system for that.
 """
 
-import base64
 import json
 import os
 import select
@@ -20,14 +22,20 @@ import threading
 import time
 import tty
 
+import cbor2
+
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BUILD = os.path.join(TOP, "build")
+sys.path.insert(0, os.path.join(TOP, "test", "interop"))
+from independent_smp import GROUP_STAMP, Joiner  # noqa: E402 (not beside this file)
+
 STAMP = os.path.join(BUILD, "stamp")
 AGENT = os.path.join(BUILD, "stamp-agent")
 MODULE = "/usr/lib/softhsm/libsofthsm2.so"
 PIN = "48151623"
+MEMORY = "/dev/shm"
 UNITS = 32
-ROUNDS = 3
+ROUNDS = 5
 SLOW_KEY_MS = 2000
 BAUD = 115200
 BITS = 10  # a byte on a serial line: start, 8, stop
@@ -90,19 +98,15 @@ class Agents:
 
     def __init__(self, factory, count, *options, owner=True):
         self.processes, self.ports = [], []
-        where = tempfile.mkdtemp(dir=factory.work)
+        self.flash = tempfile.TemporaryDirectory(dir=MEMORY if os.path.isdir(MEMORY) else factory.work)
         for i in range(count):
-            base = os.path.join(where, str(i))
+            base = os.path.join(self.flash.name, str(i))
             self.processes.append(subprocess.Popen(
                 [AGENT, "--flash-file", base + ".flash", "--root-key", base + ".key", "--fuses", base + ".fuses",
                  *(["--owner-hash", factory.owner] if owner else []), *options], stdout=subprocess.PIPE, text=True))
         for process in self.processes:
             self.ports.append(process.stdout.readline().strip())
             process.stdout.readline()  # that it has no stamp
-
-    def alone(self, factory):
-        """Units a second, where nothing is journalled and no token signs."""
-        return float(factory.run(os.path.join(BUILD, "bench", "units"), factory.path("hq/devstamp.yaml"), *self.ports))
 
     def cpu(self):
         """Seconds of all of them so far."""
@@ -118,6 +122,19 @@ class Agents:
         for process in self.processes:
             process.wait()
             process.stdout.close()
+        self.flash.cleanup()
+
+
+def devices_alone(factory):
+    """Seconds of UNITS units at once where nothing is journalled and no token signs, without the share of
+    the program that asks them."""
+    agents = Agents(factory, UNITS, owner=False)
+    spent = agents.cpu()
+    told = factory.run(os.path.join(BUILD, "bench", "units"), factory.path("hq/devstamp.yaml"), *agents.ports)
+    spent = agents.cpu() - spent
+    agents.stop()
+    seconds, client = (float(x) for x in told.split())
+    return seconds * spent / (spent + client)
 
 
 def strike(factory, ports, order):
@@ -142,34 +159,43 @@ def strike(factory, ports, order):
     return last - up, usage.ru_utime + usage.ru_stime
 
 
+def alone(factory):
+    """Microseconds of a unit: the token's, the devices'."""
+    return factory.token_us(), devices_alone(factory) / UNITS * 1e6
+
+
+def one_round(factory):
+    before = alone(factory)
+    agents = Agents(factory, UNITS)
+    order = factory.order(UNITS)
+    spent = agents.cpu()
+    seconds, cpu = strike(factory, agents.ports, order)
+    spent = agents.cpu() - spent
+    agents.stop()
+    token, devices = ((x + y) / 2 for x, y in zip(before, alone(factory)))
+    took = {"rate": UNITS / seconds, "token": 1e6 / token, "devices": 1e6 / devices, "cpu": cpu / UNITS * 1e3}
+    took["bound"] = min(took["token"], took["devices"])
+    took["ratio"] = took["rate"] / took["bound"]
+    print(f"station: {UNITS} units in {seconds:.2f} s = {took['rate']:.1f}/s; token alone {took['token']:.0f}/s, devices "
+          f"alone {took['devices']:.1f}/s; CPU of a unit: {spent / UNITS * 1e3:.1f} ms its own, {took['cpu']:.1f} ms the "
+          "station's, its start and end included")
+    return took
+
+
 def at_once(factory):
-    """UNITS units at once, on as many ports."""
-    rates, bounds, ratios, cpus, slower = [], [], [], [], []
-    for _ in range(ROUNDS):
-        before = factory.token_us()
-        agents = Agents(factory, UNITS, owner=False)
-        devices = agents.alone(factory)
-        agents.stop()
-        agents = Agents(factory, UNITS)
-        spent = agents.cpu()
-        order = factory.order(UNITS)
-        seconds, cpu = strike(factory, agents.ports, order)
-        spent = agents.cpu() - spent
-        agents.stop()
-        token = 1e6 / ((before + factory.token_us()) / 2)
-        bounds.append(min(token, devices))
-        slower.append("devices" if devices < token else "token")
-        rates.append(UNITS / seconds)
-        ratios.append(rates[-1] / bounds[-1])
-        cpus.append(cpu / UNITS * 1e3)
-        print(f"station: {UNITS} units in {seconds:.2f} s = {rates[-1]:.1f}/s; token alone {token:.0f}/s, devices alone "
-              f"{devices:.1f}/s; CPU of a unit: {spent / UNITS * 1e3:.1f} ms its own, {cpus[-1]:.1f} ms the station's")
-    ratio = statistics.median(ratios)
-    return [{"name": f"station_{UNITS}_units", "value": round(statistics.median(rates), 2), "unit": "units/s",
-             "limit": round(statistics.median(bounds), 2), "ratio": round(ratio, 4), "budget": LEAST_OF_BOUND,
-             "meets": ratio >= LEAST_OF_BOUND, "peer": None, "peer_ratio": None, "bound_by": slower[-1]},
-            {"name": "station_cpu_per_unit", "value": round(statistics.median(cpus), 2), "unit": "ms", "limit": None,
-             "ratio": None, "peer": None, "peer_ratio": None}]
+    """UNITS units at once, on as many ports: the round with the median ratio."""
+    rounds = sorted((one_round(factory) for _ in range(ROUNDS)), key=lambda took: took["ratio"])
+    took = rounds[ROUNDS // 2]
+    print(f"station: of its bound {', '.join('%.3f' % x['ratio'] for x in rounds)}")
+    return [{"name": f"station_{UNITS}_units", "value": round(took["rate"], 2), "unit": "units/s",
+             "limit": round(took["bound"], 2), "ratio": round(took["ratio"], 4), "budget": LEAST_OF_BOUND,
+             "meets": took["ratio"] >= LEAST_OF_BOUND, "peer": None, "peer_ratio": None},
+            {"name": f"station_{UNITS}_units_token_alone", "value": round(took["token"], 1), "unit": "units/s",
+             "limit": None, "ratio": None, "peer": None, "peer_ratio": None},
+            {"name": f"station_{UNITS}_units_devices_alone", "value": round(took["devices"], 2), "unit": "units/s",
+             "limit": None, "ratio": None, "peer": None, "peer_ratio": None},
+            {"name": "station_cpu_per_unit", "value": round(statistics.median(x["cpu"] for x in rounds), 2),
+             "unit": "ms", "limit": None, "ratio": None, "peer": None, "peer_ratio": None}]
 
 
 def slow_devices(factory):
@@ -188,13 +214,15 @@ def slow_devices(factory):
              "peer_ratio": None}]
 
 
-# SPEC 10.5 and 13-1: what each message of group 64 belongs to; lock and restart are counted apart.
-PHASES = {0: "ask", 1: "prove", 2: "prove", 5: "ask", 6: "put", 7: "make", 8: "make", 9: "strike", 10: "pop",
-          11: "lock", 12: "ask", 13: "agree"}
+# SPEC 10.5 and 13-1: what each message of group 64 belongs to; lock and restart are counted apart. What is
+# put says itself what it is.
+PHASES = {0: "prove", 1: "prove", 2: "prove", 5: "ask", 7: "make", 8: "request", 9: "strike", 10: "pop", 11: "lock"}
+PUT, PUTS = 6, ["offer", "certificates", "sealed stamp"]
+APART = ("lock", "restart")
 
 
 class Wire(threading.Thread):
-    """Stands between a port and a unit and counts bytes, by what they are for."""
+    """Stands between a port and a unit and counts bytes and messages, by what they are for."""
 
     def __init__(self, device):
         super().__init__(daemon=True)
@@ -203,26 +231,36 @@ class Wire(threading.Thread):
         for fd in (self.slave, self.far):
             tty.setraw(fd)
         self.path = os.ttyname(self.slave)
-        self.bytes, self.left, self.phase = {}, {self.near: b"", self.far: b""}, "ask"
+        self.bytes, self.messages, self.phase = {}, 0, "ask"
+        self.ends = {self.near: [Joiner(), b"", 0], self.far: [Joiner(), b"", 0]}
         self.going = True
         self.start()
 
-    def count(self, line):
-        if line.startswith(b"\x06\x09"):
-            head = base64.b64decode(line[2:18])[2:10]
-            group, ident = int.from_bytes(head[4:6], "big"), head[7]
-            self.phase = PHASES.get(ident, "other") if group == 64 else "restart"
-        self.bytes[self.phase] = self.bytes.get(self.phase, 0) + len(line) + 1
+    def count(self, end, line):
+        """Bytes count for the packet that they are of."""
+        end[2] += len(line) + 1
+        packet = end[0].line(line)
+        if packet is None:
+            return
+        asks, group, ident = packet[0] in (0, 2), int.from_bytes(packet[4:6], "big"), packet[7]
+        if asks and group == GROUP_STAMP and ident == PUT:
+            self.phase = PUTS[cbor2.loads(packet[8:])["w"]]
+        elif asks:
+            self.phase = PHASES[ident] if group == GROUP_STAMP else "restart"
+        self.bytes[self.phase] = self.bytes.get(self.phase, 0) + end[2]
+        self.messages += 1
+        end[2] = 0
 
     def run(self):
         while self.going:
             for fd in select.select([self.near, self.far], [], [], 0.2)[0]:
                 data = os.read(fd, 4096)
                 os.write(self.far if fd == self.near else self.near, data)
-                self.left[fd] += data
-                while b"\n" in self.left[fd]:
-                    line, self.left[fd] = self.left[fd].split(b"\n", 1)
-                    self.count(line)
+                end = self.ends[fd]
+                end[1] += data
+                while b"\n" in end[1]:
+                    line, end[1] = end[1].split(b"\n", 1)
+                    self.count(end, line)
 
 
 def wire(factory):
@@ -233,11 +271,13 @@ def wire(factory):
     between.going = False
     between.join()
     agents.stop()
-    apart = {name: between.bytes.pop(name, 0) for name in ("lock", "restart")}
+    apart = {name: between.bytes.pop(name) for name in APART}
     total = sum(between.bytes.values())
     seconds = total * BITS / BAUD
+    if any(end[2] for end in between.ends.values()):
+        sys.exit("bench: bytes on the wire that are of no message")
     print("station: bytes on the wire of a unit: " + ", ".join(f"{k} {v}" for k, v in between.bytes.items())
-          + f"; {total} in all; apart from that " + ", ".join(f"{k} {v}" for k, v in apart.items()))
+          + f"; {total} in all, in {between.messages} messages; apart from that " + ", ".join(f"{k} {v}" for k, v in apart.items()))
     return [{"name": "station_wire_per_unit", "value": total, "unit": "bytes", "limit": None, "ratio": None,
              "peer": None, "peer_ratio": None},
             {"name": f"station_wire_{BAUD}", "value": round(seconds, 3), "unit": "s", "limit": MOST_WIRE_S,

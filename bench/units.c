@@ -4,13 +4,15 @@
  * units' own time on this machine.
  *
  * usage: units PROFILE PORT...
- * prints: units a second
+ * prints: seconds from the first request to the last answer, CPU seconds of this program
+ * meanwhile
  */
 #include <openssl/rand.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <time.h>
 
 #include "host/bundle.h"
@@ -192,11 +194,28 @@ static void *run(void *arg)
     return NULL;
 }
 
+static double seconds(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static double cpu_seconds(void)
+{
+    struct rusage r;
+
+    (void)getrusage(RUSAGE_SELF, &r);
+    return (double)(r.ru_utime.tv_sec + r.ru_stime.tv_sec) +
+           (double)(r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6;
+}
+
 int main(int argc, char **argv)
 {
     static struct unit units[UNITS_MAX];
-    struct timespec from;
-    struct timespec to;
+    double from;
+    double cpu;
     unsigned n = argc > 2 ? (unsigned)argc - 2 : 0;
 
     if (n == 0 || n > UNITS_MAX) {
@@ -204,7 +223,8 @@ int main(int argc, char **argv)
         return 2;
     }
     set_up(argv[1]);
-    (void)clock_gettime(CLOCK_MONOTONIC, &from);
+    from = seconds();
+    cpu = cpu_seconds();
     for (unsigned i = 0; i < n; i++) {
         units[i] = (struct unit){.port = argv[2 + i], .index = i};
         if (pthread_create(&units[i].thread, NULL, run, &units[i]) != 0) {
@@ -214,8 +234,6 @@ int main(int argc, char **argv)
     for (unsigned i = 0; i < n; i++) {
         (void)pthread_join(units[i].thread, NULL);
     }
-    (void)clock_gettime(CLOCK_MONOTONIC, &to);
-    (void)printf("%.2f\n", n / ((double)(to.tv_sec - from.tv_sec) +
-                                (double)(to.tv_nsec - from.tv_nsec) / 1e9));
+    (void)printf("%.4f %.4f\n", seconds() - from, cpu_seconds() - cpu);
     return 0;
 }
