@@ -64,13 +64,14 @@ enum stamp_err stampi_line_append_kind(struct stamp_line *line,
                                        enum stamp_journal_kind kind, const char *why,
                                        struct stamp_error *err);
 
-/** Sign, count: both wait while the token is away, and end when the line is stopped. */
-enum stamp_err stampi_line_token_sign(struct stamp_line *line,
-                                      enum stamp_station_key which,
-                                      const uint8_t digest[32], uint8_t sig[64],
-                                      struct stamp_error *err);
+/** Sign a certificate, count: both wait while the token is away, and end when the line is
+ * stopped. */
+enum stamp_err stampi_line_token_sign(struct stamp_line *line, const uint8_t digest[32],
+                                      uint8_t sig[64], struct stamp_error *err);
 enum stamp_err stampi_line_token_count(struct stamp_line *line, uint32_t n,
                                        struct stamp_error *err);
+
+/** Sign the journal's head; fails at once where the token is away. */
 enum stamp_err stampi_line_sign_journal(void *line, const uint8_t digest[32],
                                         uint8_t sig[64], struct stamp_error *err);
 

@@ -209,7 +209,7 @@ static enum stamp_err sign(struct stamp_line *line, struct stampi_work *w)
     if (EVP_Digest(w->tbs, w->tbs_len, digest, NULL, stamp_sha256(), NULL) != 1) {
         return stamp_openssl_failed(w->err, "cannot hash");
     }
-    rc = stampi_line_token_sign(line, STAMP_STATION_CA, digest, sig, w->err);
+    rc = stampi_line_token_sign(line, digest, sig, w->err);
     return rc == STAMP_OK
                ? stamp_leaf_signed((struct stamp_slice){w->tbs, w->tbs_len}, sig,
                                    u->certificate, &u->certificate_len, w->err)

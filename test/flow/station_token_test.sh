@@ -194,6 +194,29 @@ check_status "the journal goes home" 0 export_of site bundle
 check_status "  and agrees" 0 "$stamp" -C hq reconcile bundle
 says "8 units booked; 0 problems"
 
+# Pulled while the journal's head is signed: sixteen units make a checkpoint.
+order sixteen 17 site || exit 1
+group=()
+for i in $(seq 16); do
+    unit "many$i"
+    group+=("many$i")
+done
+faults "fail Sign 17 30"
+check_status "pulled while a checkpoint is made: all units are done" 0 strike site sixteen "${group[@]}"
+says "no checkpoint now"
+says "16 done now"
+for i in "${group[@]}"; do
+    stop "$i"
+done
+faults
+unit last
+check_status "the next run finds nothing wrong with the journal" 0 strike site sixteen last
+says "1 done now"
+stop last
+check_status "  nor does headquarters" 0 export_of site bundle-16
+check_status "  that takes it in" 0 "$stamp" -C hq reconcile bundle-16
+says "17 units booked; 0 problems"
+
 # A key that wants its PIN before each signature.
 order always 1 site || exit 1
 faults "always-authenticate devstamp ca"
