@@ -5,13 +5,12 @@
 #include <mbedtls/platform_util.h>
 #include <string.h>
 
+#include "device/share_i.h"
 #include "device/strike_i.h"
 
 enum {
-    CHUNK = 224,    /* bytes of the request in one answer */
     SEALED_AT = 16, /* a sealed stamp is put there, and opened to the beginning */
-    CHALLENGE_SIZE = 32,
-    NONCE = 0, /* each key seals one message */
+    NONCE = 0,      /* each key seals one message */
 };
 
 /* ---- the buffer ---- */
@@ -40,7 +39,7 @@ static void forget(struct stamp_strike *s)
     s->len[STAMP_PUT_OFFER] = 0;
     s->len[STAMP_PUT_CERTIFICATES] = 0;
     s->request = 0;
-    s->total = 0;
+    s->put.total = 0;
     stampi_strike_wipe(s);
     (void)psa_destroy_key(s->agreed);
     s->agreed = PSA_KEY_ID_NULL;
@@ -104,62 +103,38 @@ static uint32_t place(const struct stamp_strike *s, uint32_t what)
 }
 
 /* A thing begins anew. */
-static int begin_put(struct stamp_strike *s, uint32_t what, uint32_t total)
+static int begin_put(struct stamp_strike *s, const struct stampi_piece *piece)
 {
-    if (what == STAMP_PUT_CERTIFICATES) {
+    if (piece->what == STAMP_PUT_CERTIFICATES) {
         s->len[STAMP_PUT_CERTIFICATES] = 0;
         s->request = 0;
         if (s->len[STAMP_PUT_OFFER] == 0) {
             return STAMP_RC_STATE;
         }
-    } else if (what == STAMP_PUT_OFFER) {
+    } else if (piece->what == STAMP_PUT_OFFER) {
         forget(s);
     } else if (s->agreed == PSA_KEY_ID_NULL) {
         return STAMP_RC_STATE;
     }
-    s->what = what;
-    s->total = 0;
-    s->have = 0;
-    if (total == 0 || total > s->size - place(s, what)) {
-        return STAMP_RC_TOO_LARGE;
-    }
-    s->total = total;
-    return STAMP_RC_OK;
+    return stampi_piece_begin(&s->put, piece, s->size - place(s, piece->what));
 }
 
 /* SPEC 13-3. */
 STAMPI_OWN_FRAME static int answer_put(struct stampi_call *c)
 {
     struct stamp_strike *s = stampi_strike_of(c);
-    struct stamp_slice d;
-    uint32_t what;
-    uint32_t total;
-    uint32_t off;
-    int rc = STAMP_RC_OK;
+    struct stampi_piece piece;
+    int rc = stampi_piece_read(c, STAMP_PUT_SEALED, &piece);
 
-    if (!stampi_field_uint(c, "w", &what) || what > STAMP_PUT_SEALED ||
-        !stampi_field_uint(c, "off", &off) || !stampi_field_uint(c, "len", &total) ||
-        !stampi_field_bytes(c, "d", 0, STAMP_SMP_MAX, &d)) {
-        return STAMP_RC_BAD;
+    if (rc == STAMP_RC_OK && piece.off == 0) {
+        rc = begin_put(s, &piece);
     }
-    if (off == 0) {
-        rc = begin_put(s, what, total);
+    if (rc == STAMP_RC_OK &&
+        stampi_piece_take(c, &s->put, &piece, s->buf + place(s, piece.what)) &&
+        piece.what != STAMP_PUT_SEALED) {
+        s->len[piece.what] = piece.total;
     }
-    if (rc != STAMP_RC_OK) {
-        return rc;
-    }
-    if (what != s->what || total != s->total) {
-        s->have = 0;
-    } else if (off == s->have && d.len <= s->total - s->have) {
-        memcpy(s->buf + place(s, what) + off, d.p, d.len);
-        s->have += (uint32_t)d.len;
-        if (s->have == s->total && what != STAMP_PUT_SEALED) {
-            s->len[what] = s->total;
-        }
-    }
-    stampi_put_map(&c->out, 1);
-    stampi_put_uint(&c->out, "off", s->have);
-    return STAMP_RC_OK;
+    return rc;
 }
 
 /* SPEC 13-8. */
@@ -174,7 +149,8 @@ static int answer_make(struct stampi_call *c)
     struct stamp_slice body;
     int rc;
 
-    if (!stampi_field_bytes(c, "n", CHALLENGE_SIZE, CHALLENGE_SIZE, &challenge)) {
+    if (!stampi_field_bytes(c, "n", STAMPI_CHALLENGE_SIZE, STAMPI_CHALLENGE_SIZE,
+                            &challenge)) {
         return STAMP_RC_BAD;
     }
     if (stamp_strike_phase(dev, c->a->cfg.opened) >= STAMP_PHASE_STRUCK || dev->locked) {
@@ -204,24 +180,13 @@ static int answer_make(struct stampi_call *c)
     return rc;
 }
 
-STAMPI_OWN_FRAME static int answer_request(struct stampi_call *c)
+static int answer_request(struct stampi_call *c)
 {
     const struct stamp_strike *s = stampi_strike_of(c);
-    uint32_t off;
-    uint32_t len;
 
-    if (!stampi_field_uint(c, "off", &off)) {
-        return STAMP_RC_BAD;
-    }
-    if (s->request == 0) {
-        return STAMP_RC_STATE;
-    }
-    off = off < s->request ? off : s->request;
-    len = s->request - off < CHUNK ? s->request - off : CHUNK;
-    stampi_put_map(&c->out, 2);
-    stampi_put(&c->out, "d", STAMP_CBOR_BYTES, len, s->buf + s->size - s->request + off);
-    stampi_put_uint(&c->out, "len", s->request);
-    return STAMP_RC_OK;
+    return s->request == 0
+               ? STAMP_RC_STATE
+               : stampi_piece_give(c, s->buf + s->size - s->request, s->request);
 }
 
 /* A stamp that was made elsewhere, sealed to this exchange: opened in its place. */
@@ -229,12 +194,13 @@ STAMPI_OWN_FRAME static int open_sealed(struct stamp_strike *s, struct stamp_sli
 {
     int rc;
 
-    if (s->what != STAMP_PUT_SEALED || s->have != s->total || s->total < STAMP_GCM_TAG) {
+    if (s->put.what != STAMP_PUT_SEALED || s->put.have != s->put.total ||
+        s->put.total < STAMP_GCM_TAG) {
         return STAMP_RC_STATE;
     }
-    rc = stampi_crypt(s->agreed, NONCE, true, s->buf + SEALED_AT, s->total, s->buf);
+    rc = stampi_crypt(s->agreed, NONCE, true, s->buf + SEALED_AT, s->put.total, s->buf);
     body->p = s->buf;
-    body->len = s->total - STAMP_GCM_TAG;
+    body->len = s->put.total - STAMP_GCM_TAG;
     return rc == STAMP_OK ? STAMP_OK : STAMP_RC_NOT_AUTHENTIC;
 }
 

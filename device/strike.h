@@ -15,6 +15,7 @@
 #define DEVICE_STRIKE_H
 
 #include "device/agent.h"
+#include "device/pieces.h"
 
 /* Holds an offer of 2 KiB, a chain of two certificates and the stamp made of them. */
 #define STAMP_STRIKE_BUFFER 8192u
@@ -24,10 +25,8 @@ struct stamp_strike {
     struct stamp_agent_more more;
     uint8_t *buf; /* the offer, the certificates behind it, and room to work */
     size_t size;
-    uint32_t len[2];  /* by enum stamp_smp_put: of what is whole in `buf`; 0 = none */
-    uint32_t what;    /* is on its way */
-    uint32_t total;   /* of it */
-    uint32_t have;    /* of it */
+    uint32_t len[2]; /* by enum stamp_smp_put: of what is whole in `buf`; 0 = none */
+    struct stamp_pieces put;
     uint32_t request; /* length of the request for a certificate, at the end of `buf` */
     psa_key_id_t agreed; /* opens a sealed stamp; PSA_KEY_ID_NULL: none is expected */
 };

@@ -4,6 +4,7 @@
 #include <mbedtls/platform_util.h>
 #include <string.h>
 
+#include "device/share_i.h"
 #include "device/strike_i.h"
 
 enum {
@@ -58,6 +59,11 @@ static void end(struct secrets *s)
     v->len = (size_t)(s->o.p + s->o.len - v->p);
 }
 
+static void keep(struct secrets *s, enum stamp_err rc)
+{
+    s->err = s->err == STAMP_OK ? rc : s->err;
+}
+
 static void put_salt(struct secrets *s)
 {
     uint8_t salt[STAMP_SALT_SIZE];
@@ -68,29 +74,6 @@ static void put_salt(struct secrets *s)
     stamp_cbor_put_head(&s->o, STAMP_CBOR_ARRAY, 2);
     stamp_cbor_put_string(&s->o, STAMP_CBOR_BYTES, salt, sizeof salt);
     mbedtls_platform_zeroize(salt, sizeof salt);
-}
-
-/* A key pair that PSA makes; its scalar goes into the stamp, which is the key storage. */
-static void put_pair(struct secrets *s, uint8_t point[STAMP_POINT_SIZE])
-{
-    uint8_t scalar[STAMP_SCALAR_SIZE];
-    psa_key_attributes_t attr;
-    psa_key_id_t id = PSA_KEY_ID_NULL;
-    size_t len;
-
-    stampi_attributes(&attr, PSA_KEY_TYPE_ECC_KEY_PAIR(PSA_ECC_FAMILY_SECP_R1),
-                      PSA_KEY_USAGE_EXPORT, PSA_ALG_ECDSA(PSA_ALG_ANY_HASH));
-    psa_set_key_bits(&attr, 256);
-    if (psa_generate_key(&attr, &id) != PSA_SUCCESS ||
-        psa_export_key(id, scalar, sizeof scalar, &len) != PSA_SUCCESS ||
-        len != sizeof scalar ||
-        psa_export_public_key(id, point, STAMP_POINT_SIZE, &len) != PSA_SUCCESS) {
-        s->err = STAMP_E_CRYPTO;
-        memset(scalar, 0, sizeof scalar);
-    }
-    (void)psa_destroy_key(id);
-    stamp_cbor_put_string(&s->o, STAMP_CBOR_BYTES, scalar, sizeof scalar);
-    mbedtls_platform_zeroize(scalar, sizeof scalar);
 }
 
 /* Each character as likely as the others. */
@@ -129,7 +112,7 @@ static void put_secrets(struct secrets *s, const struct stampi_offer *offer)
     if (offer->own_key) {
         begin(s, STAMP_PROVISIONING_PRIVATE);
         put_salt(s);
-        put_pair(s, point);
+        keep(s, stampi_put_pair(&s->o, point));
         end(s);
     }
     if (offer->barcodes.p != NULL && pop.p != NULL && stamp_cbor_out_ok(&s->o)) {
@@ -147,10 +130,7 @@ static void put_secrets(struct secrets *s, const struct stampi_offer *offer)
         }
     }
     begin(s, STAMP_DEVICE_KEY);
-    stamp_cbor_put_head(&s->o, STAMP_CBOR_ARRAY, 3);
-    stamp_cbor_put_head(&s->o, STAMP_CBOR_UINT, STAMP_P256);
-    stamp_cbor_put_head(&s->o, STAMP_CBOR_UINT, STAMP_KEY_HERE);
-    put_pair(s, point);
+    keep(s, stampi_put_device_key(&s->o, point));
     end(s);
     begin(s, STAMP_OFFER);
     stamp_cbor_put_string(&s->o, STAMP_CBOR_BYTES, offer->digest, sizeof offer->digest);
