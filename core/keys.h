@@ -35,6 +35,7 @@ enum stamp_key {
     STAMP_CERTIFICATES = 49, /* [DER leaf, DER issuer, ...] */
     STAMP_CLAIM_STATE = 50,  /* banks only: [wrong tries, claimed] */
     STAMP_OFFER = 51,        /* pending banks only: digest of the offer, SPEC 13-8 */
+    STAMP_NEXT_KEY = 52,     /* banks only: as 48, a key that waits, SPEC 16-4 */
 };
 
 enum stamp_key_class { STAMP_CLASS_PUBLIC, STAMP_CLASS_SECRET, STAMP_CLASS_OUTSIDE };
@@ -77,6 +78,7 @@ enum stamp_symbology { STAMP_QR = 1, STAMP_DATA_MATRIX = 2, STAMP_CODE128 = 3 };
 #define STAMP_LABEL_JOURNAL "devstamp journal 1"
 #define STAMP_LABEL_JOURNAL_PART "devstamp journal part 1"
 #define STAMP_LABEL_STRIKE "devstamp strike 1"
+#define STAMP_LABEL_ROTATE "devstamp rotate 1"
 
 /* Trust bundle payload, SPEC 8-2. */
 enum stamp_bundle_key {
@@ -103,11 +105,13 @@ enum stamp_offer_part {
     STAMP_PART_BASE64 = 2, /* the provisioning key in base64 */
 };
 
-/* What a request for a certificate tells of the unit, SPEC 13-12. */
+/* What a request for a certificate tells of the device, SPEC 13-12, 16-6. */
 enum stamp_evidence_key {
     STAMP_EVIDENCE_CHALLENGE = 1,
     STAMP_EVIDENCE_CHIP = 2,
     STAMP_EVIDENCE_OFFER = 3,
+    STAMP_EVIDENCE_IN_USE = 4,  /* SHA-256 of the leaf in use, SPEC 16-6 */
+    STAMP_EVIDENCE_VOUCHER = 5, /* the birth key's signature, SPEC 16-6 */
 };
 
 #endif

@@ -63,6 +63,12 @@ enum stamp_smp_id {
     STAMP_SMP_FINISH = 11,
     STAMP_SMP_ABANDON = 12,
     STAMP_SMP_AGREE = 13,
+    STAMP_SMP_ROTATION = 14, /* these where it renews its identity, SPEC 16 */
+    STAMP_SMP_RENEW = 15,
+    STAMP_SMP_RENEWAL = 16,
+    STAMP_SMP_HAND = 17,
+    STAMP_SMP_COMMIT = 18,
+    STAMP_SMP_DROP = 19,
 };
 
 /* What put carries, SPEC 13-3. */
@@ -70,6 +76,12 @@ enum stamp_smp_put {
     STAMP_PUT_OFFER = 0,
     STAMP_PUT_CERTIFICATES = 1,
     STAMP_PUT_SEALED = 2, /* a whole birth stamp, sealed as SPEC 13-24 says */
+};
+
+/* What hand carries, SPEC 16-3. */
+enum stamp_smp_hand {
+    STAMP_HAND_CERTIFICATES = 0,
+    STAMP_HAND_BUNDLE = 1,
 };
 
 /* How far a unit is, SPEC 13-2. */

@@ -150,18 +150,18 @@ static void get_salted(struct stamp_cbor *c, struct stamp_slice *salt)
     *salt = get_bytes(c, STAMP_SALT_SIZE, STAMP_SALT_SIZE);
 }
 
-static void get_device_key(struct stamp_cbor *c, struct stamp *s)
+static void get_device_key(struct stamp_cbor *c, uint8_t *where, uint32_t *id,
+                           struct stamp_slice *private)
 {
     get_array(c, 3);
-    s->has_device_key = true;
     if (stamp_cbor_uint(c, STAMP_P256) != STAMP_P256) {
         fail(c);
     }
-    s->key_where = (uint8_t)stamp_cbor_uint(c, STAMP_KEY_ELEMENT);
-    if (s->key_where == STAMP_KEY_HERE) {
-        s->key_private = get_bytes(c, STAMP_SCALAR_SIZE, STAMP_SCALAR_SIZE);
+    *where = (uint8_t)stamp_cbor_uint(c, STAMP_KEY_ELEMENT);
+    if (*where == STAMP_KEY_HERE) {
+        *private = get_bytes(c, STAMP_SCALAR_SIZE, STAMP_SCALAR_SIZE);
     } else {
-        s->key_id = stamp_cbor_uint(c, UINT32_MAX);
+        *id = stamp_cbor_uint(c, UINT32_MAX);
     }
 }
 
@@ -269,13 +269,18 @@ static void get_other(struct stamp_cbor *c, uint32_t key, struct stamp *s)
         get_barcodes(c, s->secret_barcodes, &s->n_secret_barcodes);
         break;
     case STAMP_DEVICE_KEY:
-        get_device_key(c, s);
+        s->has_device_key = true;
+        get_device_key(c, &s->key_where, &s->key_id, &s->key_private);
         break;
     case STAMP_CERTIFICATES:
         get_certificates(c, s->certificates, &s->n_certificates);
         break;
     case STAMP_CLAIM_STATE:
         get_claim_state(c, s);
+        break;
+    case STAMP_NEXT_KEY:
+        s->has_next_key = true;
+        get_device_key(c, &s->next_where, &s->next_id, &s->next_private);
         break;
     default:
         (void)stamp_cbor_skip(c);
@@ -326,7 +331,7 @@ enum stamp_err stamp_check_birth(const struct stamp *s)
     bool all = s->serial.p != NULL && s->company.p != NULL && s->product.p != NULL &&
                s->has_made_at && s->has_purpose && s->owner_key_hash.p != NULL &&
                s->trust_bundle.p != NULL && s->has_device_key && s->n_certificates > 0 &&
-               !s->has_claim_state;
+               !s->has_claim_state && !s->has_next_key;
 
     return all ? STAMP_OK : STAMP_E_MISSING;
 }

@@ -85,6 +85,11 @@ struct stamp {
     bool has_claim_state;
     uint32_t claim_tries;
     bool claimed;
+
+    bool has_next_key; /* banks only: a key that waits for its certificate */
+    uint8_t next_where;
+    uint32_t next_id;
+    struct stamp_slice next_private; /* secret */
 };
 
 /**

@@ -93,15 +93,16 @@ static void put_certificates(struct stamp_cbor_out *o, const struct stamp_slice 
     }
 }
 
-static void put_device_key(struct stamp_cbor_out *o, const struct stamp *s)
+static void put_device_key(struct stamp_cbor_out *o, uint8_t where, uint32_t id,
+                           struct stamp_slice private)
 {
     put_array(o, 3);
     put_uint(o, STAMP_P256);
-    put_uint(o, s->key_where);
-    if (s->key_where == STAMP_KEY_HERE) {
-        put_bytes(o, s->key_private);
+    put_uint(o, where);
+    if (where == STAMP_KEY_HERE) {
+        put_bytes(o, private);
     } else {
-        put_uint(o, s->key_id);
+        put_uint(o, id);
     }
 }
 
@@ -146,6 +147,8 @@ static bool has(const struct stamp *s, uint32_t key)
         return s->n_certificates > 0;
     case STAMP_CLAIM_STATE:
         return s->has_claim_state;
+    case STAMP_NEXT_KEY:
+        return s->has_next_key;
     default:
         return false;
     }
@@ -214,10 +217,13 @@ static void put_other(struct stamp_cbor_out *o, uint32_t key, const struct stamp
         put_barcodes(o, s->secret_barcodes, s->n_secret_barcodes);
         break;
     case STAMP_DEVICE_KEY:
-        put_device_key(o, s);
+        put_device_key(o, s->key_where, s->key_id, s->key_private);
         break;
     case STAMP_CERTIFICATES:
         put_certificates(o, s->certificates, s->n_certificates);
+        break;
+    case STAMP_NEXT_KEY:
+        put_device_key(o, s->next_where, s->next_id, s->next_private);
         break;
     default:
         put_array(o, 2);

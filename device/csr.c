@@ -1,7 +1,7 @@
 /*
  * Requests for a certificate: PKCS#10 (RFC 2986), by the crypto library. In their
  * extensions (RFC 2985 5.4.2) they have the binding that the certificate is to carry, and
- * what tells about the device. SPEC 13-11, 13-12, 16-7.
+ * what tells about the device. SPEC 13-11, 13-12, 16-5.
  */
 #include <mbedtls/oid.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-/* Keys that the device makes. SPEC 13-8, 16-5. */
+/* Keys that the device makes. SPEC 13-8, 16-4. */
 #include <mbedtls/platform_util.h>
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* Things that do not fit a message, in pieces. SPEC 13-3, 16-4. */
+/* Things that do not fit a message, in pieces. SPEC 13-3, 16-3. */
 #include <string.h>
 
 #include "device/share_i.h"

@@ -1,6 +1,6 @@
 /*
  * What comes in pieces, since it does not fit a message: a struct that more than one part
- * of the agent has. SPEC 13-3, 16-4.
+ * of the agent has. SPEC 13-3, 16-3.
  */
 #ifndef DEVICE_PIECES_H
 #define DEVICE_PIECES_H

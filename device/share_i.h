@@ -59,7 +59,7 @@ enum stamp_err stampi_csr_end(struct stampi_csr *csr, enum stamp_err rc,
 enum stamp_err stampi_csr_binding(struct stampi_csr *csr, const struct stamp_device *dev,
                                   uint8_t purpose);
 
-/** Add the evidence (SPEC 13-12, 16-9): a map whose head, of one byte, is made here.
+/** Add the evidence (SPEC 13-12, 16-6): a map whose head, of one byte, is made here.
  * @param count  of what is in it */
 enum stamp_err stampi_csr_evidence(struct stampi_csr *csr, struct stamp_cbor_out *o,
                                    uint32_t count);

@@ -14,9 +14,6 @@
 
 enum { REQUEST_MAX = 2048 };
 
-#define OID_EVIDENCE                                                                     \
-    "1.2.840.113556.1.8000.2554.37814.16545.17066.18216.35878.28763.12531.52370.3"
-
 static enum stamp_err malformed(const char *what, struct stamp_error *err)
 {
     return stamp_error_set(err, STAMP_E_FORMAT, 0,
@@ -92,7 +89,7 @@ static enum stamp_err take_extensions(X509_REQ *req, struct stamp_request *out,
                                       struct stamp_error *err)
 {
     STACK_OF(X509_EXTENSION) *list = X509_REQ_get_extensions(req);
-    ASN1_OBJECT *oid = OBJ_txt2obj(OID_EVIDENCE, 1);
+    ASN1_OBJECT *oid = OBJ_txt2obj(STAMP_REQUEST_EVIDENCE, 1);
     struct stamp_binding binding = {0};
     X509 *cert = X509_new();
     bool found = false;
@@ -153,30 +150,46 @@ static bool take_serial(X509_REQ *req, char serial[65])
     return true;
 }
 
-enum stamp_err stamp_request_read(struct stamp_slice der, struct stamp_request *out,
+enum stamp_err stamp_request_open(struct stamp_slice der, X509_REQ **out,
+                                  uint8_t point[STAMP_POINT_SIZE],
                                   struct stamp_error *err)
 {
+    STAMP_PKEY_AUTO *key = NULL;
     const unsigned char *p = der.p;
     X509_REQ *req = NULL;
-    EVP_PKEY *key = NULL;
     enum stamp_err rc = STAMP_OK;
 
-    memset(out, 0, sizeof *out);
     if (der.len == 0 || der.len > REQUEST_MAX ||
         (req = d2i_X509_REQ(NULL, &p, (long)der.len)) == NULL || p != der.p + der.len) {
         rc = malformed("not PKCS#10", err);
     } else if ((key = X509_REQ_get_pubkey(req)) == NULL ||
-               stamp_key_point(key, out->point, err) != STAMP_OK) {
+               stamp_key_point(key, point, err) != STAMP_OK) {
         rc = malformed("no P-256 key", err);
     } else if (X509_REQ_verify(req, key) != 1) {
         rc = wrong("its signature is not of its own key", err);
-    } else if (!take_serial(req, out->serial)) {
-        rc = malformed("no serial number", err);
-    } else {
-        rc = take_extensions(req, out, err);
     }
     ERR_clear_error();
-    EVP_PKEY_free(key);
+    if (rc != STAMP_OK) {
+        X509_REQ_free(req);
+        req = NULL;
+    }
+    *out = req;
+    return rc;
+}
+
+enum stamp_err stamp_request_read(struct stamp_slice der, struct stamp_request *out,
+                                  struct stamp_error *err)
+{
+    X509_REQ *req = NULL;
+    enum stamp_err rc;
+
+    memset(out, 0, sizeof *out);
+    rc = stamp_request_open(der, &req, out->point, err);
+    if (rc == STAMP_OK) {
+        rc = take_serial(req, out->serial) ? take_extensions(req, out, err)
+                                           : malformed("no serial number", err);
+    }
+    ERR_clear_error();
     X509_REQ_free(req);
     return rc;
 }

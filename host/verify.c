@@ -239,6 +239,12 @@ static enum stamp_err check_bank(const struct stamp_image *img,
                                  "an operational bank holds an older trust bundle");
         }
     }
+    if (rc == STAMP_OK && s->has_next_key && s->next_where == STAMP_KEY_HERE) {
+        STAMP_PKEY_AUTO *next = NULL;
+
+        rc = stamp_key_from_scalar(s->next_private.p, &next, &why);
+        rc = judge(rc, &why, "the key that waits for its certificate is none", err);
+    }
     if (rc == STAMP_OK && s->n_certificates > 0) {
         rc = stamp_trust_chain(trust, s->certificates, s->n_certificates, &chain, err);
         if (rc == STAMP_OK) {

@@ -60,7 +60,7 @@ def check_bodies(spec, schema, wrong):
     order = {int(row[1]): row[2] for row in rows(spec, "name", "**14-4**")}
     if set(map_keys(schema, "order")) != set(order):
         wrong.append("order and SPEC.md 14-4 differ")
-    for rule, sentence in (("offer", "13-5"), ("evidence", "13-12"), ("journal-entry", "15-2"),
+    for rule, sentence in (("offer", "13-5"), ("evidence", "13-12"), ("rotate-evidence", "16-6"), ("journal-entry", "15-2"),
                            ("journal-part", "15-9")):
         text = re.search(r"\*\*%s\*\*(.*?)\*\*\d" % sentence, spec, re.S).group(1)
         named = {int(n) for n in re.findall(r"(?<![*\d])(\d+) =>", text)}
@@ -81,7 +81,7 @@ def check_bodies(spec, schema, wrong):
 
 def check_messages(spec, schema, wrong):
     key = re.compile(r'"(\w+)" ?:')
-    for prefix, section in (("", "## 10. "), ("strike-", "## 13. ")):
+    for prefix, section in (("", "## 10. "), ("strike-", "## 13. "), ("rotate-", "## 16. ")):
         for row in rows(spec, "id", section):
             verb = prefix + row[0].split()[1]
             for rule, cell in ((verb + "-request", row[2]), (verb + "-response", row[3])):

@@ -18,7 +18,7 @@ ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 SYMBOLOGIES = {1: "qr", 2: "datamatrix", 3: "code128"}
 BIRTH_NEEDS = (1, 2, 3, 6, 7, 8, 9, 48, 49)  # SPEC 5-20
 BIRTH_KEYS = (1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 32, 33, 34, 48, 49)
-BANK_KEYS = (9, 32, 34, 48, 49, 50)  # SPEC 6-1
+BANK_KEYS = (9, 32, 34, 48, 49, 50, 52)  # SPEC 6-1
 
 
 class Unreadable(Exception):
@@ -270,6 +270,7 @@ CHECKS = {
     48: check_device_key,
     49: check_certificates,
     50: check_claim_state,
+    52: check_device_key,
 }
 
 

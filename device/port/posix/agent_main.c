@@ -20,6 +20,7 @@
 #include "device/agent.h"
 #include "device/port/posix/geometry.h"
 #include "device/port/posix/posix.h"
+#include "device/rotate.h"
 #include "device/strike.h"
 
 #ifndef STAMP_AGENT_VERSION
@@ -287,6 +288,8 @@ static struct stamp_device device;
 static struct stamp_agent agent;
 static struct stamp_strike strike;
 static uint8_t strike_room[STAMP_STRIKE_BUFFER];
+static struct stamp_rotate rotate;
+static uint8_t rotate_room[STAMP_ROTATE_BUFFER];
 
 static uint32_t key_delay_ms;
 
@@ -311,6 +314,8 @@ static void boot(struct stamp_agent *a, const struct stamp_agent_config *config)
     port.restart = false;
     memset(strike_room, 0, sizeof strike_room);
     stamp_strike_init(&strike, strike_room, sizeof strike_room);
+    memset(rotate_room, 0, sizeof rotate_room);
+    stamp_rotate_init(&rotate, rotate_room, sizeof rotate_room);
     c.opened = stamp_device_open(&device, &port.port);
     stamp_agent_init(a, &c);
 }
@@ -393,7 +398,7 @@ static int run(const struct options *o, struct terminal *t)
         .firmware = o->firmware,
         .tx = send_line,
         .tx_ctx = t,
-        .more = {&strike.more},
+        .more = {&strike.more, &rotate.more},
     };
 
     if (terminal_open(t) != 0 || link_terminal(o->link, t->path) != 0) {
@@ -404,6 +409,7 @@ static int run(const struct options *o, struct terminal *t)
     catch_signals(&unblocked);
     config.opened = stamp_device_open(&device, &port.port);
     stamp_strike_init(&strike, strike_room, sizeof strike_room);
+    stamp_rotate_init(&rotate, rotate_room, sizeof rotate_room);
     stamp_agent_init(&agent, &config);
     say_what_it_is(t, config.opened);
     serve(t, &unblocked, &config);

@@ -15,6 +15,7 @@
 #include "device/port/qemu_riscv32/power.h"
 #include "device/port/qemu_riscv32/rng.h"
 #include "device/port/qemu_riscv32/uart.h"
+#include "device/rotate.h"
 #include "device/strike.h"
 
 #ifndef BOARD_FIRMWARE_VERSION
@@ -30,7 +31,9 @@ static struct board board;
 static struct stamp_device device;
 static struct stamp_agent agent;
 static struct stamp_strike strike;
-static uint8_t strike_room[STAMP_STRIKE_BUFFER];
+static struct stamp_rotate rotate;
+/* A device is struck before it rotates: one buffer for both. */
+static uint8_t room[STAMP_STRIKE_BUFFER];
 
 /* Mbed TLS takes all its memory from `heap`, so it cannot grow into the stack. */
 static void crypto_start(void)
@@ -99,7 +102,9 @@ int main(void)
     config.firmware = BOARD_FIRMWARE_VERSION;
     config.tx = send;
     config.more[STAMP_AGENT_STRIKE] = &strike.more;
-    stamp_strike_init(&strike, strike_room, sizeof(strike_room));
+    config.more[STAMP_AGENT_ROTATE] = &rotate.more;
+    stamp_strike_init(&strike, room, sizeof(room));
+    stamp_rotate_init(&rotate, room, sizeof(room));
     stamp_agent_init(&agent, &config);
     print_boot_line(config.opened);
 

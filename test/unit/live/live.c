@@ -342,7 +342,7 @@ static enum stamp_err line_send(void *ctx, const void *p, size_t len,
         const uint8_t *msg = l->up.buf + STAMP_SMP_ROOM;
 
         if (n > 0 && msg[5] == STAMP_SMP_GROUP_STAMP) {
-            l->requests[msg[7] % 16]++;
+            l->requests[msg[7] % 32]++;
         }
         if (n > 0) {
             pass_on(l, true, &l->up, n);
@@ -411,6 +411,9 @@ void live_boot(struct live *l)
         stamp_strike_init(&l->strike, l->strike_room, sizeof l->strike_room);
         config.more[STAMP_AGENT_STRIKE] = &l->strike.more;
     }
+    memset(l->rotate_room, 0, sizeof l->rotate_room);
+    stamp_rotate_init(&l->rotate, l->rotate_room, sizeof l->rotate_room);
+    config.more[STAMP_AGENT_ROTATE] = &l->rotate.more;
     config.opened = stamp_device_open(&l->dev, &l->port);
     stamp_agent_init(&l->agent, &config);
     l->booted = true;

@@ -12,6 +12,7 @@
 
 #include "core/stamp.h"
 #include "device/agent.h"
+#include "device/rotate.h"
 #include "device/strike.h"
 #include "host/scan.h"
 #include "host/smp_client.h"
@@ -61,6 +62,8 @@ struct live {
     unsigned restarts; /* asked for; live_boot() does it */
     struct stamp_strike strike;
     uint8_t strike_room[STAMP_STRIKE_BUFFER];
+    struct stamp_rotate rotate;
+    uint8_t rotate_room[STAMP_ROTATE_BUFFER];
 
     EVP_PKEY *root;
     EVP_PKEY *owner;
@@ -77,7 +80,7 @@ struct live {
     size_t out_len;
     live_hook hook;
     void *hook_ctx;
-    unsigned requests[16]; /* of the stamp's group, by id */
+    unsigned requests[32]; /* of the stamp's group, by id */
 };
 
 /** Make the device and boot it; fails the test where it cannot. */
