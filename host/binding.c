@@ -93,6 +93,7 @@ enum stamp_err stamp_binding_read(const X509 *cert, struct stamp_binding *out,
             return stamp_error_set(err, STAMP_E_FORMAT, 0,
                                    "the certificate's stamp extension is malformed");
         }
+        out->at = i;
     }
     return STAMP_OK;
 }

@@ -25,6 +25,7 @@ void stamp_pki_oid(uint32_t pen, enum stamp_arc arc, char out[STAMP_OID_SIZE]);
 /** The extension of SPEC 7-4, as read from a certificate. */
 struct stamp_binding {
     bool present;
+    int at;          /* which of the certificate's extensions it is */
     uint8_t purpose; /* enum stamp_purpose */
     bool has_digest;
     uint8_t digest[32];
