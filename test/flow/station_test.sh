@@ -48,9 +48,10 @@ stop wire
 stop one
 stop two
 check "its fuses are burnt" test "$(xxd -p one.fuses)" = 07
+mapfile -t kept < <(find site tokens -type f)
 check "no secret on the wire, in a file of the station, or in flash" keeps_secrets one \
-    $(find site tokens -type f) wire.log one.log every-output
-check "nor of the other one" keeps_secrets two $(find site tokens -type f) wire.log
+    "${kept[@]}" wire.log one.log every-output
+check "nor of the other one" keeps_secrets two "${kept[@]}" wire.log
 
 check_status "the journal goes home" 0 export_of site bundle
 check_status "and is taken in" 0 "$stamp" -C hq reconcile bundle
