@@ -1,19 +1,20 @@
 #!/usr/bin/python3 -B
 """Stands between a program under test and a device on a serial line, and misbehaves.
 
-    proxy.py DEVICE-TTY [--rule RULE] [--seen FILE] [--replay FILE]
+    proxy.py DEVICE-TTY [--rule RULE] [--every N] [--seen FILE] [--replay FILE]
 
 prints the path of a pseudo-terminal and passes packets on until killed. Rules:
 
     pass     everything
-    lose     every third packet, either way, is lost
-    damage   every third packet, either way, has one character changed
+    lose     every third packet (or as --every says), either way, is lost
+    damage   every third packet (or ...), either way, has one character changed
     double   every packet goes twice
     noise    text and broken frames around every packet
     late     the answer to the first request of each kind comes after the second's
     tamper-e, tamper-s, tamper-k, tamper-c   one bit of that value of an answer is flipped
     tamper-possess   one bit of the sealed proof is flipped on its way to the device
     replay   answers to claim come from FILE, where an earlier run's --seen recorded them
+    replay-request  the same for the request for a certificate of another unit
 
 --seen writes each packet as a line: "up" or "down", then hex.
 """
@@ -28,6 +29,9 @@ import cbor2
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "interop"))
 from independent_smp import CLAIM, GROUP_STAMP, POSSESS, Joiner, lines_of  # noqa: E402
+
+
+MAKE, REQUEST = 7, 8  # SPEC 13-1
 
 
 def is_message(packet, op, ident):
@@ -58,19 +62,22 @@ class Proxy:
             tty.setraw(fd)
         self.path = os.ttyname(other_end)
         self.other_end = other_end  # kept open, so that programs may come and go
-        self.rule, self.count, self.held = args.rule, 0, {}
+        self.rule, self.every, self.count, self.held = args.rule, args.every, 0, {}
         self.seen = open(args.seen, "w", encoding="ascii", buffering=1) if args.seen else None
         self.recorded = None
+        self.recorded_request = []
         if args.replay:
             with open(args.replay, encoding="ascii") as file:
                 packets = [bytes.fromhex(line.split()[1]) for line in file
                            if line.startswith("down")]
-            self.recorded = next(p for p in packets if is_message(p, 3, CLAIM))
+            self.recorded = next((p for p in packets if is_message(p, 3, CLAIM)), None)
+            self.recorded_request = [p for p in packets
+                                     if is_message(p, 3, MAKE) or is_message(p, 1, REQUEST)]
 
     def changed(self, up, packet):
         """What becomes of a packet: the packets that go on in its place."""
         self.count += 1
-        if self.rule == "lose" and self.count % 3 == 0:
+        if self.rule == "lose" and self.count % self.every == 0:
             return []
         if self.rule == "double":
             return [packet, packet]
@@ -84,6 +91,10 @@ class Proxy:
             return [flipped(packet, "c")]
         if self.rule == "replay" and not up and is_message(packet, 3, CLAIM):
             return [self.recorded[:6] + packet[6:7] + self.recorded[7:]]
+        if self.rule == "replay-request" and not up and self.recorded_request \
+                and (is_message(packet, 3, MAKE) or is_message(packet, 1, REQUEST)):
+            other = self.recorded_request.pop(0)
+            return [other[:6] + packet[6:7] + other[7:]]
         if self.rule.startswith("tamper-") and not up and packet[0] == 3:
             return [flipped(packet, self.rule[7:])]
         return [packet]
@@ -94,7 +105,7 @@ class Proxy:
         out = self.far if up else self.near
         for one in self.changed(up, packet):
             data = b"".join(lines_of(one))
-            if self.rule == "damage" and self.count % 3 == 0:
+            if self.rule == "damage" and self.count % self.every == 0:
                 data = data[:9] + (b"A" if data[9:10] != b"A" else b"B") + data[10:]
             if self.rule == "noise":
                 data = b"boot: ok\r\n\x06\x09////\n\x04\x14AAAA\n" + data + b"\x06\n"
@@ -117,6 +128,7 @@ def main():
     parser = argparse.ArgumentParser(description="a serial line that misbehaves")
     parser.add_argument("device")
     parser.add_argument("--rule", default="pass")
+    parser.add_argument("--every", type=int, default=3)
     parser.add_argument("--seen")
     parser.add_argument("--replay")
     args = parser.parse_args()

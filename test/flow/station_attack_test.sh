@@ -149,7 +149,7 @@ says "not on the books"
 result "signing past the station, with token and PIN" "found at first contact (not on the books)"
 
 # What the units themselves see to: shown message by message in unit/strike.
-result "CSR replayed from another unit" "prevented (challenge; unit/strike)"
+result "CSR replayed from another unit" "prevented (challenge; flow/station_noise)"
 result "recipient of proofs swapped" "prevented (owner-signed bundle; unit/strike)"
 result "serial or label swapped between two units" "prevented (digest in certificate; unit/strike)"
 result "false chip id" "unseen without hardware attestation"
