@@ -54,9 +54,9 @@ struct stamp_slice stampi_reply_bytes(const struct stamp_smp_reply *r, const cha
     return v.err == STAMP_OK ? s : (struct stamp_slice){NULL, 0};
 }
 
-static enum stamp_err put_all(struct stamp_smp_client *c, enum stamp_smp_id id,
-                              uint32_t what, struct stamp_slice bytes,
-                              struct stamp_error *err)
+enum stamp_err stampi_pieces_put(struct stamp_smp_client *c, enum stamp_smp_id id,
+                                 uint32_t what, struct stamp_slice bytes,
+                                 struct stamp_error *err)
 {
     uint32_t at = 0;
     int stalls = 0;
@@ -87,21 +87,6 @@ static enum stamp_err put_all(struct stamp_smp_client *c, enum stamp_smp_id id,
         at = next;
     }
     return STAMP_OK;
-}
-
-/* A device only keeps a piece, and computes nothing over it: who waited for the answer as
- * long as for a signature would lose half a minute to a single frame. */
-enum stamp_err stampi_pieces_put(struct stamp_smp_client *c, enum stamp_smp_id id,
-                                 uint32_t what, struct stamp_slice bytes,
-                                 struct stamp_error *err)
-{
-    const int usual = c->write_ms;
-    enum stamp_err rc;
-
-    c->write_ms = usual < c->read_ms ? usual : c->read_ms;
-    rc = put_all(c, id, what, bytes, err);
-    c->write_ms = usual;
-    return rc;
 }
 
 static enum stamp_err read_all(struct stamp_smp_client *c, enum stamp_smp_id id,

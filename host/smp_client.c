@@ -7,7 +7,11 @@
 
 #include "core/keys.h"
 
-enum { SEND_MS = 2000, SLICE_MS = 200 };
+enum {
+    SEND_MS = 2000,
+    SLICE_MS = 200,
+    FRAME_MAX = 4 * STAMP_SMP_LINE, /* base64 of STAMP_SMP_BUFFER, in lines */
+};
 
 static enum stamp_err tty_send(void *ctx, const void *p, size_t len,
                                struct stamp_error *err)
@@ -70,20 +74,21 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-/* The frame being sent, line by line. */
-struct sender {
-    const struct stamp_smp_line *line;
-    struct stamp_error *err;
-    enum stamp_err code;
+/* The lines of a frame: they go out as one write. */
+struct frame {
+    uint8_t bytes[FRAME_MAX];
+    size_t len;
 };
 
-static void send_line(void *ctx, const uint8_t *line, size_t len)
+static void add_line(void *ctx, const uint8_t *line, size_t len)
 {
-    struct sender *s = ctx;
+    struct frame *f = ctx;
 
-    if (s->code == STAMP_OK) {
-        s->code = s->line->send(s->line->ctx, line, len, s->err);
+    if (len > sizeof f->bytes - f->len) {
+        STAMP_BUG("a frame beyond the size of a message");
     }
+    memcpy(f->bytes + f->len, line, len);
+    f->len += len;
 }
 
 static enum stamp_err send_request(struct stamp_smp_client *c,
@@ -92,12 +97,12 @@ static enum stamp_err send_request(struct stamp_smp_client *c,
                                    struct stamp_error *err)
 {
     uint8_t buf[STAMP_SMP_BUFFER];
-    struct sender s = {&c->line, err, STAMP_OK};
+    struct frame f = {.len = 0};
 
     stamp_smp_header_put(buf + STAMP_SMP_ROOM, h);
     memcpy(buf + STAMP_SMP_ROOM + STAMP_SMP_HEADER, body->bytes, body->out.len);
-    stamp_smp_send(buf, STAMP_SMP_HEADER + body->out.len, send_line, &s);
-    return s.code;
+    stamp_smp_send(buf, STAMP_SMP_HEADER + body->out.len, add_line, &f);
+    return c->line.send(c->line.ctx, f.bytes, f.len, err);
 }
 
 static bool answers(const uint8_t *msg, size_t len, const struct stamp_smp_header *asked)
@@ -214,9 +219,11 @@ enum stamp_err stamp_smp_request(struct stamp_smp_client *c, enum stamp_smp_op o
                                  struct stamp_smp_reply *r, struct stamp_error *err)
 {
     struct stamp_smp_header h = {.op = (uint8_t)op, .group = group, .id = id};
-    int timeout_ms = op == STAMP_SMP_READ ? c->read_ms : c->write_ms;
-    enum stamp_err code = STAMP_E_TIMEOUT;
+    const int answer_ms = op == STAMP_SMP_READ ? c->read_ms : c->write_ms;
+    const int again_ms = c->tries > 1 && c->read_ms < answer_ms ? c->read_ms : answer_ms;
+    const int most = c->tries * ((answer_ms + again_ms - 1) / again_ms);
     const int64_t start = now_ms();
+    enum stamp_err code = STAMP_E_TIMEOUT;
     int asked = 0;
 
     if (!stamp_cbor_out_ok(&body->out)) {
@@ -225,11 +232,11 @@ enum stamp_err stamp_smp_request(struct stamp_smp_client *c, enum stamp_smp_op o
     r->len = 0;
     h.len = (uint16_t)body->out.len;
     h.seq = c->seq++;
-    while (asked < c->tries && code == STAMP_E_TIMEOUT && (asked == 0 || !is_over(c))) {
+    while (asked < most && code == STAMP_E_TIMEOUT && (asked == 0 || !is_over(c))) {
         asked++;
         code = send_request(c, &h, body, err);
         if (code == STAMP_OK) {
-            code = await(c, &h, timeout_ms, r, err);
+            code = await(c, &h, again_ms, r, err);
         }
     }
     if (code == STAMP_E_TIMEOUT) {

@@ -31,7 +31,10 @@ struct stamp_smp_client {
     struct stamp_smp_line line; /* its ctx and name are borrowed */
     int read_ms;                /* to wait for the answer to a read */
     int write_ms;               /* to a write: the device may compute signatures */
-    int tries;                  /* how often a request is sent at most */
+    /* How often that much is waited. Meanwhile a request is sent again every `read_ms`,
+     * unless there is one try only: a lost frame costs no more than that, and who is
+     * computing answers once. SPEC 10-19. */
+    int tries;
     /* Asked every now and then while it waits: true ends the waiting. NULL = never. */
     bool (*is_over)(void *ctx);
     void *is_over_ctx;

@@ -3,7 +3,8 @@
  * follows only when it is on the disk. So a round is
  *
  *     BEGIN, INTENT and what ports told: one write
- *     where something is to be signed, the token counts all that were begun; it signs
+ *     where a unit not counted yet is to be signed for, the token counts all begun ones;
+ *     it signs
  *     CERTIFICATE of each: one write
  *
  * and whoever waited meanwhile is in the next round.
@@ -171,9 +172,9 @@ static void note_written(struct stamp_line *line, struct stampi_work *w)
 
 /* ---- the token ---- */
 
-/* All that were begun, before one of them is signed for: then a copy of the journal that
- * does not know them cannot go on. What is not signed for yet may wait for the others, as
- * far as SPEC 15-7 allows. */
+/* All that were begun, before one of them is signed for that is not counted yet: then a
+ * copy of the journal that does not know them cannot go on. Who is not signed for may
+ * wait for the others, as far as SPEC 15-7 allows. */
 static void count(struct stamp_line *line, struct round *r)
 {
     struct stamp_error why = STAMP_ERROR_INIT;
@@ -182,7 +183,8 @@ static void count(struct stamp_line *line, struct round *r)
     enum stamp_err rc;
 
     for (size_t i = 0; i < r->n; i++) {
-        signs |= r->work[i]->kind == STAMPI_SIGN && r->work[i]->rc == STAMP_OK;
+        signs |= r->work[i]->kind == STAMPI_SIGN && r->work[i]->rc == STAMP_OK &&
+                 r->work[i]->unit->index >= line->counted;
     }
     if (line->counted >= begun ||
         (!signs && begun - line->counted < STAMPI_LINE_AHEAD - ROUND_MAX)) {

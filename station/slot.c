@@ -14,8 +14,9 @@ struct strike {
     struct stamp_slot *slot;
     struct stamp_unit is;
     struct stamp_line_unit unit;
+    uint8_t point[STAMP_POINT_SIZE]; /* of its key, once `evident` */
     struct stamp_evidence evidence;
-    bool evident; /* `evidence` is set */
+    bool evident; /* it asked for its certificate in this run */
 };
 
 static struct stamp_slice slice(const void *p, size_t len)
@@ -126,6 +127,7 @@ static enum stamp_err write_stamp(struct strike *s, struct stamp_error *err)
     enum stamp_err rc = ask_request(s, &r, err);
 
     if (rc == STAMP_OK) {
+        memcpy(s->point, r.point, sizeof s->point);
         s->evidence = r.evidence;
         s->evident = true;
         rc = sign(s, &r, err);
@@ -180,13 +182,72 @@ static enum stamp_err check_written(struct strike *s, struct stamp_error *err)
 
 /* ---- the proof of possession ---- */
 
+static bool find_point(struct stamp_slice claims, struct stamp_evidence *known)
+{
+    struct stamp_slice point;
+    struct stamp_cbor c;
+
+    stamp_cbor_init(&c, claims.p, claims.len);
+    for (uint32_t n = stamp_cbor_expect(&c, STAMP_CBOR_MAP); n > 0 && c.err == STAMP_OK;
+         n--) {
+        if (stamp_cbor_uint(&c, UINT32_MAX) != STAMP_PROVISIONING_KEY) {
+            (void)stamp_cbor_skip(&c);
+            continue;
+        }
+        stamp_cbor_want(&c, STAMP_CBOR_ARRAY, 3);
+        (void)stamp_cbor_uint(&c, UINT32_MAX);
+        (void)stamp_cbor_uint(&c, UINT32_MAX);
+        point = stamp_cbor_string(&c, STAMP_CBOR_BYTES, sizeof known->point,
+                                  sizeof known->point);
+        known->has_point = c.err == STAMP_OK;
+        if (known->has_point) {
+            memcpy(known->point, point.p, point.len);
+        }
+    }
+    return c.err == STAMP_OK;
+}
+
+/* A label that is printed after a restart says what the first try's would have said: the
+ * unit tells its claims, and its certificate which ones they were. */
+static enum stamp_err recall_evidence(struct strike *s, struct stamp_error *err)
+{
+    struct stamp_slice der = slice(s->unit.certificate, s->unit.certificate_len);
+    STAMP_X509_AUTO *cert = NULL;
+    struct stamp_binding binding;
+    uint8_t digest[32];
+    uint8_t *claims = NULL;
+    size_t len = 0;
+    enum stamp_err rc = stamp_pki_decode(der, &cert, err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_binding_read(cert, &binding, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_smp_item(s->slot->client, 0, STAMP_BIRTH, STAMP_CLAIMS_MAX, &claims,
+                            &len, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_claims_hash(claims, len, digest, err);
+    }
+    if (rc == STAMP_OK &&
+        (!binding.has_digest || memcmp(digest, binding.digest, sizeof digest) != 0 ||
+         !find_point(slice(claims, len), &s->evidence))) {
+        rc = stamp_error_set(err, STAMP_E_AUTH, 0,
+                             "unit %s tells other claims than its certificate was "
+                             "signed for",
+                             s->unit.serial);
+    }
+    free(claims);
+    return rc;
+}
+
 static enum stamp_err print_label(struct strike *s, struct stamp_slice pop,
                                   struct stamp_error *err)
 {
     struct stamp_slot_label label = {.serial = s->unit.serial,
                                      .pop = pop,
-                                     .offer = slice(s->unit.offer.p, s->unit.offer.len),
-                                     .known = s->evidence};
+                                     .offer = slice(s->unit.offer.p, s->unit.offer.len)};
+    enum stamp_err rc = STAMP_OK;
 
     if (s->slot->label == NULL) {
         stamp_error_hint(err, "run with --label PROGRAM");
@@ -194,7 +255,11 @@ static enum stamp_err print_label(struct strike *s, struct stamp_slice pop,
                                "the order has proofs of possession printed here, and "
                                "nothing prints them");
     }
-    return s->slot->label(s->slot->label_ctx, &label, err);
+    if (!s->evident) {
+        rc = recall_evidence(s, err);
+    }
+    label.known = s->evidence;
+    return rc == STAMP_OK ? s->slot->label(s->slot->label_ctx, &label, err) : rc;
 }
 
 static enum stamp_err take_pop(struct strike *s, struct stamp_error *err)
@@ -282,7 +347,6 @@ static enum stamp_err finish(struct strike *s, struct stamp_error *err)
     bool lock = stamp_line_order(s->slot->line)->lock == STAMP_ORDER_LOCK_STRIKE;
     uint32_t can = 0;
     uint32_t in_force = 0;
-    uint8_t point[STAMP_POINT_SIZE];
     uint8_t state;
     enum stamp_err rc = stamp_unit_finish(s->slot->client, lock, &can, &in_force, err);
 
@@ -293,11 +357,11 @@ static enum stamp_err finish(struct strike *s, struct stamp_error *err)
     if (rc == STAMP_OK && lock && s->unit.last < STAMP_JOURNAL_LOCKED) {
         rc = note(s, STAMP_JOURNAL_LOCKED, slice(&state, 1), err);
     }
-    if (rc == STAMP_OK) {
-        rc = point_of(&s->unit, point, err);
+    if (rc == STAMP_OK && !s->evident) {
+        rc = point_of(&s->unit, s->point, err);
     }
     if (rc == STAMP_OK) {
-        rc = prove(s->slot->client, point, lock, s->unit.serial, err);
+        rc = prove(s->slot->client, s->point, lock, s->unit.serial, err);
     }
     if (rc == STAMP_OK && s->unit.last != STAMP_JOURNAL_DONE) {
         rc = note(s, STAMP_JOURNAL_DONE, slice(&state, 1), err);

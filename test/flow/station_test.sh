@@ -104,6 +104,10 @@ X
 chmod 700 label.sh
 mkdir other && cp -r site other-site && rm -f other-site/journal.db*
 unit four
+printf '#!/bin/sh\nexit 1\n' > no-paper.sh
+chmod 700 no-paper.sh
+check_status "a label that is not printed" 1 strike other-site later four -- --label "$scratch/no-paper.sh"
+says "was not printed"
 check_status "the unit is struck and stays open" 0 strike other-site later four -- --label "$scratch/label.sh"
 fourth=$(serial_of four)
 check "its label was printed" grep -q "STAMP:S:$fourth" "label-$fourth.json"
