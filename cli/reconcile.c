@@ -44,10 +44,10 @@ struct args {
     int fd;
 };
 
-static void tell(void *ctx, const char *text)
+static void tell(void *ctx, const struct stamp_reconcile_told *told)
 {
     (void)ctx;
-    (void)printf("%s\n", text);
+    (void)printf("%s\n", told->text);
 }
 
 struct rebuilding {

@@ -9,8 +9,47 @@
 #include "host/journal_store.h"
 #include "host/workspace.h"
 
-/** Something that people should know; not the end of it. */
-typedef void (*stamp_reconcile_tell)(void *ctx, const char *text);
+enum stamp_reconcile_what {
+    STAMP_RECONCILE_ORDER,   /* how one stands; no problem */
+    STAMP_RECONCILE_DEVICE,  /* one that came back agrees with the books; no problem */
+    STAMP_RECONCILE_DAMAGED, /* a part of an export cannot be read, or is cut, or forged
+                              */
+    STAMP_RECONCILE_GAP,     /* entries are missing */
+    STAMP_RECONCILE_FORK,    /* there are two of one number */
+    STAMP_RECONCILE_CHANGED, /* an entry does not follow the one before it */
+    STAMP_RECONCILE_REFUSED, /* the books do not admit a unit */
+    STAMP_RECONCILE_FOREIGN, /* a station worked under another station's order */
+    STAMP_RECONCILE_UNKNOWN, /* a station worked under an order that is on no books */
+    STAMP_RECONCILE_STRANGE, /* a device that came back does not agree with the books */
+};
+
+/** "gap", "fork", ... */
+const char *stamp_reconcile_name(enum stamp_reconcile_what what);
+bool stamp_reconcile_is_problem(enum stamp_reconcile_what what);
+
+/** How an order stands by one station's journal, in units. */
+struct stamp_reconcile_order {
+    const char *name;
+    uint32_t expected;
+    uint32_t made;        /* locked where the order says so, restarted, proven */
+    uint32_t unproven;    /* written and read back */
+    uint32_t signed_only; /* signed for, not known to be written */
+    uint32_t begun;       /* nothing was signed */
+    uint32_t moved;       /* begun here, and the chip was struck under another index */
+    uint32_t scrapped;
+    uint32_t not_begun;
+    uint32_t too_many; /* beyond the count */
+    uint32_t refused;  /* kept apart by the books */
+};
+
+/** Something that people should know; not the end of it. All is borrowed. */
+struct stamp_reconcile_told {
+    enum stamp_reconcile_what what;
+    const char *text;
+    const char *station;                       /* its name; NULL = not known */
+    const struct stamp_reconcile_order *order; /* of ORDER, else NULL */
+};
+typedef void (*stamp_reconcile_tell)(void *ctx, const struct stamp_reconcile_told *told);
 
 struct stamp_reconciled {
     uint32_t parts;   /* taken in */

@@ -91,6 +91,7 @@ static enum stamp_err open_order(struct stamp_line *line, struct stamp_token *to
 {
     EVP_PKEY *box = NULL;
     struct stamp_slice file = {NULL, 0};
+    struct stamp_error why = STAMP_ERROR_INIT;
     uint8_t *bytes = NULL;
     uint8_t *ca = NULL;
     size_t ca_len = 0;
@@ -103,7 +104,12 @@ static enum stamp_err open_order(struct stamp_line *line, struct stamp_token *to
     }
     if (rc == STAMP_OK) {
         rc = stamp_order_open(file, line->site->cert.owner_hash, box, &line->plain,
-                              &line->order, err);
+                              &line->order, &why);
+        if (rc != STAMP_OK) {
+            rc = stamp_error_set(err, rc, why.native,
+                                 "order '%s' is not for this station, or damaged: %s",
+                                 line->setup.order, why.what);
+        }
     }
     if (rc == STAMP_OK) {
         rc = stamp_station_cert_der(&line->site->cert, STAMP_STATION_CA, &ca, &ca_len,

@@ -88,3 +88,13 @@ keeps_secrets() {
     shift
     "$build/test/station_secrets" "$name.flash" "$name.root" "$@"
 }
+
+# last_kind STATION: kind of the last entry of its journal (SPEC 15-4), read from a copy.
+last_kind() {
+    rm -rf copy.db copy.db-wal
+    cp "$1/journal.db" copy.db
+    [ ! -e "$1/journal.db-wal" ] || cp "$1/journal.db-wal" copy.db-wal
+    /usr/bin/python3 -B -c 'import cbor2, sqlite3
+rows = sqlite3.connect("copy.db").execute("SELECT body FROM entry ORDER BY seq DESC LIMIT 1")
+print(cbor2.loads(rows.fetchone()[0])[4])'
+}

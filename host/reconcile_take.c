@@ -1,0 +1,86 @@
+/* Exports of stations, taken in. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "host/reconcile_own.h"
+
+static enum stamp_err whose(void *ctx, const uint8_t station[32], X509 **journal,
+                            struct stamp_error *err)
+{
+    struct stamp_station_cert cert;
+    enum stamp_err rc = stampi_reconcile_station(ctx, station, &cert, err);
+
+    *journal = NULL;
+    if (rc == STAMP_OK) {
+        *journal = cert.cert[STAMP_STATION_JOURNAL];
+        X509_up_ref(*journal);
+        stamp_station_cert_fini(&cert);
+    }
+    return rc;
+}
+
+static enum stamp_err take_parts(const struct stamp_workspace *ws,
+                                 struct stamp_journal_store *store, EVP_PKEY *home,
+                                 const char *path, struct stamp_slice in,
+                                 struct stampi_teller *t, struct stamp_error *err)
+{
+    static struct stamp_journal_part part;
+    enum stamp_err rc = STAMP_OK;
+
+    for (unsigned n = 1; in.len > 0 && rc == STAMP_OK; n++) {
+        struct stamp_error why = STAMP_ERROR_INIT;
+        struct stamp_buffer plain;
+        size_t used;
+        enum stamp_err opened = stamp_journal_part_open(
+            in, home, whose, (void *)(uintptr_t)ws, &used, &plain, &part, &why);
+
+        if (opened != STAMP_OK) {
+            t->r->damaged++;
+            stampi_say(t, STAMP_RECONCILE_DAMAGED, NULL, "%s, part %u: %s%s", path, n,
+                       why.what, used == 0 ? "; the file ends there" : "");
+            if (used == 0) {
+                break;
+            }
+        } else {
+            rc = stamp_journal_store_put(store, &part, &t->r->stored, err);
+            t->r->parts++;
+            stamp_buffer_free(&plain);
+        }
+        in.p += used;
+        in.len -= used;
+    }
+    return rc;
+}
+
+enum stamp_err stamp_reconcile_take(const struct stamp_workspace *ws,
+                                    struct stamp_journal_store *store, EVP_PKEY *home,
+                                    const char *path, stamp_reconcile_tell tell,
+                                    void *ctx, struct stamp_reconciled *r,
+                                    struct stamp_error *err)
+{
+    struct stampi_teller t = {tell, ctx, r};
+    struct stat st;
+    void *map = MAP_FAILED;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    enum stamp_err rc;
+
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0) {
+        map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+    }
+    if (map == MAP_FAILED) {
+        rc = stamp_error_set(err, STAMP_E_IO, errno, "cannot read '%s': %s", path,
+                             fd < 0 ? strerror(errno) : "it is empty");
+    } else {
+        rc = take_parts(ws, store, home, path,
+                        (struct stamp_slice){map, (size_t)st.st_size}, &t, err);
+        (void)munmap(map, (size_t)st.st_size);
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return rc;
+}
