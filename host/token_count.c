@@ -82,7 +82,9 @@ static enum stamp_err create(struct stamp_session *s, const uint8_t id[16], uint
 
     label_of(id, label);
     rv = s->f->C_CreateObject(s->session, t, sizeof t / sizeof t[0], out);
-    return rv == CKR_OK ? STAMP_OK : stampi_session_failed(s, rv, "count", err);
+    return rv == CKR_OK ? STAMP_OK
+                        : stampi_session_failed(
+                              s, rv, "keep a count (a private data object)", err);
 }
 
 enum stamp_err stamp_session_count_to(struct stamp_session *s, const uint8_t id[16],
@@ -109,4 +111,30 @@ enum stamp_err stamp_session_count_to(struct stamp_session *s, const uint8_t id[
     s->count_object = made;
     s->count = n;
     return STAMP_OK;
+}
+
+enum stamp_err stamp_session_check_station(struct stamp_session *s,
+                                           struct stamp_error *err)
+{
+    static const uint8_t none[16];
+    CK_MECHANISM_INFO info;
+    CK_OBJECT_HANDLE probe;
+    enum stamp_err rc;
+
+    if (s->f->C_GetMechanismInfo(s->slot, CKM_ECDH1_DERIVE, &info) != CKR_OK ||
+        (info.flags & CKF_DERIVE) == 0) {
+        rc = stamp_error_set(err, STAMP_E_UNSUPPORTED, CKM_ECDH1_DERIVE,
+                             "token %s has no key agreement (CKM_ECDH1_DERIVE): orders "
+                             "cannot be sealed to it",
+                             s->name);
+    } else {
+        rc = create(s, none, 0, &probe, err);
+    }
+    if (rc == STAMP_OK) {
+        (void)s->f->C_DestroyObject(s->session, probe);
+    } else {
+        stamp_error_hint(err, "docs/tokens.md says what a station's token must do, and "
+                              "which ones do");
+    }
+    return rc;
 }

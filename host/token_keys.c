@@ -90,6 +90,8 @@ static enum stamp_err generate(struct stamp_session *s, const char *label,
         attribute(CKA_VERIFY, &yes, sizeof yes),
         attribute(CKA_DERIVE, sign ? &no : &yes, sizeof yes),
     };
+    /* Not a word of CKA_DECRYPT, which such a key cannot do: tpm2-pkcs11 takes that and
+     * the public half's CKA_VERIFY for one and the same. */
     CK_ATTRIBUTE private[] = {
         attribute(CKA_TOKEN, &yes, sizeof yes),
         attribute(CKA_PRIVATE, &yes, sizeof yes),
@@ -97,7 +99,6 @@ static enum stamp_err generate(struct stamp_session *s, const char *label,
         attribute(CKA_EXTRACTABLE, &no, sizeof no),
         attribute(CKA_SIGN, &yes, sizeof yes), /* its own request, at least */
         attribute(CKA_DERIVE, sign ? &no : &yes, sizeof yes),
-        attribute(CKA_DECRYPT, &no, sizeof no),
         attribute(CKA_UNWRAP, &no, sizeof no),
         attribute(CKA_LABEL, label, strlen(label)),
         attribute(CKA_ID, label, strlen(label)),

@@ -83,4 +83,14 @@ STAMP_MUST_USE enum stamp_err stamp_session_count_to(struct stamp_session *s,
                                                      const uint8_t id[16], uint32_t n,
                                                      struct stamp_error *err);
 
+/**
+ * Can it be a station's: agree on keys, and keep a count? A data object is made for that
+ * and removed.
+ *
+ * @retval STAMP_E_UNSUPPORTED  it has no key agreement
+ * @retval others               it keeps no data objects; `err` has its reason
+ */
+STAMP_MUST_USE enum stamp_err stamp_session_check_station(struct stamp_session *s,
+                                                          struct stamp_error *err);
+
 #endif

@@ -189,6 +189,7 @@ enum stamp_err stamp_site_init(const struct stamp_site_setup *setup,
     char path[PATH_MAX];
     enum stamp_err rc;
     bool there;
+    bool fresh;
 
     if ((size_t)snprintf(s.dir, sizeof s.dir, "%s", setup->dir) >= sizeof s.dir ||
         (size_t)snprintf(s.token, sizeof s.token, "%s", setup->token) >= sizeof s.token) {
@@ -199,7 +200,8 @@ enum stamp_err stamp_site_init(const struct stamp_site_setup *setup,
                        setup->suffix == NULL ? "" : " ",
                        setup->suffix == NULL ? "" : setup->suffix);
     }
-    if (mkdir(s.dir, 0700) != 0 && errno != EEXIST) {
+    fresh = mkdir(s.dir, 0700) == 0;
+    if (!fresh && errno != EEXIST) {
         return stamp_error_set(err, STAMP_E_IO, errno, "cannot make '%s': %s", s.dir,
                                strerror(errno));
     }
@@ -217,6 +219,9 @@ enum stamp_err stamp_site_init(const struct stamp_site_setup *setup,
     if (rc == STAMP_OK) {
         rc = stamp_session_open(s.token, &setup->pin, &session, err);
     }
+    if (rc == STAMP_OK) {
+        rc = stamp_session_check_station(session, err);
+    }
     for (int i = 0; i < STAMP_STATION_KEYS && rc == STAMP_OK; i++) {
         rc = stamp_session_key(
             session, s.label[i],
@@ -225,6 +230,9 @@ enum stamp_err stamp_site_init(const struct stamp_site_setup *setup,
     }
     if (rc == STAMP_OK && !there) {
         rc = write_config(&s, path, err);
+    }
+    if (rc != STAMP_OK && fresh) {
+        (void)rmdir(s.dir); /* a failure leaves no empty one behind */
     }
     return rc == STAMP_OK ? write_requests(&s, session, point, err) : rc;
 }
