@@ -14,6 +14,9 @@
     "  STRICT, WITHOUT ROWID;"                                                           \
     "CREATE TABLE IF NOT EXISTS head (station BLOB PRIMARY KEY, seq INTEGER NOT NULL,"   \
     "  hash BLOB NOT NULL) STRICT, WITHOUT ROWID;"                                       \
+    "CREATE TABLE IF NOT EXISTS device (certificate BLOB PRIMARY KEY, chip BLOB NOT "    \
+    "NULL,"                                                                              \
+    "  lock INTEGER NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;"               \
     "COMMIT"
 
 enum { BUSY_MS = 60000 };
@@ -257,6 +260,66 @@ enum stamp_err stamp_journal_store_each(struct stamp_journal_store *s,
                 rc = each(ctx, body, &e, err);
             }
         }
+    }
+    (void)sqlite3_finalize(st);
+    return rc != STAMP_OK || code == SQLITE_DONE ? rc : failed(s, err);
+}
+
+/* ---- devices that came back ---- */
+
+enum stamp_err stamp_journal_store_device(struct stamp_journal_store *s,
+                                          const struct stamp_journal_device *device,
+                                          struct stamp_error *err)
+{
+    sqlite3_stmt *st =
+        prepare(s, "INSERT INTO device (certificate, chip, lock, at) VALUES (?, ?, ?, ?) "
+                   "ON CONFLICT (certificate) DO UPDATE SET chip = excluded.chip, "
+                   "lock = excluded.lock, at = excluded.at");
+    bool ok = st != NULL && bind(st, 1, device->certificate, device->certificate_len) &&
+              sqlite3_bind_blob(st, 2, device->chip, (int)device->chip_len,
+                                SQLITE_STATIC) == SQLITE_OK &&
+              sqlite3_bind_int64(st, 3, device->lock) == SQLITE_OK &&
+              sqlite3_bind_int64(st, 4, (int64_t)device->at) == SQLITE_OK &&
+              sqlite3_step(st) == SQLITE_DONE;
+
+    (void)sqlite3_finalize(st);
+    return ok ? STAMP_OK : failed(s, err);
+}
+
+static bool take_blob(sqlite3_stmt *st, int column, uint8_t *out, size_t size,
+                      size_t *len)
+{
+    *len = (size_t)sqlite3_column_bytes(st, column);
+    if (*len > size) {
+        return false;
+    }
+    if (*len > 0) {
+        memcpy(out, sqlite3_column_blob(st, column), *len);
+    }
+    return true;
+}
+
+enum stamp_err stamp_journal_store_devices(struct stamp_journal_store *s,
+                                           stamp_journal_device_each each, void *ctx,
+                                           struct stamp_error *err)
+{
+    sqlite3_stmt *st =
+        prepare(s, "SELECT certificate, chip, lock, at FROM device ORDER BY at");
+    struct stamp_journal_device d;
+    int code = SQLITE_ERROR;
+    enum stamp_err rc = STAMP_OK;
+
+    while (st != NULL && rc == STAMP_OK && (code = sqlite3_step(st)) == SQLITE_ROW) {
+        if (!take_blob(st, 0, d.certificate, sizeof d.certificate, &d.certificate_len) ||
+            !take_blob(st, 1, d.chip, sizeof d.chip, &d.chip_len)) {
+            rc = stamp_error_set(err, STAMP_E_CORRUPT, 0,
+                                 "the journals in '%s' hold a device that is too long",
+                                 s->path);
+            break;
+        }
+        d.lock = (uint8_t)sqlite3_column_int64(st, 2);
+        d.at = (uint64_t)sqlite3_column_int64(st, 3);
+        rc = each(ctx, &d, err);
     }
     (void)sqlite3_finalize(st);
     return rc != STAMP_OK || code == SQLITE_DONE ? rc : failed(s, err);

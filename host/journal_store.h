@@ -1,7 +1,7 @@
 /*
  * Headquarters' copies of journals: what stations exported, entry by entry, in one file.
  * An entry that is there is never replaced: another one of the same number is a fork, and
- * is kept beside it. SPEC 15-10.
+ * is kept beside it. SPEC 15-10. And devices that came back, as they proved themselves.
  */
 #ifndef HOST_JOURNAL_STORE_H
 #define HOST_JOURNAL_STORE_H
@@ -56,5 +56,29 @@ STAMP_MUST_USE enum stamp_err stamp_journal_store_each(struct stamp_journal_stor
                                                        uint32_t from,
                                                        stamp_journal_each each, void *ctx,
                                                        struct stamp_error *err);
+
+/** A device that came back and proved itself. */
+struct stamp_journal_device {
+    uint8_t certificate[STAMP_MAX_CERTIFICATE];
+    size_t certificate_len;
+    uint8_t chip[STAMP_JOURNAL_CHIP_MAX];
+    size_t chip_len; /* 0 = it does not tell */
+    uint8_t lock;    /* parts in force */
+    uint64_t at;     /* when, seconds */
+};
+
+/** Keep what it showed; the newest of a certificate counts. */
+STAMP_MUST_USE enum stamp_err
+stamp_journal_store_device(struct stamp_journal_store *s,
+                           const struct stamp_journal_device *device,
+                           struct stamp_error *err);
+
+typedef enum stamp_err (*stamp_journal_device_each)(
+    void *ctx, const struct stamp_journal_device *device, struct stamp_error *err);
+
+STAMP_MUST_USE enum stamp_err stamp_journal_store_devices(struct stamp_journal_store *s,
+                                                          stamp_journal_device_each each,
+                                                          void *ctx,
+                                                          struct stamp_error *err);
 
 #endif

@@ -248,8 +248,10 @@ static enum stamp_err follow(struct stampi_walk *w, const struct stamp_journal_e
     u->last = e->kind;
     u->at = e->at;
     if (e->kind == STAMP_JOURNAL_BEGIN) {
-        memcpy(u->chip, e->chip.p, e->chip.len);
         u->chip_len = e->chip.len;
+        if (e->chip.len > 0) {
+            memcpy(u->chip, e->chip.p, e->chip.len);
+        }
     } else if (e->kind == STAMP_JOURNAL_POP && e->data.len <= sizeof u->pop) {
         memcpy(u->pop, e->data.p, e->data.len);
         u->pop_len = e->data.len;

@@ -16,16 +16,4 @@ STAMP_MUST_USE enum stamp_err stamp_export(const struct stamp_site *site,
                                            const char *path, uint32_t *n,
                                            struct stamp_error *err);
 
-/** Make a journal anew from the encodings of its entries, in order; the file must not be
- * there. Called again and again; `body` p NULL ends it. */
-struct stamp_restore;
-STAMP_MUST_USE enum stamp_err stamp_restore_begin(const char *path,
-                                                  struct stamp_restore **out,
-                                                  struct stamp_error *err);
-STAMP_MUST_USE enum stamp_err stamp_restore_entry(struct stamp_restore *r,
-                                                  struct stamp_slice body,
-                                                  struct stamp_error *err);
-STAMP_MUST_USE enum stamp_err stamp_restore_end(struct stamp_restore **r, uint32_t *n,
-                                                struct stamp_error *err);
-
 #endif

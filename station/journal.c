@@ -79,8 +79,10 @@ static void follow(struct stamp_journal *j, const struct stamp_journal_entry *e)
     u->last = e->kind;
     if (e->kind == STAMP_JOURNAL_BEGIN) {
         u->begin = e->seq;
-        memcpy(u->chip, e->chip.p, e->chip.len);
         u->chip_len = e->chip.len;
+        if (e->chip.len > 0) { /* of a unit that was lost with a journal, none is known */
+            memcpy(u->chip, e->chip.p, e->chip.len);
+        }
         j->begun = e->index + 1 > j->begun ? e->index + 1 : j->begun;
     } else if (e->kind == STAMP_JOURNAL_INTENT) {
         u->intent = e->seq;

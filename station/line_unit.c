@@ -78,7 +78,7 @@ enum stamp_err stampi_line_recall(struct stamp_line *line,
     if (rc == STAMP_OK) {
         rc = stamp_buffer_new(&u->offer, e.data.len, 0, err);
     }
-    if (rc == STAMP_OK) {
+    if (rc == STAMP_OK && e.data.len > 0) { /* a journal made anew has none */
         memcpy(u->offer.p, e.data.p, e.data.len);
     }
     if (rc == STAMP_OK && is->certificate != 0) {
