@@ -69,15 +69,15 @@ static enum stamp_err with_command(const struct flash_target *t,
                                    const struct stamp_image *img, struct stamp_error *err)
 {
     STAMP_BUFFER_AUTO image = {NULL, 0};
-    uint32_t offset = 0;
+    struct stamp_exec how = {.command = t->exec};
     int status = 0;
-    enum stamp_err rc = find_offset(t, &offset, err);
+    enum stamp_err rc = find_offset(t, &how.offset, err);
 
     if (rc == STAMP_OK) {
         rc = for_device(img, t->root_key, &image, err);
     }
     if (rc == STAMP_OK) {
-        rc = stamp_exec_flash(t->exec, &image, offset, &status, err);
+        rc = stamp_exec_flash(&how, &image, &status, err);
     }
     if (rc != STAMP_OK) {
         stamp_error_state(err, "the command was not run");

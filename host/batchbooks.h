@@ -92,6 +92,17 @@ STAMP_MUST_USE enum stamp_err stamp_books_next(struct stamp_books *b, time_t now
                                                uint32_t *indices, size_t max, size_t *n,
                                                struct stamp_error *err);
 
+/**
+ * The stamp for a chip: the next unused one, or the one that was taken for this chip
+ * before and is in doubt since. So a unit whose strike was cut short gets the same again.
+ *
+ * @retval STAMP_E_DUPLICATE  the chip was reported with a stamp already
+ * @retval others             as stamp_books_next()
+ */
+STAMP_MUST_USE enum stamp_err stamp_books_for_chip(struct stamp_books *b, time_t now,
+                                                   const char *chip, uint32_t *index,
+                                                   struct stamp_error *err);
+
 struct stamp_books_report {
     const char *serial;
     enum stamp_books_result result; /* STRUCK or SCRAPPED */
@@ -126,6 +137,13 @@ struct stamp_books_line {
     char where[STAMP_BOOKS_TEXT_SIZE];
     char reason[STAMP_BOOKS_TEXT_SIZE];
 };
+
+/** What the books have of a stamp; of `serial` all but itself is filled.
+ * @retval STAMP_E_MISSING  no such serial in the batch file
+ * @retval STAMP_E_STATE    it was never handed out */
+STAMP_MUST_USE enum stamp_err stamp_books_find(struct stamp_books *b, const char *serial,
+                                               struct stamp_books_line *line,
+                                               struct stamp_error *err);
 
 /** Lines of this result with an index not below `from`, in order; UNUSED is no line. */
 STAMP_MUST_USE enum stamp_err stamp_books_list(struct stamp_books *b,

@@ -23,6 +23,10 @@ static const char *const statements[STAMPI_BOOKS_SQL_COUNT] = {
     [STAMPI_BOOKS_LINE] = "SELECT number, result, at, reported_at, chip, who, place, "
                           "reason FROM handed WHERE number = ?",
     [STAMPI_BOOKS_CHIP] = "SELECT number FROM handed WHERE chip = ?",
+    [STAMPI_BOOKS_MEANT] = "SELECT h.number, h.result FROM meant m JOIN handed h ON "
+                           "h.number = m.number WHERE m.chip = ?",
+    [STAMPI_BOOKS_MEAN] = "INSERT INTO meant (chip, number) VALUES (?1, ?2) ON CONFLICT "
+                          "(chip) DO UPDATE SET number = ?2",
     [STAMPI_BOOKS_WRITE] = "UPDATE handed SET result = ?, reported_at = ?, chip = ?, "
                            "who = ?, place = ?, reason = ? WHERE number = ?",
     [STAMPI_BOOKS_REPORTED] = "UPDATE books SET in_doubt = in_doubt + ?, struck = struck "

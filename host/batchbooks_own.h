@@ -27,6 +27,8 @@ enum stampi_books_sql {
     STAMPI_BOOKS_HAND,
     STAMPI_BOOKS_LINE,
     STAMPI_BOOKS_CHIP,
+    STAMPI_BOOKS_MEANT,
+    STAMPI_BOOKS_MEAN,
     STAMPI_BOOKS_WRITE,
     STAMPI_BOOKS_REPORTED,
     STAMPI_BOOKS_CLOSE,
@@ -85,6 +87,16 @@ STAMP_MUST_USE enum stamp_err stampi_books_head(struct stamp_books *b,
 STAMP_MUST_USE enum stamp_err stampi_books_clock(const struct stampi_books_head *head,
                                                  time_t now, time_t *at,
                                                  struct stamp_error *err);
+
+/** With a transaction begun: take up to `max`. */
+STAMP_MUST_USE enum stamp_err stampi_books_take(struct stamp_books *b, time_t now,
+                                                uint32_t *indices, size_t max, size_t *n,
+                                                struct stamp_error *err);
+
+/** What is known of a stamp. STAMP_E_STATE: it was never handed out. */
+STAMP_MUST_USE enum stamp_err stampi_books_line(struct stamp_books *b, const char *serial,
+                                                struct stamp_books_line *line,
+                                                struct stamp_error *err);
 
 /** A row of `handed` from the first column on; its serial is not looked up. */
 void stampi_books_take_line(sqlite3_stmt *s, struct stamp_books_line *out);

@@ -46,8 +46,8 @@ static enum stamp_err hand(struct stamp_books *b, uint32_t index, time_t at,
     return stampi_books_run(b, s, err);
 }
 
-static enum stamp_err take(struct stamp_books *b, time_t now, uint32_t *indices,
-                           size_t max, size_t *n, struct stamp_error *err)
+enum stamp_err stampi_books_take(struct stamp_books *b, time_t now, uint32_t *indices,
+                                 size_t max, size_t *n, struct stamp_error *err)
 {
     struct stampi_books_head head;
     sqlite3_stmt *s;
@@ -83,7 +83,7 @@ enum stamp_err stamp_books_next(struct stamp_books *b, time_t now, uint32_t *ind
 
     *n = 0;
     if (rc == STAMP_OK) {
-        rc = stampi_books_end(b, take(b, now, indices, max, n, err), err);
+        rc = stampi_books_end(b, stampi_books_take(b, now, indices, max, n, err), err);
     }
     if (rc != STAMP_OK) {
         *n = 0;
@@ -142,8 +142,8 @@ static bool same(const struct stamp_books_line *line,
 }
 
 /* What was said of the stamp before. */
-static enum stamp_err find_line(struct stamp_books *b, const char *serial,
-                                struct stamp_books_line *line, struct stamp_error *err)
+enum stamp_err stampi_books_line(struct stamp_books *b, const char *serial,
+                                 struct stamp_books_line *line, struct stamp_error *err)
 {
     struct stamp_batch_entry entry;
     sqlite3_stmt *s;
@@ -243,7 +243,7 @@ static enum stamp_err report(struct stamp_books *b, const struct stamp_books_rep
     struct stampi_books_head head;
     struct stamp_books_line line = {.index = 0};
     time_t at = 0;
-    enum stamp_err rc = find_line(b, what->serial, &line, err);
+    enum stamp_err rc = stampi_books_line(b, what->serial, &line, err);
 
     if (rc != STAMP_OK || same(&line, what)) {
         return rc;

@@ -45,11 +45,13 @@ static void put_quoted(FILE *out, const char *value)
 }
 
 /* @return the command line, to be freed; NULL where memory is out */
-static char *fill_in(const char *command, const char *image, uint32_t offset, size_t size)
+static char *fill_in(const struct stamp_exec *how, const char *image, size_t size)
 {
     char numbers[2][24];
-    const char *const name[] = {"{image}", "{offset}", "{size}"};
-    const char *const value[] = {image, numbers[0], numbers[1]};
+    const char *const name[] = {"{image}", "{offset}", "{size}", "{port}"};
+    const char *const value[] = {image, numbers[0], numbers[1], how->port};
+    const size_t n = sizeof name / sizeof name[0] - (how->port == NULL);
+    const char *command = how->command;
     char *text = NULL;
     size_t len = 0;
     FILE *out = open_memstream(&text, &len);
@@ -57,15 +59,15 @@ static char *fill_in(const char *command, const char *image, uint32_t offset, si
     if (out == NULL) {
         return NULL;
     }
-    (void)snprintf(numbers[0], sizeof numbers[0], "0x%x", offset);
+    (void)snprintf(numbers[0], sizeof numbers[0], "0x%x", how->offset);
     (void)snprintf(numbers[1], sizeof numbers[1], "0x%zx", size);
     while (*command != '\0') {
         size_t i = 0;
 
-        while (i < 3 && strncmp(command, name[i], strlen(name[i])) != 0) {
+        while (i < n && strncmp(command, name[i], strlen(name[i])) != 0) {
             i++;
         }
-        if (i < 3) {
+        if (i < n) {
             put_quoted(out, value[i]);
             command += strlen(name[i]);
         } else {
@@ -80,7 +82,7 @@ static char *fill_in(const char *command, const char *image, uint32_t offset, si
     return text;
 }
 
-static enum stamp_err run(char *line, int *status, struct stamp_error *err)
+static enum stamp_err run(char *line, bool among, int *status, struct stamp_error *err)
 {
     char shell[] = "sh";
     char flag[] = "-c";
@@ -98,7 +100,9 @@ static enum stamp_err run(char *line, int *status, struct stamp_error *err)
     (void)sigaddset(&defaults, SIGXFSZ);
     for (size_t i = 0; i < N_PASSED; i++) {
         (void)sigaddset(&defaults, passed_on[i]);
-        (void)sigaction(passed_on[i], &act, &old[i]);
+        if (!among) {
+            (void)sigaction(passed_on[i], &act, &old[i]);
+        }
     }
     code = posix_spawnattr_init(&attr);
     if (code == 0) {
@@ -108,12 +112,12 @@ static enum stamp_err run(char *line, int *status, struct stamp_error *err)
         (void)posix_spawnattr_destroy(&attr);
     }
     if (code == 0) {
-        child = (sig_atomic_t)pid;
+        child = among ? 0 : (sig_atomic_t)pid;
         while (waitpid(pid, &wait_status, 0) < 0 && errno == EINTR) {
         }
         child = 0;
     }
-    for (size_t i = 0; i < N_PASSED; i++) {
+    for (size_t i = 0; i < N_PASSED && !among; i++) {
         (void)sigaction(passed_on[i], &old[i], NULL);
     }
     if (code != 0) {
@@ -146,8 +150,9 @@ static enum stamp_err make_dir(char dir[PATH_MAX], struct stamp_error *err)
     return STAMP_OK;
 }
 
-enum stamp_err stamp_exec_flash(const char *command, const struct stamp_buffer *image,
-                                uint32_t offset, int *status, struct stamp_error *err)
+enum stamp_err stamp_exec_flash(const struct stamp_exec *how,
+                                const struct stamp_buffer *image, int *status,
+                                struct stamp_error *err)
 {
     char dir[PATH_MAX];
     char path[PATH_MAX + 16];
@@ -155,8 +160,11 @@ enum stamp_err stamp_exec_flash(const char *command, const struct stamp_buffer *
     enum stamp_err rc;
 
     *status = -1;
-    if (strstr(command, "{image}") == NULL) {
+    if (strstr(how->command, "{image}") == NULL) {
         return stamp_error_set(err, STAMP_E_RANGE, 0, "the command has no {image}");
+    }
+    if (how->port == NULL && strstr(how->command, "{port}") != NULL) {
+        return stamp_error_set(err, STAMP_E_RANGE, 0, "the command wants a {port}");
     }
     rc = make_dir(dir, err);
     if (rc != STAMP_OK) {
@@ -165,9 +173,9 @@ enum stamp_err stamp_exec_flash(const char *command, const struct stamp_buffer *
     (void)snprintf(path, sizeof path, "%s/stamp.bin", dir);
     rc = stamp_file_write(path, image->p, image->len, STAMP_FILE_SECRET, false, err);
     if (rc == STAMP_OK) {
-        line = fill_in(command, path, offset, image->len);
+        line = fill_in(how, path, image->len);
         rc = line == NULL ? stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory")
-                          : run(line, status, err);
+                          : run(line, how->among, status, err);
     }
     free(line);
     (void)unlink(path);

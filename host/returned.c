@@ -190,6 +190,7 @@ static enum stamp_err judge(const struct stamp_workspace *ws, const struct retur
 {
     const char *serial = d->proof.identity.serial;
     const char *station = d->has_order ? d->station : NULL;
+    struct stamp_error unknown = STAMP_ERROR_INIT;
     struct stamp_registry_row row;
     uint8_t fingerprint[32];
     char why[WHY_MAX] = "";
@@ -198,7 +199,7 @@ static enum stamp_err judge(const struct stamp_workspace *ws, const struct retur
     if (rc != STAMP_OK) {
         return rc;
     }
-    rc = stamp_registry_find_key(ws->registry, fingerprint, &row, err);
+    rc = stamp_registry_find_key(ws->registry, fingerprint, &row, &unknown);
     if (rc == STAMP_E_MISSING) {
         rc = why_unknown(ws, d, why, err);
     } else if (rc == STAMP_OK) {
@@ -210,6 +211,8 @@ static enum stamp_err judge(const struct stamp_workspace *ws, const struct retur
                        d->chip, d->strikes && d->unit.lock != 0 ? ", locked" : "");
         }
         stamp_registry_row_fini(&row);
+    } else {
+        rc = stamp_error_set(err, rc, unknown.native, "%s", unknown.what);
     }
     if (rc == STAMP_OK && why[0] != '\0') {
         stampi_say(t, STAMP_RECONCILE_STRANGE, station, "device %s on %s: %s", serial,

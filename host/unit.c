@@ -63,6 +63,21 @@ enum stamp_err stamp_unit_make(struct stamp_smp_client *c, const uint8_t challen
                                  err);
 }
 
+enum stamp_err stamp_unit_agree(struct stamp_smp_client *c,
+                                const uint8_t mine[STAMP_POINT_SIZE],
+                                uint8_t theirs[STAMP_POINT_SIZE], struct stamp_error *err)
+{
+    struct stamp_smp_body body;
+    struct stamp_smp_reply r;
+    enum stamp_err rc;
+
+    stamp_smp_body_init(&body, 1);
+    stamp_smp_body_bytes(&body, "e", mine, STAMP_POINT_SIZE);
+    rc = stampi_ask(c, STAMP_SMP_WRITE, STAMP_SMP_AGREE, &body, &r, err);
+    return rc == STAMP_OK ? stamp_smp_reply_bytes(&r, "e", theirs, STAMP_POINT_SIZE, err)
+                          : rc;
+}
+
 enum stamp_err stamp_unit_strike(struct stamp_smp_client *c, uint8_t digest[32],
                                  struct stamp_error *err)
 {

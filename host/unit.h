@@ -43,6 +43,12 @@ STAMP_MUST_USE enum stamp_err stamp_unit_make(struct stamp_smp_client *c,
                                               struct stamp_buffer *request,
                                               struct stamp_error *err);
 
+/** Exchange points of ephemeral pairs, for a stamp that was made before. SPEC 13-24. */
+STAMP_MUST_USE enum stamp_err stamp_unit_agree(struct stamp_smp_client *c,
+                                               const uint8_t mine[STAMP_POINT_SIZE],
+                                               uint8_t theirs[STAMP_POINT_SIZE],
+                                               struct stamp_error *err);
+
 /** Have it write its birth stamp. @param digest  of the claims that it then read back */
 STAMP_MUST_USE enum stamp_err stamp_unit_strike(struct stamp_smp_client *c,
                                                 uint8_t digest[32],

@@ -15,7 +15,8 @@ enum {
     ASK_MS = 1000,
     WORK_MS = 30000,
     BACKOFF_MS = 300,
-    STOP_MS = 3000, /* that a unit may go on when the line is to end */
+    REOPEN_MS = 10000, /* that a port may take to come back from another program */
+    STOP_MS = 3000,    /* that a unit may go on when the line is to end */
 };
 
 struct stamp_port_thread {
@@ -23,6 +24,7 @@ struct stamp_port_thread {
     char path[PATH_MAX];
     char place[256];
     pthread_t thread;
+    struct stamp_tty *tty; /* while it is open */
     struct stamp_slot slot;
     struct stamp_smp_client client;
     atomic_int state;
@@ -63,13 +65,18 @@ static void wait_ms(long ms)
     (void)nanosleep(&t, NULL);
 }
 
+static bool stopping(const struct stamp_port_thread *p)
+{
+    return p->setup.source.stopping(p->setup.source.ctx);
+}
+
 /* Asked by the client while it waits for the unit. */
 static bool is_over(void *ctx)
 {
     struct stamp_port_thread *p = ctx;
     int64_t now = stamp_slot_now_ms();
 
-    if (stamp_line_stopping(p->setup.line)) {
+    if (stopping(p)) {
         p->stopped = p->stopped == 0 ? now : p->stopped;
         if (now - p->stopped > STOP_MS) {
             return true;
@@ -84,9 +91,9 @@ static void tell_failure(struct stamp_port_thread *p, const char *serial, bool a
     const char *what = serial[0] != '\0' ? serial : "the unit";
     bool late = p->slot.end_ms != 0 && stamp_slot_now_ms() > p->slot.end_ms;
 
-    stamp_line_say(p->setup.line, p->place, "%s failed%s: %s%s%s%s", what,
-                   again ? ", tried again" : "", late ? "its time is over: " : "",
-                   err->what, err->hint[0] ? "; " : "", err->hint);
+    stamp_source_say(&p->setup.source, p->place, "%s failed%s: %s%s%s%s", what,
+                     again ? ", tried again" : "", late ? "its time is over: " : "",
+                     err->what, err->hint[0] ? "; " : "", err->hint);
 }
 
 enum outcome { DONE, AGAIN, NOBODY, GONE, GAVE_UP };
@@ -95,18 +102,17 @@ static enum outcome attempt(struct stamp_port_thread *p, int n)
 {
     struct stamp_error err = STAMP_ERROR_INIT;
     char serial[STAMP_SERIAL_SIZE];
-    struct stamp_line *line = p->setup.line;
     bool fresh = false;
     bool again;
     enum stamp_err rc;
 
     p->slot.end_ms = stamp_slot_now_ms() + p->setup.unit_ms;
-    rc = stamp_slot_strike(&p->slot, serial, &fresh, &err);
+    rc = p->setup.source.strike(p->setup.source.ctx, &p->slot, serial, &fresh, &err);
     if (rc == STAMP_OK) {
         if (fresh) {
             p->done++;
             p->failed = false;
-            stamp_line_say(line, p->place, "%s done", serial);
+            stamp_source_say(&p->setup.source, p->place, "%s done", serial);
         }
         return DONE;
     }
@@ -114,9 +120,9 @@ static enum outcome attempt(struct stamp_port_thread *p, int n)
         return rc == STAMP_E_IO ? GONE : NOBODY;
     }
     if (rc == STAMP_E_RANGE) { /* of the order, or of the signatures of a key */
-        stamp_line_say(line, p->place, "%s%s%s", err.what, err.hint[0] ? "; " : "",
-                       err.hint);
-        stamp_line_stop(line);
+        stamp_source_say(&p->setup.source, p->place, "%s%s%s", err.what,
+                         err.hint[0] ? "; " : "", err.hint);
+        p->setup.source.stop(p->setup.source.ctx);
         p->failed = serial[0] != '\0';
         return GAVE_UP;
     }
@@ -135,17 +141,44 @@ static void wait_for_another(struct stamp_port_thread *p)
 
     atomic_store(&p->state, STAMP_PORT_FAILED);
     p->slot.end_ms = 0;
-    while (!stamp_line_stopping(p->setup.line) && atomic_load(p->setup.retry) == retry &&
+    while (!stopping(p) && atomic_load(p->setup.retry) == retry &&
            stamp_unit_ask(&p->client, &unit, NULL) == STAMP_OK) {
         wait_ms(IDLE_MS);
     }
     p->failed = false;
 }
 
-/* The units that come to a port, as long as it is there. */
-static void serve(struct stamp_port_thread *p, struct stamp_tty *tty)
+/* Another program has the port for a while. It may be gone for a moment then. */
+static enum stamp_err let_go(void *ctx,
+                             enum stamp_err (*what)(void *, struct stamp_error *),
+                             void *what_ctx, struct stamp_error *err)
 {
-    const struct stamp_smp_line wire = stamp_smp_tty_line(tty);
+    struct stamp_port_thread *p = ctx;
+    const int64_t end = stamp_slot_now_ms() + REOPEN_MS;
+    enum stamp_err opened;
+    enum stamp_err rc;
+
+    stamp_tty_free(&p->tty);
+    rc = what(what_ctx, err);
+    do {
+        struct stamp_error why = STAMP_ERROR_INIT;
+
+        opened = stamp_tty_open(&p->tty, p->path, &why);
+        if (opened != STAMP_OK && stamp_slot_now_ms() > end) {
+            return rc != STAMP_OK
+                       ? rc
+                       : stamp_error_set(err, STAMP_E_IO, why.native, "%s", why.what);
+        }
+        wait_ms(opened == STAMP_OK ? 0 : IDLE_MS);
+    } while (opened != STAMP_OK);
+    p->client.line = stamp_smp_tty_line(p->tty);
+    return rc;
+}
+
+/* The units that come to a port, as long as it is there. */
+static void serve(struct stamp_port_thread *p)
+{
+    const struct stamp_smp_line wire = stamp_smp_tty_line(p->tty);
     int n = 0;
 
     stamp_smp_client_init(&p->client, &wire);
@@ -154,7 +187,7 @@ static void serve(struct stamp_port_thread *p, struct stamp_tty *tty)
     p->client.is_over = is_over;
     p->client.is_over_ctx = p;
     p->slot.done_len = 0;
-    while (!stamp_line_stopping(p->setup.line)) {
+    while (!stopping(p)) {
         enum outcome how;
 
         atomic_store(&p->state, n > 0 ? STAMP_PORT_WORKING : STAMP_PORT_WAITING);
@@ -175,19 +208,18 @@ static void *run(void *arg)
     struct stamp_port_thread *p = arg;
     bool told = false;
 
-    while (!stamp_line_stopping(p->setup.line)) {
+    while (!stopping(p)) {
         struct stamp_error err = STAMP_ERROR_INIT;
-        struct stamp_tty *tty = NULL;
 
-        if (stamp_tty_open(&tty, p->path, &err) == STAMP_OK) {
+        if (stamp_tty_open(&p->tty, p->path, &err) == STAMP_OK) {
             told = false;
-            serve(p, tty);
-            stamp_tty_free(&tty);
+            serve(p);
+            stamp_tty_free(&p->tty);
             if (p->setup.once) {
                 break;
             }
         } else if (!told) {
-            stamp_line_say(p->setup.line, p->place, "waiting: %s", err.what);
+            stamp_source_say(&p->setup.source, p->place, "waiting: %s", err.what);
             told = true;
         }
         atomic_store(&p->state, STAMP_PORT_WAITING);
@@ -212,8 +244,10 @@ enum stamp_err stamp_port_start(const struct stamp_port_setup *setup, const char
     p->setup = *setup;
     (void)snprintf(p->path, sizeof p->path, "%s", path);
     find_place(path, p->place, sizeof p->place);
-    p->slot = (struct stamp_slot){.line = setup->line,
-                                  .port = p->place,
+    p->slot = (struct stamp_slot){.port = p->place,
+                                  .path = p->path,
+                                  .let_go = let_go,
+                                  .let_go_ctx = p,
                                   .client = &p->client,
                                   .label = setup->label,
                                   .label_ctx = setup->label_ctx};

@@ -11,10 +11,11 @@
 #include <stdatomic.h>
 
 #include "station/slot.h"
+#include "station/source.h"
 
 /** What all ports share. */
 struct stamp_port_setup {
-    struct stamp_line *line;
+    struct stamp_source source;
     bool once;          /* end when the port has had its unit, or it failed for good */
     uint32_t unit_ms;   /* that one unit may take, but for waiting for the token */
     atomic_uint *retry; /* counts up: units that failed for good are tried again */

@@ -175,6 +175,7 @@ static enum stamp_err take_exported(void *ctx, struct stamp_slice body,
                                     struct stamp_error *err)
 {
     struct rebuild *b = ctx;
+    struct stamp_error why = STAMP_ERROR_INIT;
     struct stamp_registry_order order;
     struct known *k;
     enum stamp_err rc;
@@ -193,15 +194,19 @@ static enum stamp_err take_exported(void *ctx, struct stamp_slice body,
     if (rc != STAMP_OK || !e->has_unit) {
         return rc;
     }
-    rc = stamp_registry_order_find(b->setup->ws->registry, e->order, &order, err);
-    if (rc == STAMP_OK) {
-        rc = know(b, &order, &k, err);
+    rc = stamp_registry_order_find(b->setup->ws->registry, e->order, &order, &why);
+    if (rc == STAMP_E_MISSING) { /* of no order here: the entry stays as it is */
+        return STAMP_OK;
     }
+    if (rc != STAMP_OK) {
+        return stamp_error_set(err, rc, why.native, "%s", why.what);
+    }
+    rc = know(b, &order, &k, err);
     if (rc == STAMP_OK && e->index < order.batch.count) {
         count_to(k, e->index + 1);
         follow(&k->unit[e->index], e->kind);
     }
-    return rc == STAMP_E_MISSING ? STAMP_OK : rc; /* of no order here: as it was */
+    return rc;
 }
 
 /* A device of this station. Others that came back are passed over. */
@@ -213,16 +218,16 @@ static enum stamp_err take_device(void *ctx, const struct stamp_journal_device *
     struct stamp_registry_order order;
     struct stamp_journal_device *more;
     STAMP_X509_AUTO *cert = NULL;
+    struct stamp_error why = STAMP_ERROR_INIT;
     uint32_t index;
     enum stamp_err rc =
-        stamp_returned_order(b->setup->ws->registry, der, &order, &index, err);
+        stamp_returned_order(b->setup->ws->registry, der, &order, &index, &why);
 
     if (rc == STAMP_E_MISSING) {
         return STAMP_OK;
     }
-    if (rc == STAMP_OK) {
-        rc = stamp_pki_decode(der, &cert, err);
-    }
+    rc = rc == STAMP_OK ? stamp_pki_decode(der, &cert, err)
+                        : stamp_error_set(err, rc, why.native, "%s", why.what);
     if (rc != STAMP_OK || memcmp(order.station, b->setup->station, 32) != 0 ||
         index >= order.batch.count || X509_verify(cert, X509_get0_pubkey(b->ca)) != 1) {
         return rc;

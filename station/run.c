@@ -58,8 +58,8 @@ static enum stamp_err look_for_ports(struct run *r, bool first, struct stamp_err
 
                 rc = add_port(r, found.gl_pathv[i], err);
                 if (!first && r->n_ports > before) {
-                    stamp_line_say(r->setup->line, stamp_port_place(r->port[before]),
-                                   "a new port");
+                    stamp_source_say(&r->setup->source, stamp_port_place(r->port[before]),
+                                     "a new port");
                 }
             }
         }
@@ -75,7 +75,7 @@ static bool all_ended(const struct run *r)
             return false;
         }
     }
-    return r->setup->once || stamp_line_stopping(r->setup->line);
+    return r->setup->once || r->setup->source.stopping(r->setup->source.ctx);
 }
 
 /* ---- events ---- */
@@ -86,7 +86,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
     (void)number;
     (void)what;
-    stamp_line_stop(r->setup->line);
+    r->setup->source.stop(r->setup->source.ctx);
     event_active(r->ended, EV_TIMEOUT, 0);
 }
 
@@ -97,9 +97,9 @@ static void on_look(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (!stamp_line_stopping(r->setup->line) && !r->setup->once &&
+    if (!r->setup->source.stopping(r->setup->source.ctx) && !r->setup->once &&
         look_for_ports(r, false, &err) != STAMP_OK) {
-        stamp_line_say(r->setup->line, NULL, "%s", err.what);
+        stamp_source_say(&r->setup->source, NULL, "%s", err.what);
     }
     if (all_ended(r)) {
         (void)event_base_loopbreak(r->base);
@@ -158,10 +158,14 @@ static enum stamp_err set_up(struct run *r, struct stamp_error *err)
     r->look = event_new(r->base, -1, EV_PERSIST, on_look, r);
     r->ended = event_new(r->base, -1, 0, on_look, r);
     ok = ok && r->look != NULL && r->ended != NULL && event_add(r->look, &look) == 0;
-    return ok ? stamp_control_open(r->base, r->setup->line,
-                                   &(struct stamp_control_run){tell_ports, retry, r},
-                                   &r->control, err)
-              : stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "cannot make an event loop");
+    if (!ok) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "cannot make an event loop");
+    }
+    return r->setup->line == NULL
+               ? STAMP_OK
+               : stamp_control_open(r->base, r->setup->line,
+                                    &(struct stamp_control_run){tell_ports, retry, r},
+                                    &r->control, err);
 }
 
 static void clear(struct run *r)
@@ -191,7 +195,7 @@ enum stamp_err stamp_run(const struct stamp_run_setup *setup, uint32_t *done,
 
     *done = 0;
     *failed = 0;
-    r.port_setup = (struct stamp_port_setup){.line = setup->line,
+    r.port_setup = (struct stamp_port_setup){.source = setup->source,
                                              .once = setup->once,
                                              .unit_ms = setup->unit_ms,
                                              .retry = &r.retry,
@@ -209,7 +213,7 @@ enum stamp_err stamp_run(const struct stamp_run_setup *setup, uint32_t *done,
         rc = stamp_error_set(err, STAMP_E_IO, errno, "the event loop failed");
     }
     if (rc != STAMP_OK) {
-        stamp_line_stop(setup->line);
+        setup->source.stop(setup->source.ctx);
     }
     for (size_t i = 0; i < r.n_ports; i++) {
         uint32_t n;

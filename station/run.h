@@ -11,7 +11,8 @@
 #define STAMP_RUN_PORTS 64
 
 struct stamp_run_setup {
-    struct stamp_line *line;
+    struct stamp_source source;
+    struct stamp_line *line;  /* whom people may ask, in its directory; NULL = nobody */
     const char *const *ports; /* devices */
     size_t n_ports;
     const char *const *rules; /* patterns of ports, looked at again and again */

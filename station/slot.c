@@ -11,6 +11,7 @@
 #include "host/prove.h"
 
 struct strike {
+    struct stamp_line *line;
     struct stamp_slot *slot;
     struct stamp_unit is;
     struct stamp_line_unit unit;
@@ -24,14 +25,6 @@ static struct stamp_slice slice(const void *p, size_t len)
     return (struct stamp_slice){p, len};
 }
 
-int64_t stamp_slot_now_ms(void)
-{
-    struct timespec t;
-
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
-}
-
 /* What journal and token take is not the unit's time. */
 static void not_its_time(struct strike *s, int64_t since)
 {
@@ -42,7 +35,7 @@ static enum stamp_err note(struct strike *s, enum stamp_journal_kind kind,
                            struct stamp_slice data, struct stamp_error *err)
 {
     int64_t now = stamp_slot_now_ms();
-    enum stamp_err rc = stamp_line_note(s->slot->line, &s->unit, kind, data, NULL, err);
+    enum stamp_err rc = stamp_line_note(s->line, &s->unit, kind, data, NULL, err);
 
     not_its_time(s, now);
     return rc;
@@ -52,7 +45,7 @@ static enum stamp_err sign(struct strike *s, const struct stamp_request *r,
                            struct stamp_error *err)
 {
     int64_t now = stamp_slot_now_ms();
-    enum stamp_err rc = stamp_line_sign(s->slot->line, &s->unit, r, err);
+    enum stamp_err rc = stamp_line_sign(s->line, &s->unit, r, err);
 
     not_its_time(s, now);
     return rc;
@@ -74,7 +67,7 @@ static enum stamp_err ask_request(struct strike *s, struct stamp_request *r,
         .chip = slice(s->unit.chip, s->unit.chip_len),
         .offer = offer,
         .serial = s->unit.serial,
-        .purpose = stamp_line_order(s->slot->line)->purpose,
+        .purpose = stamp_line_order(s->line)->purpose,
     };
     enum stamp_err rc;
 
@@ -98,7 +91,7 @@ static enum stamp_err ask_request(struct strike *s, struct stamp_request *r,
 /* The unit's certificate, then the station's. */
 static enum stamp_err put_certificates(struct strike *s, struct stamp_error *err)
 {
-    const struct stamp_site *site = stamp_line_site(s->slot->line);
+    const struct stamp_site *site = stamp_line_site(s->line);
     uint8_t chain[2 * STAMP_MAX_CERTIFICATE + 16];
     struct stamp_cbor_out o;
     uint8_t *der = NULL;
@@ -264,7 +257,7 @@ static enum stamp_err print_label(struct strike *s, struct stamp_slice pop,
 
 static enum stamp_err take_pop(struct strike *s, struct stamp_error *err)
 {
-    enum stamp_order_pop want = stamp_line_order(s->slot->line)->pop;
+    enum stamp_order_pop want = stamp_line_order(s->line)->pop;
     struct stamp_buffer pop = {0};
     bool shown = false;
     enum stamp_err rc;
@@ -292,46 +285,6 @@ static enum stamp_err take_pop(struct strike *s, struct stamp_error *err)
 
 /* ---- the end ---- */
 
-static enum stamp_err check_lock(uint32_t can, uint32_t in_force, const char *serial,
-                                 struct stamp_error *err)
-{
-    if ((in_force & STAMP_UNIT_LOCK_WRITE) != 0 && (can & ~in_force) == 0) {
-        return STAMP_OK;
-    }
-    stamp_error_hint(err,
-                     "of write protection (1), encryption (2) and debug off (4) the "
-                     "chip has %u and %u is in force",
-                     can, in_force);
-    return stamp_error_set(err, STAMP_E_STATE, 0, "unit %s is not locked", serial);
-}
-
-/* It says after a restart that it is locked, and proves that it holds its key: what it
- * wrote for that key it read back before. */
-static enum stamp_err prove(struct stamp_smp_client *c,
-                            const uint8_t point[STAMP_POINT_SIZE], bool locked,
-                            const char *serial, struct stamp_error *err)
-{
-    struct stamp_info info;
-    struct stamp_unit unit;
-    enum stamp_err rc = stamp_unit_restart(c, err);
-
-    if (rc == STAMP_OK) {
-        rc = stamp_unit_ask(c, &unit, err);
-    }
-    if (rc == STAMP_OK && locked) {
-        rc = check_lock(unit.can, unit.lock, serial, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = stamp_smp_info(c, &info, err);
-    }
-    if (rc == STAMP_OK && (strcmp(info.serial, serial) != 0 ||
-                           (locked && strcmp(info.state, "locked") != 0))) {
-        rc = stamp_error_set(err, STAMP_E_AUTH, 0, "unit %s says that it is %s, %s",
-                             serial, info.serial, info.state);
-    }
-    return rc == STAMP_OK ? stamp_prove_key(c, STAMP_BIRTH, point, err) : rc;
-}
-
 static enum stamp_err point_of(const struct stamp_line_unit *u,
                                uint8_t point[STAMP_POINT_SIZE], struct stamp_error *err)
 {
@@ -344,14 +297,14 @@ static enum stamp_err point_of(const struct stamp_line_unit *u,
 
 static enum stamp_err finish(struct strike *s, struct stamp_error *err)
 {
-    bool lock = stamp_line_order(s->slot->line)->lock == STAMP_ORDER_LOCK_STRIKE;
+    bool lock = stamp_line_order(s->line)->lock == STAMP_ORDER_LOCK_STRIKE;
     uint32_t can = 0;
     uint32_t in_force = 0;
     uint8_t state;
     enum stamp_err rc = stamp_unit_finish(s->slot->client, lock, &can, &in_force, err);
 
     if (rc == STAMP_OK && lock) {
-        rc = check_lock(can, in_force, s->unit.serial, err);
+        rc = stamp_slot_check_lock(can, in_force, s->unit.serial, err);
     }
     state = (uint8_t)in_force;
     if (rc == STAMP_OK && lock && s->unit.last < STAMP_JOURNAL_LOCKED) {
@@ -361,7 +314,7 @@ static enum stamp_err finish(struct strike *s, struct stamp_error *err)
         rc = point_of(&s->unit, s->point, err);
     }
     if (rc == STAMP_OK) {
-        rc = prove(s->slot->client, s->point, lock, s->unit.serial, err);
+        rc = stamp_slot_prove(s->slot->client, s->point, lock, s->unit.serial, err);
     }
     if (rc == STAMP_OK && s->unit.last != STAMP_JOURNAL_DONE) {
         rc = note(s, STAMP_JOURNAL_DONE, slice(&state, 1), err);
@@ -375,7 +328,7 @@ static enum stamp_err find_unit(struct strike *s, struct stamp_error *err)
 {
     struct stamp_slice chip = slice(s->is.chip, s->is.chip_len);
     bool blank = s->is.phase < STAMP_PHASE_STRUCK;
-    enum stamp_err rc = stamp_line_unit(s->slot->line, chip, false, &s->unit, err);
+    enum stamp_err rc = stamp_line_unit(s->line, chip, false, &s->unit, err);
 
     if (rc == STAMP_OK && s->unit.last == STAMP_JOURNAL_SCRAPPED) {
         rc = stamp_error_set(err, STAMP_E_STATE, 0, "unit %s was scrapped",
@@ -397,8 +350,7 @@ static enum stamp_err find_unit(struct strike *s, struct stamp_error *err)
     } else {
         rc = STAMP_OK;
     }
-    return rc == STAMP_OK ? stamp_line_unit(s->slot->line, chip, true, &s->unit, err)
-                          : rc;
+    return rc == STAMP_OK ? stamp_line_unit(s->line, chip, true, &s->unit, err) : rc;
 }
 
 static enum stamp_err strike(struct strike *s, struct stamp_error *err)
@@ -412,10 +364,11 @@ static enum stamp_err strike(struct strike *s, struct stamp_error *err)
     return rc == STAMP_OK ? finish(s, err) : rc;
 }
 
-enum stamp_err stamp_slot_strike(struct stamp_slot *slot, char serial[STAMP_SERIAL_SIZE],
-                                 bool *fresh, struct stamp_error *err)
+enum stamp_err stamp_slot_strike(struct stamp_line *line, struct stamp_slot *slot,
+                                 char serial[STAMP_SERIAL_SIZE], bool *fresh,
+                                 struct stamp_error *err)
 {
-    struct strike s = {.slot = slot};
+    struct strike s = {.line = line, .slot = slot};
     enum stamp_err rc = stamp_unit_ask(slot->client, &s.is, err);
 
     serial[0] = '\0';
@@ -435,9 +388,8 @@ enum stamp_err stamp_slot_strike(struct stamp_slot *slot, char serial[STAMP_SERI
     if (rc == STAMP_OK && *fresh) {
         rc = strike(&s, err);
         if (rc != STAMP_OK && err != NULL) {
-            enum stamp_err noted =
-                stamp_line_note(slot->line, &s.unit, STAMP_JOURNAL_FAILED, slice(NULL, 0),
-                                err->what, NULL);
+            enum stamp_err noted = stamp_line_note(line, &s.unit, STAMP_JOURNAL_FAILED,
+                                                   slice(NULL, 0), err->what, NULL);
 
             rc = noted == STAMP_OK ? rc : noted;
         }
@@ -465,7 +417,39 @@ enum stamp_err stamp_slot_lock(struct stamp_smp_client *client,
         rc = stamp_unit_finish(client, true, &can, &in_force, err);
     }
     if (rc == STAMP_OK) {
-        rc = check_lock(can, in_force, serial, err);
+        rc = stamp_slot_check_lock(can, in_force, serial, err);
     }
-    return rc == STAMP_OK ? prove(client, proof.identity.point, true, serial, err) : rc;
+    return rc == STAMP_OK
+               ? stamp_slot_prove(client, proof.identity.point, true, serial, err)
+               : rc;
+}
+
+/* ---- as a source ---- */
+
+static enum stamp_err source_strike(void *ctx, struct stamp_slot *slot,
+                                    char serial[STAMP_SERIAL_SIZE], bool *fresh,
+                                    struct stamp_error *err)
+{
+    return stamp_slot_strike(ctx, slot, serial, fresh, err);
+}
+
+static void source_say(void *ctx, const char *port, const char *text)
+{
+    stamp_line_say(ctx, port, "%s", text);
+}
+
+static void source_stop(void *ctx)
+{
+    stamp_line_stop(ctx);
+}
+
+static bool source_stopping(void *ctx)
+{
+    return stamp_line_stopping(ctx);
+}
+
+struct stamp_source stamp_slot_source(struct stamp_line *line)
+{
+    return (struct stamp_source){line, source_strike, source_say, source_stop,
+                                 source_stopping};
 }

@@ -10,6 +10,8 @@
 #include "host/trust.h"
 #include "host/unit.h"
 #include "station/line.h"
+#include "station/slot_end.h"
+#include "station/source.h"
 
 /** What may be printed of a unit whose proof of possession is shown. */
 struct stamp_slot_label {
@@ -21,13 +23,19 @@ struct stamp_slot_label {
 
 /** A place on the line where units come, one after the other. */
 struct stamp_slot {
-    struct stamp_line *line;
     const char *port; /* for messages: the slot's name */
+    const char *path; /* of the port */
     int64_t
         end_ms; /* when the unit's time is over; waiting for the token is not counted */
     struct stamp_smp_client *client;
     uint8_t done[STAMP_JOURNAL_CHIP_MAX]; /* the chip that was finished here last */
     size_t done_len;
+
+    /* Let go of the port while `what` runs, which gives it to another program. */
+    enum stamp_err (*let_go)(void *ctx,
+                             enum stamp_err (*what)(void *ctx, struct stamp_error *err),
+                             void *what_ctx, struct stamp_error *err);
+    void *let_go_ctx;
 
     /* Print a label; NULL = proofs are not shown here. */
     enum stamp_err (*label)(void *ctx, const struct stamp_slot_label *label,
@@ -44,12 +52,10 @@ struct stamp_slot {
  * @retval STAMP_E_RANGE    the order is used up
  * @retval others           it failed, the journal says so, and it may be tried again
  */
-STAMP_MUST_USE enum stamp_err stamp_slot_strike(struct stamp_slot *slot,
+STAMP_MUST_USE enum stamp_err stamp_slot_strike(struct stamp_line *line,
+                                                struct stamp_slot *slot,
                                                 char serial[STAMP_SERIAL_SIZE],
                                                 bool *fresh, struct stamp_error *err);
-
-/** Of a clock that only goes forward. */
-int64_t stamp_slot_now_ms(void);
 
 /** Lock the unit on a port, restart it, and have it prove itself.
  * @param serial  of the unit */
@@ -57,5 +63,8 @@ STAMP_MUST_USE enum stamp_err stamp_slot_lock(struct stamp_smp_client *client,
                                               const struct stamp_trust *trust,
                                               char serial[STAMP_SERIAL_SIZE],
                                               struct stamp_error *err);
+
+/** The work order of a line as a source of stamps. */
+struct stamp_source stamp_slot_source(struct stamp_line *line);
 
 #endif

@@ -145,6 +145,57 @@ static void each_is_handed_out_once_in_the_order_of_the_file(void **state)
     assert_int_equal(state_of().events, COUNT);
 }
 
+static uint32_t for_chip(const char *chip)
+{
+    uint32_t index = 99;
+
+    must(stamp_books_for_chip(books, now, chip, &index, &err));
+    return index;
+}
+
+static void a_chip_gets_its_stamp_again(void **state)
+{
+    struct stamp_books_line line;
+    char long_chip[STAMP_BOOKS_CHIP_SIZE + 1];
+    uint32_t index;
+
+    (void)state;
+    assert_int_equal(for_chip("a"), 0);
+    assert_int_equal(for_chip("b"), 1);
+    assert_int_equal(for_chip("a"), 0);
+    stamp_books_free(&books); /* also after a restart */
+    must(stamp_books_open(f.path, batch, false, &books, &err));
+    assert_int_equal(for_chip("b"), 1);
+    assert_int_equal(state_of().in_doubt, 2);
+
+    must(report("SN-000000", STAMP_BOOKS_STRUCK, "a", NULL));
+    refuses(stamp_books_for_chip(books, now, "a", &index, &err), STAMP_E_DUPLICATE,
+            "chip 'a' was reported with");
+    must(stamp_books_find(books, "SN-000000", &line, &err));
+    assert_int_equal(line.result, STAMP_BOOKS_STRUCK);
+    assert_string_equal(line.chip, "a");
+    must(report("SN-000001", STAMP_BOOKS_SCRAPPED, NULL, "fell"));
+    assert_int_equal(for_chip("b"), 2); /* what was given up is not given again */
+    must(report("SN-000002", STAMP_BOOKS_STRUCK, NULL, NULL));
+    refuses(stamp_books_for_chip(books, now, "b", &index, &err), STAMP_E_DUPLICATE,
+            "chip 'b' was reported with");
+    refuses(stamp_books_find(books, "SN-000003", &line, &err), STAMP_E_STATE,
+            "was never handed out");
+
+    memset(long_chip, 'x', sizeof long_chip);
+    long_chip[sizeof long_chip - 1] = '\0';
+    refuses(stamp_books_for_chip(books, now, long_chip, &index, &err), STAMP_E_RANGE,
+            "a chip id is 1 to 64 bytes");
+    refuses(stamp_books_for_chip(books, now, "", &index, &err), STAMP_E_RANGE,
+            "a chip id is 1 to 64 bytes");
+    assert_int_equal(for_chip("c"), 3);
+    assert_int_equal(for_chip("d"), 4);
+    assert_int_equal(for_chip("e"), 5);
+    refuses(stamp_books_for_chip(books, now, "f", &index, &err), STAMP_E_MISSING,
+            "no stamp is left");
+    assert_int_equal(for_chip("e"), 5);
+}
+
 static void books_are_found_again(void **state)
 {
     struct stamp_books_state before;
@@ -405,6 +456,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(each_is_handed_out_once_in_the_order_of_the_file,
                                         begin, end),
+        cmocka_unit_test_setup_teardown(a_chip_gets_its_stamp_again, begin, end),
         cmocka_unit_test_setup_teardown(books_are_found_again, begin, end),
         cmocka_unit_test_setup_teardown(none_are_made_without_the_key, begin, end),
         cmocka_unit_test_setup_teardown(of_another_file_are_refused, begin, end),

@@ -7,6 +7,8 @@
 
 #include <cmocka.h>
 
+#include "core/keys.h"
+#include "host/agree.h"
 #include "host/bundle.h"
 #include "host/claims.h"
 #include "host/key.h"
@@ -18,6 +20,7 @@
 #include "host/request.h"
 #include "host/trust.h"
 #include "host/unit.h"
+#include "test/fixture/fixture.h"
 #include "test/unit/live/live.h"
 
 static const char profile_text[] =
@@ -503,6 +506,99 @@ static void only_the_owners_offer(void **state)
     free(x);
 }
 
+/* ---- a stamp that was made before, SPEC 13-24 ---- */
+
+/* As headquarters of this line's owner, or of another one, would have made it. */
+static void make_before(struct line *x, bool ours, struct fixture_stamp *out)
+{
+    struct fixture f;
+
+    fixture_init(&f, STAMP_DEVELOPMENT);
+    if (ours) {
+        EVP_PKEY_free(f.owner_key);
+        f.owner_key = x->live.owner;
+        assert_int_equal(EVP_PKEY_up_ref(f.owner_key), 1);
+        assert_int_equal(stamp_key_point(f.owner_key, f.owner_point, NULL), STAMP_OK);
+        assert_int_equal(stamp_key_hash(f.owner_point, f.owner_hash, NULL), STAMP_OK);
+        f.bundle_len =
+            fixture_bundle(&f, 1, STAMP_DEVELOPMENT, f.bundle, sizeof f.bundle);
+    }
+    fixture_birth(&f, NULL, out);
+    fixture_fini(&f);
+}
+
+static size_t seal_before(struct line *x, const struct fixture_stamp *stamp,
+                          uint8_t sealed[FIXTURE_MAX + STAMP_AGREE_TAG])
+{
+    EVP_PKEY *own = NULL;
+    uint8_t mine[STAMP_POINT_SIZE];
+    uint8_t theirs[STAMP_POINT_SIZE];
+    uint8_t key[STAMP_AGREE_KEY];
+
+    assert_int_equal(stamp_key_generate(&own, NULL), STAMP_OK);
+    assert_int_equal(stamp_key_point(own, mine, NULL), STAMP_OK);
+    assert_int_equal(stamp_unit_agree(&x->live.client, mine, theirs, NULL), STAMP_OK);
+    assert_int_equal(stamp_agree(own, theirs, mine, STAMP_LABEL_STRIKE, key, NULL),
+                     STAMP_OK);
+    assert_int_equal(stamp_agree_seal(key, slice(stamp->bytes, stamp->len), sealed, NULL),
+                     STAMP_OK);
+    EVP_PKEY_free(own);
+    return stamp->len + STAMP_AGREE_TAG;
+}
+
+static enum stamp_err strike_before(struct line *x, const uint8_t *sealed, size_t len,
+                                    uint8_t digest[32])
+{
+    enum stamp_err rc =
+        stamp_unit_put(&x->live.client, STAMP_PUT_SEALED, slice(sealed, len), NULL);
+
+    return rc == STAMP_OK ? stamp_unit_strike(&x->live.client, digest, NULL) : rc;
+}
+
+static void a_stamp_that_was_made_before(void **state)
+{
+    struct line *x = calloc(1, sizeof *x);
+    static struct fixture_stamp stamp;
+    static uint8_t sealed[FIXTURE_MAX + STAMP_AGREE_TAG];
+    uint8_t digest[32];
+    uint8_t point[STAMP_POINT_SIZE] = {4};
+    uint8_t theirs[STAMP_POINT_SIZE];
+    size_t len;
+
+    (void)state;
+    assert_non_null(x);
+    begin(x, &plain, false);
+    make_before(x, true, &stamp);
+    memset(sealed, 0, sizeof sealed);
+    assert_int_equal(strike_before(x, sealed, stamp.len, digest), STAMP_E_STATE);
+    assert_int_equal(stamp_unit_agree(&x->live.client, point, theirs, NULL),
+                     STAMP_E_DEVICE); /* no point of the curve */
+
+    len = seal_before(x, &stamp, sealed);
+    sealed[len / 2] ^= 1;
+    assert_int_equal(strike_before(x, sealed, len, digest), STAMP_E_AUTH);
+    sealed[len / 2] ^= 1; /* a try ends the exchange */
+    assert_int_equal(strike_before(x, sealed, len, digest), STAMP_E_STATE);
+
+    len = seal_before(x, &stamp, sealed);
+    assert_int_equal(stamp_unit_agree(&x->live.client, x->recipient_point, theirs, NULL),
+                     STAMP_OK);
+    assert_int_equal(strike_before(x, sealed, len, digest), STAMP_E_AUTH); /* replayed */
+
+    make_before(x, false, &stamp);
+    len = seal_before(x, &stamp, sealed);
+    assert_int_equal(strike_before(x, sealed, len, digest), STAMP_E_AUTH);
+
+    make_before(x, true, &stamp);
+    len = seal_before(x, &stamp, sealed);
+    assert_int_equal(strike_before(x, sealed, len, digest), STAMP_OK);
+    assert_memory_equal(digest, stamp.digest, sizeof digest);
+    assert_int_equal(stamp_unit_agree(&x->live.client, x->recipient_point, theirs, NULL),
+                     STAMP_E_STATE);
+    end(x);
+    free(x);
+}
+
 /* The recipient is in what the owner signed; a station cannot have the proof shown. */
 static void a_sealed_proof_is_not_shown(void **state)
 {
@@ -738,6 +834,7 @@ int main(void)
         cmocka_unit_test(power_may_fail_in_any_operation),
         cmocka_unit_test(any_message_may_come_to_grief),
         cmocka_unit_test(only_the_owners_offer),
+        cmocka_unit_test(a_stamp_that_was_made_before),
         cmocka_unit_test(a_sealed_proof_is_not_shown),
         cmocka_unit_test(only_certificates_of_the_bundles_anchors),
         cmocka_unit_test(keys_wait_for_their_offer),
