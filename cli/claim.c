@@ -29,6 +29,10 @@ static const char help[] =
     "                          again for a second code. @FILE reads it from a file,\n"
     "                          - from standard input, where secrets belong: others\n"
     "                          can see a command line\n"
+    "      --new-label FILE    where the factory was told the proof (it printed the "
+    "label),\n"
+    "                          the device gets a new one when it is claimed first: its\n"
+    "                          claim label goes into this file, of mode 0600\n"
     "      --timeout MS        wait for an answer, 100 to 60000; else 1000, and 10000\n"
     "                          where the device has to compute\n"
     "  -h, --help              this\n";
@@ -36,6 +40,7 @@ static const char help[] =
 static const struct option options[] = {
     {"port", required_argument, NULL, 'p'},
     {"label", required_argument, NULL, 'l'},
+    {"new-label", required_argument, NULL, 'n'},
     {"timeout", required_argument, NULL, 'T'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -103,8 +108,32 @@ static enum stamp_err add(struct stamp_scan *label, const char *what,
     return stamp_claim_label_add(label, what, strlen(what), err);
 }
 
+/* Nothing is overwritten; after a claim that was cut short it is the same one again. */
+static enum stamp_err keep_label(void *path, struct stamp_slice text,
+                                 struct stamp_error *err)
+{
+    uint8_t *is = NULL;
+    size_t len;
+    bool same = access(path, F_OK) == 0 &&
+                stamp_file_read(path, LABEL_MAX, &is, &len, NULL) == STAMP_OK &&
+                len == text.len + 1 && CRYPTO_memcmp(is, text.p, text.len) == 0;
+    char line[LABEL_MAX];
+    enum stamp_err rc = STAMP_OK;
+
+    if (is != NULL) {
+        OPENSSL_cleanse(is, len);
+        free(is);
+    }
+    if (!same) {
+        (void)snprintf(line, sizeof line, "%.*s\n", (int)text.len, text.p);
+        rc = stamp_file_write(path, line, text.len + 1, STAMP_FILE_SECRET, false, err);
+        OPENSSL_cleanse(line, sizeof line);
+    }
+    return rc;
+}
+
 static enum stamp_err claim(const char *port, const struct stamp_scan *label,
-                            uint64_t timeout_ms, struct stamp_error *err)
+                            char *new_label, uint64_t timeout_ms, struct stamp_error *err)
 {
     STAMP_TTY_AUTO struct stamp_tty *tty = NULL;
     struct stamp_claim_result result;
@@ -124,9 +153,13 @@ static enum stamp_err claim(const char *port, const struct stamp_scan *label,
         client.read_ms = (int)timeout_ms;
         client.write_ms = (int)timeout_ms;
     }
-    rc = stamp_claim_run(&client, label, &result, err);
+    rc = stamp_claim_run(&client, label, new_label == NULL ? NULL : keep_label, new_label,
+                         &result, err);
     if (rc == STAMP_OK) {
         (void)printf("%s\tclaimed: %s\n", result.serial, result.product);
+    }
+    if (rc == STAMP_OK && result.renewed) {
+        (void)printf("  the old label is void; the new one is in '%s'\n", new_label);
     }
     return rc;
 }
@@ -137,6 +170,7 @@ int cmd_claim(int argc, char **argv)
     struct stamp_scan label;
     enum stamp_err rc = STAMP_OK;
     const char *port = NULL;
+    char *new_label = NULL;
     uint64_t timeout_ms = 0;
     bool labelled = false;
     int status = CLI_DONE;
@@ -152,6 +186,9 @@ int cmd_claim(int argc, char **argv)
         case 'l':
             labelled = true;
             rc = rc != STAMP_OK ? rc : add(&label, optarg, &err);
+            break;
+        case 'n':
+            new_label = optarg;
             break;
         case 'T':
             if (!cli_number(optarg, 100, 60000, &timeout_ms)) {
@@ -172,7 +209,7 @@ int cmd_claim(int argc, char **argv)
         status = cli_usage("claim", "there is one argument too many");
     }
     if (status == CLI_DONE) {
-        rc = rc != STAMP_OK ? rc : claim(port, &label, timeout_ms, &err);
+        rc = rc != STAMP_OK ? rc : claim(port, &label, new_label, timeout_ms, &err);
         status = rc == STAMP_OK ? cli_flush(CLI_DONE) : cli_fail(&err);
     }
     stamp_scan_fini(&label);

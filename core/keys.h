@@ -36,6 +36,7 @@ enum stamp_key {
     STAMP_CLAIM_STATE = 50,  /* banks only: [wrong tries, claimed] */
     STAMP_OFFER = 51,        /* pending banks only: digest of the offer, SPEC 13-8 */
     STAMP_NEXT_KEY = 52,     /* banks only: as 48, a key that waits, SPEC 16-4 */
+    STAMP_NEXT_POP = 53,     /* banks only: as 32, a proof that waits, SPEC 10-25 */
 };
 
 enum stamp_key_class { STAMP_CLASS_PUBLIC, STAMP_CLASS_SECRET, STAMP_CLASS_OUTSIDE };

@@ -278,6 +278,10 @@ static void get_other(struct stamp_cbor *c, uint32_t key, struct stamp *s)
     case STAMP_CLAIM_STATE:
         get_claim_state(c, s);
         break;
+    case STAMP_NEXT_POP:
+        get_salted(c, &s->next_pop_salt);
+        s->next_pop = get_text(c, 4, STAMP_MAX_TEXT, false);
+        break;
     case STAMP_NEXT_KEY:
         s->has_next_key = true;
         get_device_key(c, &s->next_where, &s->next_id, &s->next_private);
@@ -331,7 +335,7 @@ enum stamp_err stamp_check_birth(const struct stamp *s)
     bool all = s->serial.p != NULL && s->company.p != NULL && s->product.p != NULL &&
                s->has_made_at && s->has_purpose && s->owner_key_hash.p != NULL &&
                s->trust_bundle.p != NULL && s->has_device_key && s->n_certificates > 0 &&
-               !s->has_claim_state && !s->has_next_key;
+               !s->has_claim_state && !s->has_next_key && s->next_pop.p == NULL;
 
     return all ? STAMP_OK : STAMP_E_MISSING;
 }

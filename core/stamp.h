@@ -90,6 +90,9 @@ struct stamp {
     uint8_t next_where;
     uint32_t next_id;
     struct stamp_slice next_private; /* secret */
+
+    struct stamp_slice next_pop_salt; /* banks only: a proof that waits */
+    struct stamp_slice next_pop;      /* secret */
 };
 
 /**

@@ -149,6 +149,8 @@ static bool has(const struct stamp *s, uint32_t key)
         return s->has_claim_state;
     case STAMP_NEXT_KEY:
         return s->has_next_key;
+    case STAMP_NEXT_POP:
+        return s->next_pop.p != NULL;
     default:
         return false;
     }
@@ -221,6 +223,10 @@ static void put_other(struct stamp_cbor_out *o, uint32_t key, const struct stamp
         break;
     case STAMP_CERTIFICATES:
         put_certificates(o, s->certificates, s->n_certificates);
+        break;
+    case STAMP_NEXT_POP:
+        put_salt(o, s->next_pop_salt);
+        put_text(o, s->next_pop);
         break;
     case STAMP_NEXT_KEY:
         put_device_key(o, s->next_where, s->next_id, s->next_private);

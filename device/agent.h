@@ -27,6 +27,9 @@ struct stampi_call;
  * function, so that a product links only what it has. Treat as opaque. */
 struct stamp_agent_more {
     int (*answer)(struct stampi_call *c, unsigned group, unsigned id, bool write);
+    /* Of the strike: stampi_claim_compare(), and more; an answer that it makes is instead
+     * of a claim. */
+    int (*compare)(struct stampi_call *c, struct stamp_slice given);
 };
 
 enum stamp_agent_part { STAMP_AGENT_STRIKE, STAMP_AGENT_ROTATE, STAMP_AGENT_PARTS };

@@ -26,6 +26,10 @@ struct stamp_claim_state {
 STAMP_MUST_USE enum stamp_err stampi_claim_state(const struct stamp_device *dev,
                                                  struct stamp_claim_state *state);
 
+/** Is `given`, the encoding of a text, the stamp's proof of possession? In a time that
+ * says nothing about where they differ. STAMP_RC_NOT_AUTHENTIC: no. */
+int stampi_claim_compare(struct stampi_call *c, struct stamp_slice given);
+
 /** Start the clock of SPEC 10-17 at boot. */
 void stampi_claim_init(struct stamp_agent *a);
 

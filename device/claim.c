@@ -47,8 +47,7 @@ enum stamp_err stampi_claim_state(const struct stamp_device *dev,
     return err == STAMP_E_MISSING ? STAMP_OK : err;
 }
 
-static enum stamp_err write_state(struct stamp_agent *a,
-                                  const struct stamp_claim_state *state)
+static enum stamp_err write_state(struct stamp_agent *a, uint32_t tries, bool claimed)
 {
     uint8_t buf[1 + STAMP_CBOR_HEAD_MAX + 1];
     struct stamp_cbor_out o;
@@ -56,8 +55,8 @@ static enum stamp_err write_state(struct stamp_agent *a,
 
     stamp_cbor_out_init(&o, buf, sizeof buf);
     stamp_cbor_put_head(&o, STAMP_CBOR_ARRAY, 2);
-    stamp_cbor_put_head(&o, STAMP_CBOR_UINT, state->tries);
-    stamp_cbor_put_head(&o, STAMP_CBOR_SIMPLE, 20u + state->claimed);
+    stamp_cbor_put_head(&o, STAMP_CBOR_UINT, tries);
+    stamp_cbor_put_head(&o, STAMP_CBOR_SIMPLE, 20u + claimed);
     change.value.len = o.len;
     return stamp_bank_update(a->cfg.dev, &change, 1);
 }
@@ -194,10 +193,9 @@ int stampi_claim(struct stampi_call *c)
     return STAMP_RC_OK;
 }
 
-/* Is `given`, the encoding of a text, the stamp's proof of possession? In a time that
- * says nothing about where they differ. */
-static int compare_pop(const struct stamp_device *dev, struct stamp_slice given)
+int stampi_claim_compare(struct stampi_call *c, struct stamp_slice given)
 {
+    const struct stamp_device *dev = c->a->cfg.dev;
     struct stamp_slice v;
     int rc = stampi_find(dev, STAMP_NEWEST, STAMP_POP, &v);
 
@@ -231,23 +229,23 @@ static int put_claimed(struct stampi_call *c)
     return err;
 }
 
-/* Count, then compare, then clear the count or not. SPEC 10-15. */
-static int judge(struct stampi_call *c, struct stamp_claim_state *state,
+/* Count, then compare, then clear the count or not. SPEC 10-15, 10-25. */
+static int judge(struct stampi_call *c, const struct stamp_claim_state *state,
                  struct stamp_slice pop)
 {
+    const struct stamp_agent_more *more;
     int rc;
 
-    state->tries += state->tries < UINT32_MAX ? 1u : 0u;
-    rc = write_state(c->a, state);
-    c->a->claim.since_ms = now_ms(c->a);
+    rc = write_state(c->a, state->tries + 1, state->claimed);
+    stampi_claim_init(c->a); /* the clock of the next try */
     if (rc == STAMP_OK) {
-        rc = compare_pop(c->a->cfg.dev, pop);
+        more = c->a->cfg.more[STAMP_AGENT_STRIKE];
+        rc = more != NULL ? more->compare(c, pop) : stampi_claim_compare(c, pop);
     }
-    if (rc == STAMP_OK) {
-        state->tries = 0;
-        state->claimed = true;
-        rc = write_state(c->a, state);
+    if (rc != STAMP_OK || c->out.len != 0) { /* it has its answer: SPEC 10-25 */
+        return rc;
     }
+    rc = write_state(c->a, 0, true);
     return rc == STAMP_OK ? put_claimed(c) : rc;
 }
 

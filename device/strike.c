@@ -529,6 +529,7 @@ void stamp_strike_init(struct stamp_strike *s, void *buf, size_t size)
 {
     memset(s, 0, sizeof *s);
     s->more.answer = answer;
+    s->more.compare = stampi_strike_compare;
     s->buf = buf;
     s->size = size;
 }

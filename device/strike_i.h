@@ -72,4 +72,7 @@ enum stamp_err stampi_request_make(struct stampi_call *c,
                                    const struct stampi_offer *offer, const uint8_t *point,
                                    struct stamp_slice body, struct stamp_slice challenge);
 
+/** As stamp_agent_more's `compare`. SPEC 10-25. */
+int stampi_strike_compare(struct stampi_call *c, struct stamp_slice given);
+
 #endif

@@ -156,7 +156,8 @@ static enum stamp_err check_items(const struct writer *w)
                           BIT(STAMP_MADE_AT) | BIT(STAMP_PURPOSE) |
                           BIT(STAMP_OWNER_KEY_HASH) | BIT(STAMP_TRUST_BUNDLE);
     const uint32_t bank = pair | BIT(STAMP_POP) | BIT(STAMP_SECRET_BARCODES) |
-                          BIT(STAMP_CLAIM_STATE) | BIT(STAMP_NEXT_KEY);
+                          BIT(STAMP_CLAIM_STATE) | BIT(STAMP_NEXT_KEY) |
+                          BIT(STAMP_NEXT_POP);
     const struct stampi_job *job = w->job;
     uint8_t head[STAMP_CBOR_HEAD_MAX];
     uint32_t low = w->seen[0];

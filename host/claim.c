@@ -8,11 +8,12 @@
 #include "core/keys.h"
 #include "host/claim_own.h"
 #include "host/dpp.h"
+#include "host/hex.h"
 #include "host/key.h"
 #include "host/prove.h"
 #include "host/sig.h"
 
-enum { PLAIN_MAX = 128, POP_MAX = 64, POINTS = 2 * STAMP_POINT_SIZE };
+enum { PLAIN_MAX = 128, POP_MAX = 64, POINTS = 2 * STAMP_POINT_SIZE, LABEL_MAX = 256 };
 
 static const char not_sent[] = "the proof of possession was not sent";
 
@@ -237,16 +238,21 @@ static enum stamp_err send_pop(struct stamp_smp_client *c, const struct stamp_sc
     return code;
 }
 
-/* SPEC 10-15: the device says "claimed" under its own key. */
+/* SPEC 10-15, 10-25: the device says "claimed" under its own key; or that it is not, and
+ * which proof of possession it is to be claimed with. */
 static enum stamp_err check_claimed(const struct stamp_smp_reply *r,
                                     const struct stamp_claim_keys *keys,
-                                    const char *serial, struct stamp_error *err)
+                                    const char *serial, struct stamp_secret **next,
+                                    struct stamp_error *err)
 {
     uint8_t plain[STAMP_SMP_MAX];
     struct stamp_slice s;
     struct stamp_cbor c;
+    uint32_t claimed;
     enum stamp_err code;
+    size_t len;
 
+    *next = NULL;
     stamp_smp_field(r->body, r->len, "c", &c);
     s = stamp_cbor_string(&c, STAMP_CBOR_BYTES, STAMP_GCM_TAG, sizeof plain);
     if (c.err != STAMP_OK) {
@@ -258,36 +264,39 @@ static enum stamp_err check_claimed(const struct stamp_smp_reply *r,
     if (code != STAMP_OK) {
         return code;
     }
-    stamp_smp_field(plain, s.len - STAMP_GCM_TAG, "claimed", &c);
-    if (stamp_cbor_expect(&c, STAMP_CBOR_SIMPLE) == 21) {
-        stamp_smp_field(plain, s.len - STAMP_GCM_TAG, "serial", &c);
-        s = stamp_cbor_string(&c, STAMP_CBOR_TEXT, 1, STAMP_MAX_TEXT);
-        if (c.err == STAMP_OK && s.len == strlen(serial) &&
-            memcmp(s.p, serial, s.len) == 0) {
-            return STAMP_OK;
+    len = s.len - STAMP_GCM_TAG;
+    code = STAMP_E_AUTH;
+    stamp_smp_field(plain, len, "claimed", &c);
+    claimed = stamp_cbor_expect(&c, STAMP_CBOR_SIMPLE);
+    stamp_smp_field(plain, len, "serial", &c);
+    s = stamp_cbor_string(&c, STAMP_CBOR_TEXT, 1, STAMP_MAX_TEXT);
+    if (c.err == STAMP_OK && s.len == strlen(serial) && memcmp(s.p, serial, s.len) == 0) {
+        code = claimed == 21 ? STAMP_OK : STAMP_E_AUTH;
+        stamp_smp_field(plain, len, "pop", &c);
+        s = stamp_cbor_string(&c, STAMP_CBOR_TEXT, 4, STAMP_MAX_TEXT);
+        if (claimed == 20 && c.err == STAMP_OK && stamp_text_ok(s.p, s.len, false) &&
+            memchr(s.p, ';', s.len) == NULL) {
+            code = stamp_secret_new(next, s.p, s.len, err);
         }
     }
-    return stamp_error_set(err, STAMP_E_AUTH, 0,
-                           "the device did not say that '%s' is claimed", serial);
+    OPENSSL_cleanse(plain, sizeof plain);
+    return code == STAMP_E_AUTH
+               ? stamp_error_set(err, code, 0,
+                                 "the device did not say that '%s' is claimed", serial)
+               : code;
 }
 
-enum stamp_err stamp_claim_run(struct stamp_smp_client *c, const struct stamp_scan *label,
-                               struct stamp_claim_result *out, struct stamp_error *err)
+/* One exchange, with one proof. */
+static enum stamp_err exchange(struct stamp_smp_client *c, const struct stamp_scan *label,
+                               const char *serial, struct stamp_secret **next,
+                               struct stamp_error *err)
 {
     struct exchange x = {.own = NULL};
     struct stamp_claim_keys keys;
     struct stamp_smp_reply r = {.len = 0};
-    struct stamp_info info;
-    enum stamp_err code;
+    enum stamp_err code = open_exchange(c, label, serial, &x, err);
 
-    memset(out, 0, sizeof *out);
-    code = stamp_claim_label_check(label, err);
-    if (code == STAMP_OK) {
-        code = check_info(c, label, &info, err);
-    }
-    if (code == STAMP_OK) {
-        code = open_exchange(c, label, info.serial, &x, err);
-    }
+    *next = NULL;
     if (code == STAMP_OK) {
         code = stampi_claim_keys(x.own, x.shared + STAMP_POINT_SIZE, x.shared,
                                  x.shared_len, &keys, err);
@@ -299,14 +308,88 @@ enum stamp_err stamp_claim_run(struct stamp_smp_client *c, const struct stamp_sc
     }
     code = send_pop(c, label, &keys, &r, err);
     if (code == STAMP_OK) {
-        code = check_claimed(&r, &keys, info.serial, err);
+        code = check_claimed(&r, &keys, serial, next, err);
         stamp_error_state(code == STAMP_OK ? NULL : err,
                           "the proof was sent; the device may have been claimed");
     }
     OPENSSL_cleanse(&keys, sizeof keys);
+    return code;
+}
+
+/* The label that the device has from now on is kept, then used. SPEC 10-26. */
+static enum stamp_err renew(struct stamp_smp_client *c, const struct stamp_scan *label,
+                            const char *serial, struct stamp_secret *next,
+                            stamp_claim_keep keep, void *ctx, struct stamp_error *err)
+{
+    static const char not_claimed[] = "the device is not claimed, and its label holds";
+    struct stamp_scan with = *label;
+    char text[LABEL_MAX];
+    char hash[2 * STAMP_DPP_HASH_LEN + 1];
+    struct stamp_secret *more = NULL;
+    size_t len;
+    const uint8_t *pop = stamp_secret_use(next, &len);
+    enum stamp_err code;
+    int n;
+
+    if (keep == NULL) {
+        stamp_error_state(err, not_claimed);
+        stamp_error_hint(err, "say where its new label goes: --new-label FILE");
+        return stamp_error_set(err, STAMP_E_UNSUPPORTED, 0,
+                               "the factory was told the proof of possession of '%s', "
+                               "so it gets a new one, which must be kept",
+                               serial);
+    }
+    stamp_hex(label->hash, STAMP_DPP_HASH_LEN, hash);
+    n = snprintf(text, sizeof text, "STAMP:S:%s;H:%s;P:%.*s;;", serial, hash, (int)len,
+                 pop);
+    code = keep(ctx, (struct stamp_slice){(const uint8_t *)text, (size_t)n}, err);
+    OPENSSL_cleanse(text, sizeof text);
+    if (code != STAMP_OK) {
+        stamp_error_state(err, not_claimed);
+        return code;
+    }
+    with.pop = next;
+    code = exchange(c, &with, serial, &more, err);
+    if (code == STAMP_OK && more != NULL) {
+        code = stamp_error_set(err, STAMP_E_AUTH, 0,
+                               "the device did not say that '%s' is claimed", serial);
+    }
+    if (code != STAMP_OK) {
+        stamp_error_hint(err, "run it again with the same label; where that is refused, "
+                              "with the new one");
+    }
+    stamp_secret_free(&more);
+    return code;
+}
+
+enum stamp_err stamp_claim_run(struct stamp_smp_client *c, const struct stamp_scan *label,
+                               stamp_claim_keep keep, void *ctx,
+                               struct stamp_claim_result *out, struct stamp_error *err)
+{
+    struct stamp_secret *next = NULL;
+    struct stamp_info info;
+    enum stamp_err code;
+
+    memset(out, 0, sizeof *out);
+    code = stamp_claim_label_check(label, err);
+    if (code == STAMP_OK) {
+        code = check_info(c, label, &info, err);
+    }
+    if (code != STAMP_OK) {
+        stamp_error_state(err, not_sent);
+        return code;
+    }
+    code = exchange(c, label, info.serial, &next, err);
+    if (code == STAMP_OK && next != NULL) {
+        out->renewed = true;
+        code = renew(c, label, info.serial, next, keep, ctx, err);
+    }
+    stamp_secret_free(&next);
     if (code == STAMP_OK) {
         memcpy(out->serial, info.serial, sizeof out->serial);
         memcpy(out->product, info.product, sizeof out->product);
+    } else {
+        out->renewed = false;
     }
     return code;
 }

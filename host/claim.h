@@ -15,6 +15,7 @@
 struct stamp_claim_result {
     char serial[65];
     char product[65];
+    bool renewed; /* its proof of possession is another one now */
 };
 
 /**
@@ -38,10 +39,22 @@ STAMP_MUST_USE enum stamp_err stamp_claim_label_check(const struct stamp_scan *l
                                                       struct stamp_error *err);
 
 /**
+ * Keep the proof of possession that the device will have from now on, instead of the one
+ * that the factory was told. It must be durable on return: the device takes no other
+ * after that. May be called again with the same one.
+ *
+ * @param label  the next one: its claim label (SPEC 10-24) as text; secret
+ */
+typedef enum stamp_err (*stamp_claim_keep)(void *ctx, struct stamp_slice label,
+                                           struct stamp_error *err);
+
+/**
  * Claim the device on the line.
  *
  * @param c      ready to ask
  * @param label  passed by stamp_claim_label_check()
+ * @param keep   NULL = a device whose proof the factory was told is not claimed:
+ *               STAMP_E_UNSUPPORTED
  * @param out    zeroed on failure
  * @retval STAMP_OK             claimed, and the device said so under the exchange's key
  * @retval STAMP_E_AUTH         the device is not the label's (the proof of possession was
@@ -54,6 +67,7 @@ STAMP_MUST_USE enum stamp_err stamp_claim_label_check(const struct stamp_scan *l
  */
 STAMP_MUST_USE enum stamp_err stamp_claim_run(struct stamp_smp_client *c,
                                               const struct stamp_scan *label,
+                                              stamp_claim_keep keep, void *ctx,
                                               struct stamp_claim_result *out,
                                               struct stamp_error *err);
 

@@ -184,6 +184,7 @@ static bool bank_holds_only_its_own(const struct stamp_slice *body, const struct
         case STAMP_CERTIFICATES:
         case STAMP_CLAIM_STATE:
         case STAMP_NEXT_KEY:
+        case STAMP_NEXT_POP:
             break;
         default:
             return false;

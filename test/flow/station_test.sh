@@ -120,5 +120,21 @@ says "not locked yet"
 check_status "locked at its own stage" 0 "$stamp" lock --port "$(readlink four.tty)" --trust hq/root.pem --book -C hq
 says "$fourth locked"
 check_status "  and shipped" 0 "$stamp" -C hq registry set "$fourth" --state shipped
+
+# The factory was told that unit's proof: the first owner's claim makes it void.
+mapfile -t codes < <("${python[@]}" -c 'import json, sys
+for b in json.load(open(sys.argv[1]))["barcodes"]:
+    if b["payload"].startswith("STAMP:"):
+        print(b["payload"])' "label-$fourth.json")
+printf '%s\n' "${codes[0]}" > label.txt
+check_status "its label claims it with a new one only" 1 "$stamp" claim --port "$(readlink four.tty)" --label @label.txt
+says "the factory was told the proof of possession of '$fourth'"
+says "the device is not claimed, and its label holds"
+check_status "the new label is kept, and it is claimed" 0 "$stamp" claim --port "$(readlink four.tty)" \
+    --label @label.txt --new-label new-label.txt
+says "the old label is void; the new one is in 'new-label.txt'"
+check "  by its owner alone" test "$(stat -c %a new-label.txt)" = 600
+check_status "the old label is void" 3 "$stamp" claim --port "$(readlink four.tty)" --label @label.txt
+check_status "the new one is not" 0 "$stamp" claim --port "$(readlink four.tty)" --label @new-label.txt
 stop four
 finish

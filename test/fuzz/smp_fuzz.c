@@ -195,7 +195,7 @@ static void to_host(const uint8_t *data, size_t len)
     if (claim) {
         live_label(&live, &label);
         label.serial[0] = '\0';
-        require(stamp_claim_run(&client, &label, &result, &err) != STAMP_OK);
+        require(stamp_claim_run(&client, &label, NULL, NULL, &result, &err) != STAMP_OK);
         stamp_scan_fini(&label);
     } else {
         require(stamp_prove_device(&client, trust, STAMP_BIRTH, &proof, &err) !=

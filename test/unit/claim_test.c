@@ -57,7 +57,7 @@ static enum stamp_err claim(const char *pop, struct stamp_error *err)
         stamp_secret_free(&label.pop);
         assert_int_equal(stamp_secret_new(&label.pop, pop, strlen(pop), NULL), STAMP_OK);
     }
-    code = stamp_claim_run(&live.client, &label, &result, err);
+    code = stamp_claim_run(&live.client, &label, NULL, NULL, &result, err);
     if (code == STAMP_OK) {
         assert_string_equal(result.serial, LIVE_SERIAL);
         assert_string_equal(result.product, LIVE_PRODUCT);
@@ -188,7 +188,8 @@ static void another_device_is_refused_before_the_proof_is_sent(void **state)
     assert_int_equal(stamp_key_generate(&other, NULL), STAMP_OK);
     assert_int_equal(stamp_key_point(other, label.key, NULL), STAMP_OK);
     assert_int_equal(stamp_dpp_hash(label.key, label.hash, NULL), STAMP_OK);
-    assert_int_equal(stamp_claim_run(&live.client, &label, &result, &err), STAMP_E_AUTH);
+    assert_int_equal(stamp_claim_run(&live.client, &label, NULL, NULL, &result, &err),
+                     STAMP_E_AUTH);
     assert_non_null(strstr(err.what, "another provisioning key"));
     assert_string_equal(err.state, "the proof of possession was not sent");
     assert_int_equal(live.requests[STAMP_SMP_CLAIM], 1);
@@ -207,11 +208,13 @@ static void a_label_of_another_serial_is_refused_at_once(void **state)
     (void)state;
     live_label(&live, &label);
     label.serial[0] = 'X';
-    assert_int_equal(stamp_claim_run(&live.client, &label, &result, &err), STAMP_E_AUTH);
+    assert_int_equal(stamp_claim_run(&live.client, &label, NULL, NULL, &result, &err),
+                     STAMP_E_AUTH);
     assert_non_null(strstr(err.what, LIVE_SERIAL));
     assert_int_equal(live.requests[STAMP_SMP_CLAIM], 0);
     label.serial[0] = '\0'; /* a label without serial number is fine */
-    assert_int_equal(stamp_claim_run(&live.client, &label, &result, NULL), STAMP_OK);
+    assert_int_equal(stamp_claim_run(&live.client, &label, NULL, NULL, &result, NULL),
+                     STAMP_OK);
     stamp_scan_fini(&label);
 }
 
@@ -225,13 +228,13 @@ static void a_label_must_have_key_and_proof(void **state)
     live_label(&live, &label);
     label.has_hash = false;
     label.has_key = false;
-    assert_int_equal(stamp_claim_run(&live.client, &label, &result, &err),
+    assert_int_equal(stamp_claim_run(&live.client, &label, NULL, NULL, &result, &err),
                      STAMP_E_MISSING);
     assert_non_null(strstr(err.what, "no provisioning key"));
     label.has_hash = true;
     stamp_secret_free(&label.pop);
     stamp_error_clear(&err);
-    assert_int_equal(stamp_claim_run(&live.client, &label, &result, &err),
+    assert_int_equal(stamp_claim_run(&live.client, &label, NULL, NULL, &result, &err),
                      STAMP_E_MISSING);
     assert_non_null(strstr(err.what, "no proof of possession"));
     assert_int_equal(live.requests[STAMP_SMP_INFO], 0);
@@ -258,7 +261,8 @@ static void barcodes_of_one_label_add_up_and_of_two_contradict(void **state)
     assert_int_equal(stamp_claim_label_check(&label, NULL), STAMP_E_MISSING);
     assert_int_equal(stamp_claim_label_add(&label, esp, strlen(esp), NULL), STAMP_OK);
     assert_int_equal(stamp_claim_label_check(&label, NULL), STAMP_OK);
-    assert_int_equal(stamp_claim_run(&live.client, &label, &result, NULL), STAMP_OK);
+    assert_int_equal(stamp_claim_run(&live.client, &label, NULL, NULL, &result, NULL),
+                     STAMP_OK);
     assert_int_equal(stamp_claim_label_add(&label, esp_other, strlen(esp_other), &err),
                      STAMP_E_AUTH);
     assert_null(strstr(err.what, "another1"));

@@ -220,6 +220,7 @@ static void make_items(struct live *l, const struct live_options *o, struct part
     if (!o->no_pop) {
         s->pop_salt = slice(p->salts[0], STAMP_SALT_SIZE);
         s->pop = text(LIVE_POP);
+        s->pop_shown = o->told;
     }
     if (!o->no_provisioning) {
         s->has_provisioning_key = true;

@@ -30,6 +30,7 @@ struct live_options {
     bool peer_provisioning; /* the other way round: kind 1 */
     bool unbound;
     bool no_stamp;
+    bool told; /* the factory was told the proof of possession */
     bool
         strike; /* the device can be struck: it pins the owner's key, and has a chip id */
 };
