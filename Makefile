@@ -51,6 +51,7 @@ fuzz: asan ## FUZZ_SECONDS=600 of fuzzing for each target
 
 soak: build ## every second power cut, then SOAK_ROUNDS=50 rounds of the power-fail and flow tests
 	$(BUILD)/test/powerfail_test --long
+	STAMP_LONG=1 $(BUILD)/test/strike_test
 	STAMP_KILLS=200 test/flow/batch_kill_next_test.sh $(BUILD)
 	STAMP_KILLS=200 test/flow/batch_kill_create_test.sh $(BUILD)
 	STAMP_KILLS=200 test/flow/batch_kill_import_test.sh $(BUILD)

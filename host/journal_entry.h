@@ -35,7 +35,7 @@ enum stamp_journal_kind {
     STAMP_JOURNAL_PAUSE = 13, /* the line stands; why */
     STAMP_JOURNAL_RESUME = 14,
     STAMP_JOURNAL_CHECKPOINT = 15, /* data: the journal key's signature, SPEC 15-5 */
-    STAMP_JOURNAL_PUT = 16,        /* a stamp that was made before; data: its serial */
+    STAMP_JOURNAL_PUT = 16,        /* kept free: see host/batchbooks.h */
 };
 
 /** Slices are borrowed: of a decoded one, from its encoding. */

@@ -15,6 +15,8 @@ prints the path of a pseudo-terminal and passes packets on until killed. Rules:
     tamper-possess   one bit of the sealed proof is flipped on its way to the device
     replay   answers to claim come from FILE, where an earlier run's --seen recorded them
     replay-request  the same for the request for a certificate of another unit
+    replay-certificates  the certificates that another unit was given, once, on their way to the device
+    tamper-bundle  one bit of the owner's bundle in the offer is flipped on its way to the device, once
 
 --seen writes each packet as a line: "up" or "down", then hex.
 """
@@ -31,12 +33,17 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 from independent_smp import CLAIM, GROUP_STAMP, POSSESS, Joiner, lines_of  # noqa: E402
 
 
-MAKE, REQUEST = 7, 8  # SPEC 13-1
+PUT, MAKE, REQUEST = 6, 7, 8  # SPEC 13-1
+OFFER, CERTIFICATES = 0, 1  # SPEC 13-3
 
 
 def is_message(packet, op, ident):
     return packet[0] == op and int.from_bytes(packet[4:6], "big") == GROUP_STAMP \
         and packet[7] == ident
+
+
+def is_put(packet, what):
+    return is_message(packet, 2, PUT) and cbor2.loads(packet[8:])["w"] == what
 
 
 def rebuilt(packet, body):
@@ -66,10 +73,15 @@ class Proxy:
         self.seen = open(args.seen, "w", encoding="ascii", buffering=1) if args.seen else None
         self.recorded = None
         self.recorded_request = []
+        self.recorded_certificates = b""
+        self.offer, self.tampered = b"", False
         if args.replay:
             with open(args.replay, encoding="ascii") as file:
-                packets = [bytes.fromhex(line.split()[1]) for line in file
-                           if line.startswith("down")]
+                lines = [line.split() for line in file]
+            packets = [bytes.fromhex(data) for way, data in lines if way == "down"]
+            puts = [cbor2.loads(p[8:]) for p in (bytes.fromhex(data) for way, data in lines if way == "up")
+                    if is_put(p, CERTIFICATES)]
+            self.recorded_certificates = b"".join(body["d"] for body in puts)
             self.recorded = next((p for p in packets if is_message(p, 3, CLAIM)), None)
             self.recorded_request = [p for p in packets
                                      if is_message(p, 3, MAKE) or is_message(p, 1, REQUEST)]
@@ -95,6 +107,17 @@ class Proxy:
                 and (is_message(packet, 3, MAKE) or is_message(packet, 1, REQUEST)):
             other = self.recorded_request.pop(0)
             return [other[:6] + packet[6:7] + other[7:]]
+        if self.rule == "replay-certificates" and up and self.recorded_certificates and is_put(packet, CERTIFICATES):
+            body = cbor2.loads(packet[8:])
+            end = body["off"] + len(body["d"])
+            body["d"] = self.recorded_certificates[body["off"]:end].ljust(len(body["d"]), b"\0")
+            if end >= body["len"]:
+                self.recorded_certificates = b""
+            return [rebuilt(packet, body)]
+        if self.rule == "tamper-bundle" and up and not self.tampered and is_put(packet, OFFER):
+            body = cbor2.loads(packet[8:])
+            self.tampered = b"\x43\xa1\x01\x26" in body["d"]  # the bundle's protected header: ES256
+            return [flipped(packet, "d")] if self.tampered else [packet]
         if self.rule.startswith("tamper-") and not up and packet[0] == 3:
             return [flipped(packet, self.rule[7:])]
         return [packet]

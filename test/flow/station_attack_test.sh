@@ -148,9 +148,10 @@ check_status "the books do not know it" 1 "$stamp" -C hq registry show \
 says "not on the books"
 result "signing past the station, with token and PIN" "found at first contact (not on the books)"
 
-# What the units themselves see to: shown message by message in unit/strike.
+# What the units themselves see to: shown in unit/strike message by message, and over a line in
+# flow/station_noise.
 result "CSR replayed from another unit" "prevented (challenge; flow/station_noise)"
-result "recipient of proofs swapped" "prevented (owner-signed bundle; unit/strike)"
+result "recipient of proofs swapped" "prevented (owner-signed bundle; flow/station_noise)"
 result "serial or label swapped between two units" "prevented (digest in certificate; unit/strike)"
 result "false chip id" "unseen without hardware attestation"
 cat table

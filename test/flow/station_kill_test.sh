@@ -2,11 +2,11 @@
 # `stamp station run` is killed at calls spread over the strike of a unit, and run again: each unit is
 # brought to its end with one identity, and journal, token and devices agree.
 #
-# STAMP_KILLS: how many moments (default: 14)
+# STAMP_KILLS: how many moments (default: 30)
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/live_lib.sh"
 source "$root/test/flow/station_lib.sh"
-kills=${STAMP_KILLS:-14}
+kills=${STAMP_KILLS:-30}
 
 # moments COUNT: $kills numbers spread over 1..COUNT.
 moments() {
@@ -46,6 +46,7 @@ failed=0
 for at in $(moments "$calls"); do
     another
     killed "$at" || { failed=$((failed + 1)) && cat killed.out; }
+    last_kind site >> phases
     run > run.out 2>&1 || { failed=$((failed + 1)) && printf 'after a kill at call %s\n' "$at" && cat run.out; }
     # what it was signed is what it shows
     "$stamp" prove --port "$(readlink unit.tty)" --trust hq/root.pem > proof 2>&1 && grep -q locked proof || {
@@ -55,6 +56,14 @@ for at in $(moments "$calls"); do
 done
 stop unit
 check "after each of $kills kills the unit is brought to its end" test "$failed" = 0
+names=(- open order begin intent certificate struck pop locked done failed scrapped rework pause resume checkpoint)
+printf 'the last entry when the station was killed:'
+sort -n phases | uniq -c | while read -r n kind; do printf ' %s %s,' "${names[kind]}" "$n"; done | sed 's/,$/\n/'
+if [ "$kills" -ge 60 ]; then # enough to hit each phase
+    for kind in 1 3 4 5 6 7 8 9; do
+        check "killed behind an entry '${names[kind]}'" grep -qx "$kind" phases
+    done
+fi
 check "no serial twice" test -z "$(sort serials | uniq -d)"
 check_status "the journal knows all of them" 0 "$stamp" station status site
 says "order of $((kills + 2)): $((kills + 1)) done, 0 failed, 0 scrapped, 0 in doubt, 1 remaining"

@@ -33,6 +33,7 @@ done
 unit first --chip-id aa01
 proxy first-line first --seen first.log
 done_over "a unit whose request is recorded" first-line
+first_serial=$(sed -n 's/.*: \(.*\) done$/\1/p' out)
 stop first-line
 stop first
 unit second --chip-id aa02
@@ -43,6 +44,25 @@ stop second-line
 check_status "  and the unit has its own identity" 0 "$stamp" prove --port "$(readlink second.tty)" \
     --trust hq/root.pem
 stop second
+
+# The certificates of the first one, in the place of another's: not for its key, not for its claims.
+unit third --chip-id aa03
+proxy third-line third --rule replay-certificates --replay first.log
+done_over "another unit's certificates are refused, and its own are not" third-line
+says "failed, tried again"
+stop third-line
+check_status "  and the unit has its own identity" 0 "$stamp" prove --port "$(readlink third.tty)" --trust hq/root.pem
+check "  not the first one's" sh -c "! grep -q '^$first_serial' out"
+stop third
+
+# The owner's bundle with another recipient for proofs than the owner signed.
+unit fourth --chip-id aa04
+proxy fourth-line fourth --rule tamper-bundle
+done_over "a changed bundle is refused, and the owner's is not" fourth-line
+says "failed, tried again: the device on"
+says "refused: not authentic"
+stop fourth-line
+stop fourth
 
 check_status "the journal goes home" 0 export_of site bundle
 check_status "and agrees with the books" 0 "$stamp" -C hq reconcile bundle

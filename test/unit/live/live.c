@@ -45,6 +45,12 @@ static bool cut(struct live *l)
     return l->dead;
 }
 
+/* A byte that was being programmed: some of its bits are. */
+static uint8_t spoilt(const struct live *l, uint8_t byte)
+{
+    return l->is.erased == 0xFF ? byte | 0x55u : byte & 0xAAu;
+}
+
 static int flash_program(void *ctx, uint32_t off, const void *buf, size_t len)
 {
     struct live *l = ctx;
@@ -52,14 +58,14 @@ static int flash_program(void *ctx, uint32_t off, const void *buf, size_t len)
     if (l->flash_fails || l->dead) {
         return -1;
     }
-    assert_true(off % LIVE_UNIT == 0 && len % LIVE_UNIT == 0);
+    assert_true(off % l->is.unit == 0 && len % l->is.unit == 0);
     assert_true(off <= sizeof l->flash && len <= sizeof l->flash - off);
     for (size_t i = 0; i < len; i++) {
-        assert_int_equal(l->flash[off + i], 0xFF);
+        assert_int_equal(l->flash[off + i], l->is.erased);
     }
     if (cut(l)) { /* some of it is there, some bits of the next unit, too */
         memcpy(l->flash + off, buf, len / 2);
-        l->flash[off + len / 2] &= (uint8_t)(((const uint8_t *)buf)[len / 2] | 0x55u);
+        l->flash[off + len / 2] = spoilt(l, ((const uint8_t *)buf)[len / 2]);
         return -1;
     }
     memcpy(l->flash + off, buf, len);
@@ -73,14 +79,18 @@ static int flash_erase(void *ctx, uint32_t off)
     if (l->flash_fails || l->dead) {
         return -1;
     }
-    assert_true(off % LIVE_SECTOR == 0 && off < sizeof l->flash);
+    assert_true(off % l->is.sector == 0 && off < sizeof l->flash);
     if (cut(l)) { /* erased in part: no byte is what it was, or what it is to be */
-        for (size_t i = 0; i < LIVE_SECTOR; i++) {
-            l->flash[off + i] |= (uint8_t)(i * 37u);
+        for (size_t i = 0; i < l->is.sector; i++) {
+            const uint8_t reached = (uint8_t)(i * 37u);
+
+            l->flash[off + i] = l->is.erased == 0xFF
+                                    ? l->flash[off + i] | reached
+                                    : l->flash[off + i] & (uint8_t)~reached;
         }
         return -1;
     }
-    memset(l->flash + off, 0xFF, LIVE_SECTOR);
+    memset(l->flash + off, l->is.erased, l->is.sector);
     return 0;
 }
 
@@ -134,16 +144,19 @@ static void make_port(struct live *l, const struct live_options *o)
 {
     struct stamp_port *p = &l->port;
 
-    memset(l->flash, 0xFF, sizeof l->flash);
+    static const struct live_flash usual = {4096, 8, 0xFF};
+
+    l->is = o->flash != NULL ? *o->flash : usual;
+    memset(l->flash, l->is.erased, sizeof l->flash);
     p->flash.read = flash_read;
     p->flash.program = flash_program;
     p->flash.erase = flash_erase;
     p->flash.ctx = l;
     p->flash.birth_size = LIVE_REGION;
     p->flash.bank_size = LIVE_REGION;
-    p->flash.erase_size = LIVE_SECTOR;
-    p->flash.program_size = LIVE_UNIT;
-    p->flash.erased = 0xFF;
+    p->flash.erase_size = l->is.sector;
+    p->flash.program_size = l->is.unit;
+    p->flash.erased = l->is.erased;
     p->work = l->port_work;
     p->work_size = sizeof l->port_work;
     p->root_key = o->encrypted ? root_key : NULL;

@@ -21,9 +21,16 @@
 #define LIVE_PRODUCT "Lantern"
 #define LIVE_POP "q7RkWz3m"
 
-enum { LIVE_REGION = 8192, LIVE_SECTOR = 4096, LIVE_UNIT = 8 };
+enum { LIVE_REGION = 8192 };
+
+struct live_flash {
+    uint32_t sector; /* at most LIVE_REGION */
+    uint16_t unit;
+    uint8_t erased;
+};
 
 struct live_options {
+    const struct live_flash *flash; /* NULL = sectors of 4096, units of 8, erased FF */
     bool encrypted;
     bool no_pop;
     bool no_provisioning;
@@ -46,6 +53,7 @@ typedef unsigned (*live_hook)(void *ctx, bool up, uint8_t *msg, size_t *len);
 
 struct live {
     uint8_t flash[3 * LIVE_REGION];
+    struct live_flash is;
     bool flash_fails; /* erase and program fail from now on */
     unsigned flash_ops;
     unsigned cut_at; /* the operation that power fails in; 0 = none */
