@@ -201,7 +201,7 @@ static enum stamp_err sign(void *ctx, const uint8_t digest[32], uint8_t sig[64],
 {
     uint8_t der[80];
     size_t len = sizeof der;
-    EVP_PKEY_CTX *c = EVP_PKEY_CTX_new(signer, NULL);
+    EVP_PKEY_CTX *c;
     const uint8_t *p = der;
     ECDSA_SIG *s = NULL;
 
@@ -209,6 +209,7 @@ static enum stamp_err sign(void *ctx, const uint8_t digest[32], uint8_t sig[64],
     if (ctx != NULL) {
         return STAMP_E_DEVICE; /* the token is gone */
     }
+    c = EVP_PKEY_CTX_new(signer, NULL);
     assert_int_equal(EVP_PKEY_sign_init(c), 1);
     assert_int_equal(EVP_PKEY_sign(c, der, &len, digest, 32), 1);
     EVP_PKEY_CTX_free(c);
