@@ -11,35 +11,56 @@ enum { SHARED_MAX = 66 };
 /* One message a key: the nonce need not change. */
 static const uint8_t nonce[12] = {0};
 
-static bool ecdh(EVP_PKEY *own, const uint8_t point[STAMP_POINT_SIZE], uint8_t *shared,
-                 size_t *len)
+static enum stamp_err ecdh(EVP_PKEY *own, const uint8_t point[STAMP_POINT_SIZE],
+                           uint8_t *shared, size_t *len, struct stamp_error *err)
 {
     STAMP_PKEY_AUTO *peer = NULL;
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new(own, NULL);
-    bool ok = stamp_key_from_point(point, &peer, NULL) == STAMP_OK && ctx != NULL &&
-              EVP_PKEY_derive_init(ctx) == 1 &&
-              EVP_PKEY_derive_set_peer(ctx, peer) == 1 &&
-              EVP_PKEY_derive(ctx, shared, len) == 1;
+    STAMP_PKEY_CTX_AUTO *ctx = NULL;
+    enum stamp_err rc = stamp_key_from_point(point, &peer, err);
 
-    EVP_PKEY_CTX_free(ctx);
-    return ok;
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    ctx = EVP_PKEY_CTX_new(own, NULL);
+    return ctx != NULL && EVP_PKEY_derive_init(ctx) == 1 &&
+                   EVP_PKEY_derive_set_peer(ctx, peer) == 1 &&
+                   EVP_PKEY_derive(ctx, shared, len) == 1
+               ? STAMP_OK
+               : stamp_openssl_failed(err, "cannot agree on a key with the device");
 }
 
-static bool derive(const uint8_t *shared, size_t shared_len, const uint8_t salt[32],
-                   const char *label, uint8_t key[STAMP_AGREE_KEY])
+static bool hkdf(const uint8_t *shared, size_t shared_len, const uint8_t salt[32],
+                 const char *label, uint8_t *out, size_t len)
 {
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
-    size_t len = STAMP_AGREE_KEY;
-    bool ok = ctx != NULL && EVP_PKEY_derive_init(ctx) == 1 &&
-              EVP_PKEY_CTX_set_hkdf_md(ctx, EVP_sha256()) == 1 &&
-              EVP_PKEY_CTX_set1_hkdf_salt(ctx, salt, 32) == 1 &&
-              EVP_PKEY_CTX_set1_hkdf_key(ctx, shared, (int)shared_len) == 1 &&
-              EVP_PKEY_CTX_add1_hkdf_info(ctx, (const uint8_t *)label,
-                                          (int)strlen(label)) == 1 &&
-              EVP_PKEY_derive(ctx, key, &len) == 1;
+    STAMP_PKEY_CTX_AUTO *ctx = EVP_PKEY_CTX_new_id(EVP_PKEY_HKDF, NULL);
 
-    EVP_PKEY_CTX_free(ctx);
-    return ok;
+    return ctx != NULL && EVP_PKEY_derive_init(ctx) == 1 &&
+           EVP_PKEY_CTX_set_hkdf_md(ctx, stamp_sha256()) == 1 &&
+           EVP_PKEY_CTX_set1_hkdf_salt(ctx, salt, 32) == 1 &&
+           EVP_PKEY_CTX_set1_hkdf_key(ctx, shared, (int)shared_len) == 1 &&
+           EVP_PKEY_CTX_add1_hkdf_info(ctx, (const uint8_t *)label, (int)strlen(label)) ==
+               1 &&
+           EVP_PKEY_derive(ctx, out, &len) == 1;
+}
+
+enum stamp_err stamp_agree_derive(EVP_PKEY *own, const uint8_t peer[STAMP_POINT_SIZE],
+                                  struct stamp_slice exchange, const char *label,
+                                  uint8_t *out, size_t len, struct stamp_error *err)
+{
+    uint8_t salt[32];
+    uint8_t shared[SHARED_MAX];
+    size_t shared_len = sizeof shared;
+    enum stamp_err rc = ecdh(own, peer, shared, &shared_len, err);
+
+    if (rc == STAMP_OK &&
+        EVP_Digest(exchange.p, exchange.len, salt, NULL, stamp_sha256(), NULL) != 1) {
+        rc = stamp_openssl_failed(err, "cannot hash the exchange");
+    }
+    if (rc == STAMP_OK && !hkdf(shared, shared_len, salt, label, out, len)) {
+        rc = stamp_openssl_failed(err, "cannot derive the exchange's keys");
+    }
+    OPENSSL_cleanse(shared, sizeof shared);
+    return rc;
 }
 
 enum stamp_err stamp_agree(EVP_PKEY *own, const uint8_t first[STAMP_POINT_SIZE],
@@ -48,10 +69,6 @@ enum stamp_err stamp_agree(EVP_PKEY *own, const uint8_t first[STAMP_POINT_SIZE],
 {
     uint8_t points[2 * STAMP_POINT_SIZE];
     uint8_t mine[STAMP_POINT_SIZE];
-    uint8_t salt[32];
-    uint8_t shared[SHARED_MAX];
-    size_t len = sizeof shared;
-    const uint8_t *peer;
     enum stamp_err rc = stamp_key_point(own, mine, err);
 
     if (rc != STAMP_OK) {
@@ -59,15 +76,12 @@ enum stamp_err stamp_agree(EVP_PKEY *own, const uint8_t first[STAMP_POINT_SIZE],
     }
     memcpy(points, first, STAMP_POINT_SIZE);
     memcpy(points + STAMP_POINT_SIZE, second, STAMP_POINT_SIZE);
-    peer = memcmp(mine, first, sizeof mine) == 0 ? second : first;
-    if (EVP_Digest(points, sizeof points, salt, NULL, stamp_sha256(), NULL) != 1) {
-        return stamp_openssl_failed(err, "cannot hash");
-    }
-    if (!ecdh(own, peer, shared, &len) || !derive(shared, len, salt, label, key)) {
-        rc = stamp_error_set(err, STAMP_E_AUTH, 0, "cannot agree on a key");
-    }
-    OPENSSL_cleanse(shared, sizeof shared);
-    return rc;
+    rc = stamp_agree_derive(own, memcmp(mine, first, sizeof mine) == 0 ? second : first,
+                            (struct stamp_slice){points, sizeof points}, label, key,
+                            STAMP_AGREE_KEY, NULL);
+    return rc == STAMP_OK
+               ? STAMP_OK
+               : stamp_error_set(err, STAMP_E_AUTH, 0, "cannot agree on a key");
 }
 
 enum stamp_err stamp_agree_seal(const uint8_t key[STAMP_AGREE_KEY], struct stamp_slice in,
