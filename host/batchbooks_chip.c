@@ -32,8 +32,14 @@ static enum stamp_err ask(struct stamp_books *b, enum stampi_books_sql which,
     return rc;
 }
 
-static enum stamp_err is_taken(struct stamp_books *b, const char *chip, uint32_t index,
-                               struct stamp_error *err)
+enum stamp_err stampi_books_chip(struct stamp_books *b, const char *chip, uint32_t *index,
+                                 struct stamp_error *err)
+{
+    return ask(b, STAMPI_BOOKS_CHIP, chip, index, NULL, err);
+}
+
+enum stamp_err stampi_books_chip_is_taken(struct stamp_books *b, const char *chip,
+                                          uint32_t index, struct stamp_error *err)
 {
     struct stamp_batch_entry entry;
     enum stamp_err rc = stamp_batch_entry(b->batch, index, &entry, err);
@@ -71,16 +77,16 @@ static enum stamp_err for_chip(struct stamp_books *b, time_t now, const char *ch
     if (sqlite3_exec(b->db, TABLE, NULL, NULL, NULL) != SQLITE_OK) {
         return stampi_books_failed(b, "write", err);
     }
-    rc = ask(b, STAMPI_BOOKS_CHIP, chip, index, NULL, err);
+    rc = stampi_books_chip(b, chip, index, err);
     if (rc != STAMP_E_MISSING) {
-        return rc == STAMP_OK ? is_taken(b, chip, *index, err) : rc;
+        return rc == STAMP_OK ? stampi_books_chip_is_taken(b, chip, *index, err) : rc;
     }
     rc = ask(b, STAMPI_BOOKS_MEANT, chip, index, &result, err);
     if (rc == STAMP_OK && result == STAMP_BOOKS_IN_DOUBT) {
         return STAMP_OK;
     }
     if (rc == STAMP_OK && result == STAMP_BOOKS_STRUCK) {
-        return is_taken(b, chip, *index, err);
+        return stampi_books_chip_is_taken(b, chip, *index, err);
     }
     if (rc == STAMP_OK || rc == STAMP_E_MISSING) {
         rc = stampi_books_take(b, now, index, 1, &n, err);

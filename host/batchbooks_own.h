@@ -98,6 +98,16 @@ STAMP_MUST_USE enum stamp_err stampi_books_line(struct stamp_books *b, const cha
                                                 struct stamp_books_line *line,
                                                 struct stamp_error *err);
 
+/** Whose chip is it? STAMP_E_MISSING: it was reported with no stamp; `err` is left alone.
+ */
+STAMP_MUST_USE enum stamp_err stampi_books_chip(struct stamp_books *b, const char *chip,
+                                                uint32_t *index, struct stamp_error *err);
+
+/** The error for a chip that was reported with the stamp `index`. */
+STAMP_MUST_USE enum stamp_err stampi_books_chip_is_taken(struct stamp_books *b,
+                                                         const char *chip, uint32_t index,
+                                                         struct stamp_error *err);
+
 /** A row of `handed` from the first column on; its serial is not looked up. */
 void stampi_books_take_line(sqlite3_stmt *s, struct stamp_books_line *out);
 

@@ -171,31 +171,14 @@ static enum stamp_err check_chip(struct stamp_books *b,
                                  const struct stamp_books_line *line, const char *chip,
                                  struct stamp_error *err)
 {
-    struct stamp_batch_entry other;
-    sqlite3_stmt *s = stampi_books_sql(b, STAMPI_BOOKS_CHIP, err);
     uint32_t index;
-    enum stamp_err rc;
+    enum stamp_err rc = stampi_books_chip(b, chip, &index, err);
 
-    if (s == NULL) {
-        return STAMP_E_DATABASE;
-    }
-    (void)sqlite3_bind_text(s, 1, chip, -1, SQLITE_STATIC);
-    rc = stampi_books_row(b, s, err);
     if (rc != STAMP_OK) {
         return rc == STAMP_E_MISSING ? STAMP_OK : rc;
     }
-    index = (uint32_t)sqlite3_column_int64(s, 0);
-    (void)sqlite3_reset(s);
-    if (index == line->index) {
-        return STAMP_OK;
-    }
-    rc = stamp_batch_entry(b->batch, index, &other, err);
-    if (rc == STAMP_OK) {
-        rc = stamp_error_set(err, STAMP_E_DUPLICATE, 0,
-                             "chip '%s' was reported with '%s' already", chip,
-                             other.serial);
-    }
-    return rc;
+    return index == line->index ? STAMP_OK
+                                : stampi_books_chip_is_taken(b, chip, index, err);
 }
 
 static enum stamp_err write_line(struct stamp_books *b,

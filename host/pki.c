@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/cbor.h"
 #include "host/file.h"
 #include "host/key.h"
 #include "host/pki_own.h"
@@ -179,6 +180,15 @@ enum stamp_err stamp_pki_decode(struct stamp_slice der, X509 **out,
                                "a certificate is not X.509 in DER");
     }
     return STAMP_OK;
+}
+
+struct stamp_slice stamp_pki_leaf(struct stamp_slice certificates)
+{
+    struct stamp_cbor c;
+
+    stamp_cbor_init(&c, certificates.p, certificates.len);
+    (void)stamp_cbor_expect(&c, STAMP_CBOR_ARRAY);
+    return stamp_cbor_string(&c, STAMP_CBOR_BYTES, 1, STAMP_MAX_CERTIFICATE);
 }
 
 enum stamp_err stamp_pki_pem(struct stamp_slice der, char **out, struct stamp_error *err)

@@ -66,6 +66,9 @@ STAMP_MUST_USE enum stamp_err stamp_pki_authority(const struct stamp_authority *
 STAMP_MUST_USE enum stamp_err stamp_pki_decode(struct stamp_slice der, X509 **out,
                                                struct stamp_error *err);
 
+/** The first of a stamp's certificates (key 49); `p` is NULL where there is none. */
+struct stamp_slice stamp_pki_leaf(struct stamp_slice certificates);
+
 /** To DER; the caller frees it with OPENSSL_free(). */
 STAMP_MUST_USE enum stamp_err stamp_pki_encode(X509 *cert, uint8_t **der, size_t *len,
                                                struct stamp_error *err);

@@ -7,6 +7,7 @@
 
 #include "host/bundle.h"
 #include "host/claims.h"
+#include "host/pki.h"
 #include "host/sig.h"
 
 enum { NONCE_SIZE = 32 };
@@ -71,8 +72,7 @@ static enum stamp_err check_all(const struct sent *s, const struct stamp_trust *
     struct stamp_slice certificates = {s->certificates, s->certificates_len};
     struct stamp_slice bundle = {s->bundle, s->bundle_len};
     struct stamp_bundle held;
-    struct stamp_slice leaf;
-    struct stamp_cbor c;
+    struct stamp_slice leaf = stamp_pki_leaf(certificates);
     enum stamp_err code =
         stamp_verify_claims(claims, certificates, trust, &out->identity, err);
 
@@ -84,9 +84,6 @@ static enum stamp_err check_all(const struct sent *s, const struct stamp_trust *
         return code;
     }
     out->bundle_version = held.version;
-    stamp_cbor_init(&c, s->certificates, s->certificates_len);
-    (void)stamp_cbor_expect(&c, STAMP_CBOR_ARRAY);
-    leaf = stamp_cbor_string(&c, STAMP_CBOR_BYTES, 1, STAMP_MAX_CERTIFICATE);
     if (EVP_Digest(leaf.p, leaf.len, out->certificate_hash, NULL, EVP_sha256(), NULL) !=
         1) {
         return stamp_openssl_failed(err, "cannot hash the certificate");

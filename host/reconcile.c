@@ -111,6 +111,7 @@ static enum stamp_err find_moved(struct stampi_walk *w, struct stampi_order *o,
                                  uint32_t index, bool *moved, struct stamp_error *err)
 {
     struct stampi_unit *u = &o->unit[index];
+    struct stamp_error why = STAMP_ERROR_INIT;
     struct stamp_registry_row row;
     char serial[STAMP_SERIAL_SIZE];
     char chip[2 * STAMP_JOURNAL_CHIP_MAX + 1];
@@ -121,11 +122,11 @@ static enum stamp_err find_moved(struct stampi_walk *w, struct stampi_order *o,
         return STAMP_OK;
     }
     stampi_unit_chip(u, chip);
-    rc = stamp_registry_find_chip(w->ws->registry, chip, &row, NULL);
+    rc = stamp_registry_find_chip(w->ws->registry, chip, &row, &why);
     if (rc != STAMP_OK) {
         return rc == STAMP_E_MISSING
                    ? STAMP_OK
-                   : stamp_registry_find_chip(w->ws->registry, chip, &row, err);
+                   : stamp_error_set(err, rc, why.native, "%s", why.what);
     }
     rc = stampi_unit_serial(w, o, index, serial, err);
     *moved = rc == STAMP_OK && strcmp(row.serial, serial) != 0;

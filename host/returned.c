@@ -68,7 +68,6 @@ static enum stamp_err read_leaf(struct stamp_smp_client *c, struct returned *d,
 {
     uint8_t *chain = NULL;
     size_t len;
-    struct stamp_cbor v;
     struct stamp_slice leaf;
     enum stamp_err rc = stamp_smp_item(c, STAMP_CERTIFICATES, STAMP_BIRTH, STAMP_MAX_LEN,
                                        &chain, &len, err);
@@ -76,10 +75,8 @@ static enum stamp_err read_leaf(struct stamp_smp_client *c, struct returned *d,
     if (rc != STAMP_OK) {
         return rc;
     }
-    stamp_cbor_init(&v, chain, len);
-    (void)stamp_cbor_expect(&v, STAMP_CBOR_ARRAY);
-    leaf = stamp_cbor_string(&v, STAMP_CBOR_BYTES, 1, sizeof d->device.certificate);
-    if (v.err == STAMP_OK) {
+    leaf = stamp_pki_leaf((struct stamp_slice){chain, len});
+    if (leaf.p != NULL && leaf.len <= sizeof d->device.certificate) {
         memcpy(d->device.certificate, leaf.p, leaf.len);
         d->device.certificate_len = leaf.len;
     } else {
@@ -93,6 +90,7 @@ static enum stamp_err ask(const struct stamp_workspace *ws, struct stamp_smp_cli
                           const struct stamp_trust *trust, struct returned *d,
                           struct stamp_error *err)
 {
+    struct stamp_error why = STAMP_ERROR_INIT;
     struct stamp_slice leaf;
     enum stamp_err rc = stamp_prove_device(c, trust, STAMP_BIRTH, &d->proof, err);
 
@@ -102,25 +100,26 @@ static enum stamp_err ask(const struct stamp_workspace *ws, struct stamp_smp_cli
     if (rc != STAMP_OK) {
         return rc;
     }
-    rc = stamp_unit_ask(c, &d->unit, NULL);
+    rc = stamp_unit_ask(c, &d->unit, &why);
     d->strikes = rc == STAMP_OK;
     if (rc == STAMP_E_TIMEOUT) {
-        return stamp_unit_ask(c, &d->unit, err);
+        return stamp_error_set(err, rc, why.native, "%s", why.what);
     }
+    stamp_error_clear(&why);
     memcpy(d->device.chip, d->unit.chip, d->unit.chip_len);
     d->device.chip_len = d->unit.chip_len;
     stamp_hex(d->unit.chip, d->unit.chip_len, d->chip);
     d->device.lock = (uint8_t)d->unit.lock;
     d->device.at = (uint64_t)time(NULL);
     leaf = (struct stamp_slice){d->device.certificate, d->device.certificate_len};
-    rc = stamp_returned_order(ws->registry, leaf, &d->order, &d->index, NULL);
+    rc = stamp_returned_order(ws->registry, leaf, &d->order, &d->index, &why);
     d->has_order = rc == STAMP_OK;
     if (d->has_order) {
         stamp_hex(d->order.station, 8, d->station);
     }
     return rc == STAMP_OK || rc == STAMP_E_MISSING
                ? STAMP_OK
-               : stamp_returned_order(ws->registry, leaf, &d->order, &d->index, err);
+               : stamp_error_set(err, rc, why.native, "%s", why.what);
 }
 
 /* ---- beside the books ---- */
@@ -130,9 +129,10 @@ static enum stamp_err why_unknown(const struct stamp_workspace *ws,
                                   const struct returned *d, char why[WHY_MAX],
                                   struct stamp_error *err)
 {
+    struct stamp_error unknown = STAMP_ERROR_INIT;
     struct stamp_registry_row row;
     enum stamp_err rc =
-        stamp_registry_find(ws->registry, d->proof.identity.serial, &row, NULL);
+        stamp_registry_find(ws->registry, d->proof.identity.serial, &row, &unknown);
 
     if (rc == STAMP_OK) {
         (void)snprintf(why, WHY_MAX,
@@ -149,7 +149,7 @@ static enum stamp_err why_unknown(const struct stamp_workspace *ws,
         (void)snprintf(why, WHY_MAX,
                        "it is on no books, and its certificate of no order");
     } else {
-        return stamp_registry_find(ws->registry, d->proof.identity.serial, &row, err);
+        return stamp_error_set(err, rc, unknown.native, "%s", unknown.what);
     }
     return STAMP_OK;
 }

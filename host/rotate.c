@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "host/pieces.h"
+#include "host/pki.h"
 
 static enum stamp_err ask_empty(struct stamp_smp_client *c, enum stamp_smp_op op,
                                 enum stamp_smp_id id, struct stamp_smp_reply *r,
@@ -68,12 +69,9 @@ static enum stamp_err read_item(struct stamp_smp_client *c, uint32_t key, size_t
 static enum stamp_err take_leaf(struct stamp_smp_client *c, struct stamp_renewal *r,
                                 struct stamp_error *err)
 {
-    struct stamp_cbor chain;
-    struct stamp_slice der;
+    struct stamp_slice der =
+        stamp_pki_leaf((struct stamp_slice){r->chain.p, r->chain.len});
 
-    stamp_cbor_init(&chain, r->chain.p, r->chain.len);
-    (void)stamp_cbor_expect(&chain, STAMP_CBOR_ARRAY);
-    der = stamp_cbor_string(&chain, STAMP_CBOR_BYTES, 1, STAMP_MAX_CERTIFICATE);
     return der.p == NULL ? stampi_bad_answer(c, "it has no certificate", err)
                          : stamp_pki_decode(der, &r->leaf, err);
 }

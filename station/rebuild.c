@@ -117,13 +117,19 @@ struct known {
     struct unit *unit;
 };
 
+struct returned {
+    struct stamp_journal_device is;
+    struct stamp_registry_order order;
+    uint32_t index;
+};
+
 struct rebuild {
     const struct stamp_rebuild_setup *setup;
     struct restore to;
     X509 *ca; /* the station's */
     struct known known[STAMP_REBUILD_ORDERS];
     size_t n_known;
-    struct stamp_journal_device *device;
+    struct returned *device;
     size_t n_devices;
     struct stamp_rebuilt *out;
 };
@@ -215,21 +221,21 @@ static enum stamp_err take_device(void *ctx, const struct stamp_journal_device *
 {
     struct rebuild *b = ctx;
     struct stamp_slice der = {d->certificate, d->certificate_len};
-    struct stamp_registry_order order;
-    struct stamp_journal_device *more;
+    struct returned r = {.is = *d};
+    struct returned *more;
     STAMP_X509_AUTO *cert = NULL;
     struct stamp_error why = STAMP_ERROR_INIT;
-    uint32_t index;
     enum stamp_err rc =
-        stamp_returned_order(b->setup->ws->registry, der, &order, &index, &why);
+        stamp_returned_order(b->setup->ws->registry, der, &r.order, &r.index, &why);
 
     if (rc == STAMP_E_MISSING) {
         return STAMP_OK;
     }
     rc = rc == STAMP_OK ? stamp_pki_decode(der, &cert, err)
                         : stamp_error_set(err, rc, why.native, "%s", why.what);
-    if (rc != STAMP_OK || memcmp(order.station, b->setup->station, 32) != 0 ||
-        index >= order.batch.count || X509_verify(cert, X509_get0_pubkey(b->ca)) != 1) {
+    if (rc != STAMP_OK || memcmp(r.order.station, b->setup->station, 32) != 0 ||
+        r.index >= r.order.batch.count ||
+        X509_verify(cert, X509_get0_pubkey(b->ca)) != 1) {
         return rc;
     }
     more = realloc(b->device, (b->n_devices + 1) * sizeof *more);
@@ -237,7 +243,7 @@ static enum stamp_err take_device(void *ctx, const struct stamp_journal_device *
         return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     }
     b->device = more;
-    more[b->n_devices++] = *d;
+    more[b->n_devices++] = r;
     return STAMP_OK;
 }
 
@@ -247,21 +253,13 @@ static enum stamp_err place_devices(struct rebuild *b, struct stamp_error *err)
     enum stamp_err rc = STAMP_OK;
 
     for (size_t i = 0; i < b->n_devices && rc == STAMP_OK; i++) {
-        const struct stamp_journal_device *d = &b->device[i];
-        struct stamp_registry_order order;
+        const struct returned *r = &b->device[i];
         struct known *k;
-        uint32_t index;
 
-        rc =
-            stamp_returned_order(b->setup->ws->registry,
-                                 (struct stamp_slice){d->certificate, d->certificate_len},
-                                 &order, &index, err);
+        rc = know(b, &r->order, &k, err);
         if (rc == STAMP_OK) {
-            rc = know(b, &order, &k, err);
-        }
-        if (rc == STAMP_OK) {
-            k->unit[index].device = d;
-            count_to(k, index + 1);
+            k->unit[r->index].device = &r->is;
+            count_to(k, r->index + 1);
         }
     }
     for (size_t i = 0; i < b->setup->n_counts && rc == STAMP_OK; i++) {

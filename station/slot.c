@@ -148,7 +148,6 @@ static enum stamp_err check_written(struct strike *s, struct stamp_error *err)
 {
     uint8_t *chain = NULL;
     size_t len;
-    struct stamp_cbor c;
     struct stamp_slice leaf;
     enum stamp_err rc = stamp_smp_item(s->slot->client, STAMP_CERTIFICATES, STAMP_BIRTH,
                                        STAMP_MAX_LEN, &chain, &len, err);
@@ -156,10 +155,8 @@ static enum stamp_err check_written(struct strike *s, struct stamp_error *err)
     if (rc != STAMP_OK) {
         return rc;
     }
-    stamp_cbor_init(&c, chain, len);
-    (void)stamp_cbor_expect(&c, STAMP_CBOR_ARRAY);
-    leaf = stamp_cbor_string(&c, STAMP_CBOR_BYTES, 1, STAMP_MAX_CERTIFICATE);
-    if (c.err != STAMP_OK || s->unit.certificate_len == 0 ||
+    leaf = stamp_pki_leaf(slice(chain, len));
+    if (leaf.p == NULL || s->unit.certificate_len == 0 ||
         leaf.len != s->unit.certificate_len ||
         memcmp(leaf.p, s->unit.certificate, leaf.len) != 0) {
         stamp_error_hint(err, "keep it apart: its certificate was not signed here");
