@@ -12,6 +12,26 @@
 
 #define CURVE "P-256"
 
+/* SubjectPublicKeyInfo up to the point: RFC 5480 2. */
+static const uint8_t spki_head[STAMP_SPKI_SIZE - STAMP_POINT_SIZE] = {
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01,
+    0x06, 0x08, 0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
+
+void stamp_key_spki(const uint8_t point[STAMP_POINT_SIZE], uint8_t out[STAMP_SPKI_SIZE])
+{
+    memcpy(out, spki_head, sizeof spki_head);
+    memcpy(out + sizeof spki_head, point, STAMP_POINT_SIZE);
+}
+
+bool stamp_key_spki_point(struct stamp_slice der, uint8_t point[STAMP_POINT_SIZE])
+{
+    if (der.len != STAMP_SPKI_SIZE || memcmp(der.p, spki_head, sizeof spki_head) != 0) {
+        return false;
+    }
+    memcpy(point, der.p + sizeof spki_head, STAMP_POINT_SIZE);
+    return point[0] == 0x04;
+}
+
 enum stamp_err stamp_key_generate(EVP_PKEY **out, struct stamp_error *err)
 {
     *out = EVP_EC_gen(CURVE);
@@ -118,6 +138,8 @@ static EVP_PKEY *import(const uint8_t *point, const BIGNUM *d)
     return key;
 }
 
+/* The quick check, coordinates and curve, is all there is to check: every point of P-256,
+ * whose cofactor is 1, has the group's order. SP 800-56A 5.6.2.3.3, 5.6.2.3.4. */
 enum stamp_err stamp_key_from_point(const uint8_t point[STAMP_POINT_SIZE], EVP_PKEY **out,
                                     struct stamp_error *err)
 {
@@ -127,7 +149,7 @@ enum stamp_err stamp_key_from_point(const uint8_t point[STAMP_POINT_SIZE], EVP_P
     if (*out != NULL) {
         check = EVP_PKEY_CTX_new_from_pkey(NULL, *out, NULL);
     }
-    if (check == NULL || EVP_PKEY_public_check(check) != 1) {
+    if (check == NULL || EVP_PKEY_public_check_quick(check) != 1) {
         stamp_free_pkey(out);
         ERR_clear_error();
         return stamp_error_set(err, STAMP_E_FORMAT, 0,

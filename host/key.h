@@ -5,6 +5,7 @@
 #ifndef HOST_KEY_H
 #define HOST_KEY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "core/stamp.h"
@@ -33,6 +34,14 @@ STAMP_MUST_USE enum stamp_err stamp_key_from_point(const uint8_t point[STAMP_POI
 STAMP_MUST_USE enum stamp_err
 stamp_key_from_scalar(const uint8_t scalar[STAMP_SCALAR_SIZE], EVP_PKEY **out,
                       struct stamp_error *err);
+
+/** SubjectPublicKeyInfo of a point: RFC 5480 2. */
+#define STAMP_SPKI_SIZE 91u
+void stamp_key_spki(const uint8_t point[STAMP_POINT_SIZE], uint8_t out[STAMP_SPKI_SIZE]);
+
+/** The point in such a one; false where it is of another algorithm, curve or form.
+ * Whether it lies on the curve is not looked at. */
+bool stamp_key_spki_point(struct stamp_slice der, uint8_t point[STAMP_POINT_SIZE]);
 
 /** SHA-256 over the point: what "owner key hash" means (SPEC 5-8). */
 STAMP_MUST_USE enum stamp_err stamp_key_hash(const uint8_t point[STAMP_POINT_SIZE],

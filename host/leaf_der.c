@@ -2,16 +2,13 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
+#include "host/key.h"
 #include "host/leaf_own.h"
 #include "host/pki.h"
 
 static const uint8_t version3[] = {0xA0, 0x03, 0x02, 0x01, 0x02};
 static const uint8_t ecdsa_sha256[] = {0x30, 0x0A, 0x06, 0x08, 0x2A, 0x86,
                                        0x48, 0xCE, 0x3D, 0x04, 0x03, 0x02};
-/* SubjectPublicKeyInfo of P-256 up to the point */
-static const uint8_t p256_head[] = {0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2A, 0x86, 0x48,
-                                    0xCE, 0x3D, 0x02, 0x01, 0x06, 0x08, 0x2A, 0x86, 0x48,
-                                    0xCE, 0x3D, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00};
 static const uint8_t key_usage[] = {0x30, 0x0E, 0x06, 0x03, 0x55, 0x1D, 0x0F, 0x01,
                                     0x01, 0xFF, 0x04, 0x04, 0x03, 0x02, 0x07, 0x80};
 
@@ -71,8 +68,10 @@ void stampi_put_key_usage(struct stamp_der *d)
 
 void stampi_put_key(struct stamp_der *d, const uint8_t point[STAMP_POINT_SIZE])
 {
-    stamp_der_raw(d, point, STAMP_POINT_SIZE);
-    stamp_der_raw(d, p256_head, sizeof p256_head);
+    uint8_t spki[STAMP_SPKI_SIZE];
+
+    stamp_key_spki(point, spki);
+    stamp_der_raw(d, spki, sizeof spki);
 }
 
 /* RFC 5280 4.1.2.5: UTCTime up to 2049, GeneralizedTime from then on. */

@@ -1,7 +1,7 @@
 /*
  * Making offers. Barcodes with secrets are put together by the device, so each template
- * is filled in twice with drawn secrets, cut into parts where they show, and only taken
- * when both times lead to the same parts. SPEC 13-5, 13-6.
+ * is filled in twice, with a drawn proof and a stand-in for the key, cut into parts where
+ * they show, and only taken when both times lead to the same parts. SPEC 13-5, 13-6.
  */
 #include "host/offer.h"
 
@@ -12,17 +12,29 @@
 #include "core/keys.h"
 #include "host/claims.h"
 #include "host/dpp.h"
-#include "host/keygen.h"
 #include "host/offer_own.h"
 #include "host/openssl.h"
 #include "host/secret.h"
 
 enum { DRAWS = 16, PARTS_MAX = 16 };
 
+/* P-256's generator (SEC 2 2.4.2) and its double. Nobody gets a key like these: they only
+ * show where a template puts the key. */
+static const uint8_t stand_in[2][STAMP_POINT_SIZE] = {
+    {0x04, 0x6B, 0x17, 0xD1, 0xF2, 0xE1, 0x2C, 0x42, 0x47, 0xF8, 0xBC, 0xE6, 0xE5,
+     0x63, 0xA4, 0x40, 0xF2, 0x77, 0x03, 0x7D, 0x81, 0x2D, 0xEB, 0x33, 0xA0, 0xF4,
+     0xA1, 0x39, 0x45, 0xD8, 0x98, 0xC2, 0x96, 0x4F, 0xE3, 0x42, 0xE2, 0xFE, 0x1A,
+     0x7F, 0x9B, 0x8E, 0xE7, 0xEB, 0x4A, 0x7C, 0x0F, 0x9E, 0x16, 0x2B, 0xCE, 0x33,
+     0x57, 0x6B, 0x31, 0x5E, 0xCE, 0xCB, 0xB6, 0x40, 0x68, 0x37, 0xBF, 0x51, 0xF5},
+    {0x04, 0x7C, 0xF2, 0x7B, 0x18, 0x8D, 0x03, 0x4F, 0x7E, 0x8A, 0x52, 0x38, 0x03,
+     0x04, 0xB5, 0x1A, 0xC3, 0xC0, 0x89, 0x69, 0xE2, 0x77, 0xF2, 0x1B, 0x35, 0xA6,
+     0x0B, 0x48, 0xFC, 0x47, 0x66, 0x99, 0x78, 0x07, 0x77, 0x55, 0x10, 0xDB, 0x8E,
+     0xD0, 0x40, 0x29, 0x3D, 0x9A, 0xC6, 0x9F, 0x74, 0x30, 0xDB, 0xBA, 0x7D, 0xAD,
+     0xE6, 0x3C, 0xE9, 0x82, 0x29, 0x9E, 0x04, 0xB7, 0x9D, 0x22, 0x78, 0x73, 0xD1}};
+
 /* One filling of a template. */
 struct draw {
     struct stamp_secret *pop;
-    uint8_t point[STAMP_POINT_SIZE];
     char hash[65];
     char base64[STAMP_DPP_KEY_LEN + 1];
     struct stamp_secret *text;
@@ -41,27 +53,23 @@ static void draw_free(struct draw *d)
     OPENSSL_cleanse(d, sizeof *d);
 }
 
-static enum stamp_err draw(const struct stamp_profile *p, struct stamp_keygen *g,
+static enum stamp_err draw(const struct stamp_profile *p,
                            const struct stamp_barcode_template *t, const char *serial,
-                           struct draw *d, struct stamp_error *err)
+                           const uint8_t point[STAMP_POINT_SIZE], struct draw *d,
+                           struct stamp_error *err)
 {
-    uint8_t scalar[STAMP_SCALAR_SIZE];
     struct stamp_barcode_vars vars;
     bool hidden;
-    enum stamp_err rc = stamp_keygen_pair(g, scalar, d->point, err);
+    enum stamp_err rc = stampi_offer_key(point, d->hash, d->base64, err);
 
-    OPENSSL_cleanse(scalar, sizeof scalar);
     if (rc == STAMP_OK && p->pop.length > 0) {
         rc = stamp_profile_draw_pop(p, &d->pop, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = stampi_offer_key(d->point, d->hash, d->base64, err);
     }
     if (rc == STAMP_OK) {
         stamp_profile_vars(p, &vars);
         vars.serial = serial;
         vars.pop = d->pop;
-        vars.point = p->provisioning == STAMP_PROFILE_KEY_DEVICE ? d->point : NULL;
+        vars.point = p->provisioning == STAMP_PROFILE_KEY_DEVICE ? point : NULL;
         rc = stamp_barcode_payload(t, &vars, &d->text, &hidden, err);
     }
     return rc;
@@ -133,7 +141,6 @@ static void put_parts(struct stamp_cbor_out *o, const struct part *parts, size_t
 
 /* A drawn proof may by chance look like the text around it: then other ones are drawn. */
 static enum stamp_err put_barcode(struct stamp_cbor_out *o, const struct stamp_profile *p,
-                                  struct stamp_keygen *g,
                                   const struct stamp_barcode_template *t,
                                   const char *serial, struct stamp_error *err)
 {
@@ -145,7 +152,7 @@ static enum stamp_err put_barcode(struct stamp_cbor_out *o, const struct stamp_p
         bool same;
 
         for (int k = 0; k < 2 && rc == STAMP_OK; k++) {
-            rc = draw(p, g, t, serial, &d[k], err);
+            rc = draw(p, t, serial, stand_in[k], &d[k], err);
             n[k] = rc == STAMP_OK ? cut(&d[k], parts[k]) : 0;
         }
         same = rc == STAMP_OK && same_parts(parts[0], n[0], parts[1], n[1]);
@@ -171,13 +178,12 @@ static enum stamp_err put_barcodes(struct stamp_cbor_out *o,
                                    const struct stamp_profile *p, const char *serial,
                                    struct stamp_error *err)
 {
-    STAMP_KEYGEN_AUTO *g = NULL;
-    enum stamp_err rc = stamp_keygen_new(&g, err);
+    enum stamp_err rc = STAMP_OK;
 
     stamp_cbor_put_head(o, STAMP_CBOR_UINT, STAMP_OFFER_BARCODES);
     stamp_cbor_put_head(o, STAMP_CBOR_ARRAY, (uint32_t)p->n_barcodes);
     for (size_t i = 0; i < p->n_barcodes && rc == STAMP_OK; i++) {
-        rc = put_barcode(o, p, g, &p->barcodes[i], serial, err);
+        rc = put_barcode(o, p, &p->barcodes[i], serial, err);
     }
     return rc;
 }

@@ -2,17 +2,13 @@
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/evp.h>
 #include <openssl/x509v3.h>
 #include <string.h>
 
 #include "core/keys.h"
 #include "host/claims.h"
-#include "host/key.h"
-#include "host/openssl.h"
+#include "host/pkcs10.h"
 #include "host/pki.h"
-
-enum { REQUEST_MAX = 2048 };
 
 static enum stamp_err malformed(const char *what, struct stamp_error *err)
 {
@@ -85,10 +81,10 @@ static bool take_evidence(const ASN1_OCTET_STRING *value, struct stamp_evidence 
 }
 
 /* The extensions as those of a certificate, which the reader of bindings takes. */
-static enum stamp_err take_extensions(X509_REQ *req, struct stamp_request *out,
-                                      struct stamp_error *err)
+static enum stamp_err take_extensions(const struct stamp_pkcs10 *req,
+                                      struct stamp_request *out, struct stamp_error *err)
 {
-    STACK_OF(X509_EXTENSION) *list = X509_REQ_get_extensions(req);
+    const STACK_OF(X509_EXTENSION) *list = req->extensions;
     ASN1_OBJECT *oid = OBJ_txt2obj(STAMP_REQUEST_EVIDENCE, 1);
     struct stamp_binding binding = {0};
     X509 *cert = X509_new();
@@ -119,13 +115,11 @@ static enum stamp_err take_extensions(X509_REQ *req, struct stamp_request *out,
     memcpy(out->digest, binding.digest, sizeof out->digest);
     X509_free(cert);
     ASN1_OBJECT_free(oid);
-    sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free);
     return rc;
 }
 
-static bool take_serial(X509_REQ *req, char serial[65])
+static bool take_serial(X509_NAME *name, char serial[65])
 {
-    X509_NAME *name = X509_REQ_get_subject_name(req);
     int at = X509_NAME_get_index_by_NID(name, NID_serialNumber, -1);
     const ASN1_STRING *value;
     int len;
@@ -150,47 +144,19 @@ static bool take_serial(X509_REQ *req, char serial[65])
     return true;
 }
 
-enum stamp_err stamp_request_open(struct stamp_slice der, X509_REQ **out,
-                                  uint8_t point[STAMP_POINT_SIZE],
-                                  struct stamp_error *err)
-{
-    STAMP_PKEY_AUTO *key = NULL;
-    const unsigned char *p = der.p;
-    X509_REQ *req = NULL;
-    enum stamp_err rc = STAMP_OK;
-
-    if (der.len == 0 || der.len > REQUEST_MAX ||
-        (req = d2i_X509_REQ(NULL, &p, (long)der.len)) == NULL || p != der.p + der.len) {
-        rc = malformed("not PKCS#10", err);
-    } else if ((key = X509_REQ_get_pubkey(req)) == NULL ||
-               stamp_key_point(key, point, err) != STAMP_OK) {
-        rc = malformed("no P-256 key", err);
-    } else if (X509_REQ_verify(req, key) != 1) {
-        rc = wrong("its signature is not of its own key", err);
-    }
-    ERR_clear_error();
-    if (rc != STAMP_OK) {
-        X509_REQ_free(req);
-        req = NULL;
-    }
-    *out = req;
-    return rc;
-}
-
 enum stamp_err stamp_request_read(struct stamp_slice der, struct stamp_request *out,
                                   struct stamp_error *err)
 {
-    X509_REQ *req = NULL;
-    enum stamp_err rc;
+    STAMP_PKCS10_AUTO req;
+    enum stamp_err rc = stamp_pkcs10_open(der, &req, err);
 
     memset(out, 0, sizeof *out);
-    rc = stamp_request_open(der, &req, out->point, err);
+    memcpy(out->point, req.point, sizeof out->point);
     if (rc == STAMP_OK) {
-        rc = take_serial(req, out->serial) ? take_extensions(req, out, err)
-                                           : malformed("no serial number", err);
+        rc = take_serial(req.subject, out->serial) ? take_extensions(&req, out, err)
+                                                   : malformed("no serial number", err);
     }
     ERR_clear_error();
-    X509_REQ_free(req);
     return rc;
 }
 

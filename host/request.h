@@ -7,7 +7,6 @@
 
 #include "core/stamp.h"
 #include "host/offer.h"
-#include "host/openssl.h"
 
 struct stamp_request {
     uint8_t point[STAMP_POINT_SIZE]; /* of the device key */
@@ -20,13 +19,6 @@ struct stamp_request {
 /** OID of the extension with a request's evidence. SPEC 13-12. */
 #define STAMP_REQUEST_EVIDENCE                                                           \
     "1.2.840.113556.1.8000.2554.37814.16545.17066.18216.35878.28763.12531.52370.3"
-
-/** Any request for a certificate: parsed, its signature checked with its own key.
- * @param out  free with X509_REQ_free(); @param point  of its key
- * @retval STAMP_E_FORMAT, STAMP_E_AUTH  as stamp_request_read() */
-STAMP_MUST_USE enum stamp_err stamp_request_open(struct stamp_slice der, X509_REQ **out,
-                                                 uint8_t point[STAMP_POINT_SIZE],
-                                                 struct stamp_error *err);
 
 /**
  * Read a request and check its signature, with the key that it is for.

@@ -10,6 +10,7 @@
 #include "core/keys.h"
 #include "host/bundle.h"
 #include "host/key.h"
+#include "host/pkcs10.h"
 #include "host/request.h"
 #include "host/rotate.h"
 #include "host/sig.h"
@@ -111,54 +112,51 @@ static const ASN1_OCTET_STRING *find(const STACK_OF(X509_EXTENSION) * list,
 }
 
 /* Subject and subjectAltName are those of the leaf in use. RFC 7030 4.2.2. */
-static bool same_names(X509_REQ *req, const STACK_OF(X509_EXTENSION) * list,
-                       const X509 *leaf)
+static bool same_names(const struct stamp_pkcs10 *req, const X509 *leaf)
 {
     const ASN1_OBJECT *san = OBJ_nid2obj(NID_subject_alt_name);
-    const ASN1_OCTET_STRING *mine = find(list, san);
+    const ASN1_OCTET_STRING *mine = find(req->extensions, san);
     const ASN1_OCTET_STRING *theirs = find(X509_get0_extensions(leaf), san);
 
-    return X509_NAME_cmp(X509_REQ_get_subject_name(req), X509_get_subject_name(leaf)) ==
-               0 &&
+    return X509_NAME_cmp(req->subject, X509_get_subject_name(leaf)) == 0 &&
            (mine == NULL) == (theirs == NULL) &&
            (mine == NULL || ASN1_OCTET_STRING_cmp(mine, theirs) == 0);
 }
 
-static enum stamp_err check_extensions(X509_REQ *req, const struct stamp_renewal *r,
+static enum stamp_err check_extensions(const struct stamp_pkcs10 *req,
+                                       const struct stamp_renewal *r,
                                        const uint8_t *challenge, struct stamp_error *err)
 {
-    STACK_OF(X509_EXTENSION) *list = X509_REQ_get_extensions(req);
     ASN1_OBJECT *oid = OBJ_txt2obj(STAMP_REQUEST_EVIDENCE, 1);
-    const ASN1_OCTET_STRING *value = oid == NULL ? NULL : find(list, oid);
+    const ASN1_OCTET_STRING *value = oid == NULL ? NULL : find(req->extensions, oid);
     struct evidence e;
     enum stamp_err rc;
 
     if (value == NULL || !take_evidence(value, &e)) {
         rc = malformed("it does not say whose it is", err);
-    } else if (!same_names(req, list, r->leaf)) {
+    } else if (!same_names(req, r->leaf)) {
         rc = wrong("it is for another subject than the certificate in use", err);
     } else {
         rc = check_evidence(r, challenge, &e, err);
     }
     ASN1_OBJECT_free(oid);
-    sk_X509_EXTENSION_pop_free(list, X509_EXTENSION_free);
     return rc;
 }
 
 enum stamp_err stamp_renewal_check(struct stamp_renewal *r, const uint8_t challenge[32],
                                    struct stamp_error *err)
 {
-    X509_REQ *req = NULL;
-    enum stamp_err rc = stamp_request_open(
-        (struct stamp_slice){r->request.p, r->request.len}, &req, r->point, err);
+    STAMP_PKCS10_AUTO req;
+    enum stamp_err rc =
+        stamp_pkcs10_open((struct stamp_slice){r->request.p, r->request.len}, &req, err);
 
+    memcpy(r->point, req.point, sizeof r->point);
     if (rc == STAMP_OK && memcmp(r->point, r->birth.point, sizeof r->point) == 0) {
         rc = wrong("it is for the birth key, which stays what it is", err);
     }
     if (rc == STAMP_OK) {
-        rc = check_extensions(req, r, challenge, err);
+        rc = check_extensions(&req, r, challenge, err);
     }
-    X509_REQ_free(req);
     return rc;
 }
 

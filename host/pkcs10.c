@@ -1,0 +1,137 @@
+#include "host/pkcs10.h"
+
+#include <openssl/asn1t.h>
+#include <openssl/err.h>
+#include <string.h>
+
+#include "host/key.h"
+
+enum { REQUEST_MAX = 4096 };
+
+/* CertificationRequestInfo, its key as it stands. RFC 2986 4.1. */
+typedef struct {
+    ASN1_ENCODING enc;
+    ASN1_INTEGER *version;
+    X509_NAME *subject;
+    ASN1_TYPE *key;
+    STACK_OF(X509_ATTRIBUTE) * attributes;
+} REQUEST_INFO;
+
+/* CertificationRequest. RFC 2986 4.2. */
+typedef struct {
+    REQUEST_INFO *info;
+    X509_ALGOR *algorithm;
+    ASN1_BIT_STRING *signature;
+} REQUEST;
+
+DECLARE_ASN1_ITEM(REQUEST_INFO)
+DECLARE_ASN1_ITEM(REQUEST)
+
+/* clang-format off */
+ASN1_SEQUENCE_enc(REQUEST_INFO, enc, NULL) = {
+    ASN1_SIMPLE(REQUEST_INFO, version, ASN1_INTEGER),
+    ASN1_SIMPLE(REQUEST_INFO, subject, X509_NAME),
+    ASN1_SIMPLE(REQUEST_INFO, key, ASN1_ANY),
+    ASN1_IMP_SET_OF_OPT(REQUEST_INFO, attributes, X509_ATTRIBUTE, 0)
+} ASN1_SEQUENCE_END_enc(REQUEST_INFO, REQUEST_INFO)
+
+ASN1_SEQUENCE(REQUEST) = {
+    ASN1_SIMPLE(REQUEST, info, REQUEST_INFO),
+    ASN1_SIMPLE(REQUEST, algorithm, X509_ALGOR),
+    ASN1_SIMPLE(REQUEST, signature, ASN1_BIT_STRING)
+} ASN1_SEQUENCE_END(REQUEST)
+    /* clang-format on */
+
+    static void request_free(REQUEST * *req)
+{
+    ASN1_item_free((ASN1_VALUE *)*req, ASN1_ITEM_rptr(REQUEST));
+}
+
+#define REQUEST_AUTO __attribute__((cleanup(request_free))) REQUEST
+
+static enum stamp_err malformed(const char *what, struct stamp_error *err)
+{
+    return stamp_error_set(err, STAMP_E_FORMAT, 0,
+                           "the request for a certificate is malformed: %s", what);
+}
+
+/* extensionRequest, of which there may be one, with one value. RFC 2985 5.4.2. */
+static bool take_extensions(const REQUEST_INFO *info, STACK_OF(X509_EXTENSION) * *out)
+{
+    int at = X509at_get_attr_by_NID(info->attributes, NID_ext_req, -1);
+    X509_ATTRIBUTE *attribute = X509at_get_attr(info->attributes, at);
+    const unsigned char *p;
+    const unsigned char *end;
+    ASN1_TYPE *value;
+
+    if (at < 0) {
+        return true;
+    }
+    value = X509_ATTRIBUTE_get0_type(attribute, 0);
+    if (X509at_get_attr_by_NID(info->attributes, NID_ext_req, at) >= 0 ||
+        X509_ATTRIBUTE_count(attribute) != 1 || value->type != V_ASN1_SEQUENCE) {
+        return false;
+    }
+    p = ASN1_STRING_get0_data(value->value.sequence);
+    end = p + ASN1_STRING_length(value->value.sequence);
+    *out = d2i_X509_EXTENSIONS(NULL, &p, end - p);
+    return *out != NULL && p == end;
+}
+
+static enum stamp_err take(REQUEST *req, struct stamp_pkcs10 *out,
+                           struct stamp_error *err)
+{
+    STAMP_PKEY_AUTO *key = NULL;
+    REQUEST_INFO *info = req->info;
+    ASN1_STRING *spki = info->key->value.sequence;
+
+    if (ASN1_INTEGER_get(info->version) != 0) {
+        return malformed("its version is unknown", err);
+    }
+    if (info->key->type != V_ASN1_SEQUENCE ||
+        !stamp_key_spki_point((struct stamp_slice){ASN1_STRING_get0_data(spki),
+                                                   (size_t)ASN1_STRING_length(spki)},
+                              out->point) ||
+        stamp_key_from_point(out->point, &key, NULL) != STAMP_OK) {
+        return malformed("no P-256 key", err);
+    }
+    if (ASN1_item_verify(ASN1_ITEM_rptr(REQUEST_INFO), req->algorithm, req->signature,
+                         info, key) != 1) {
+        return stamp_error_set(err, STAMP_E_AUTH, 0,
+                               "the request for a certificate is refused: its signature "
+                               "is not of its own key");
+    }
+    if (!take_extensions(info, &out->extensions)) {
+        return malformed("its list of extensions", err);
+    }
+    out->subject = info->subject;
+    info->subject = NULL;
+    return STAMP_OK;
+}
+
+enum stamp_err stamp_pkcs10_open(struct stamp_slice der, struct stamp_pkcs10 *out,
+                                 struct stamp_error *err)
+{
+    const unsigned char *p = der.p;
+    REQUEST_AUTO *req = NULL;
+    enum stamp_err rc;
+
+    memset(out, 0, sizeof *out);
+    if (der.len > 0 && der.len <= REQUEST_MAX) {
+        req = (REQUEST *)ASN1_item_d2i(NULL, &p, (long)der.len, ASN1_ITEM_rptr(REQUEST));
+    }
+    rc = req == NULL || p != der.p + der.len ? malformed("not PKCS#10", err)
+                                             : take(req, out, err);
+    if (rc != STAMP_OK) {
+        stamp_pkcs10_free(out);
+    }
+    ERR_clear_error();
+    return rc;
+}
+
+void stamp_pkcs10_free(struct stamp_pkcs10 *r)
+{
+    X509_NAME_free(r->subject);
+    sk_X509_EXTENSION_pop_free(r->extensions, X509_EXTENSION_free);
+    memset(r, 0, sizeof *r);
+}

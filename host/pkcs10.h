@@ -1,0 +1,33 @@
+/*
+ * PKCS#10 requests (RFC 2986) for a P-256 key, as devices make them. OpenSSL's X509_REQ
+ * finds out with its general decoders what kind of key there is, which takes longer than
+ * the check of the signature; here the key is compared with the one form that RFC 5480
+ * gives it.
+ */
+#ifndef HOST_PKCS10_H
+#define HOST_PKCS10_H
+
+#include "core/stamp.h"
+#include "host/openssl.h"
+
+struct stamp_pkcs10 {
+    uint8_t point[STAMP_POINT_SIZE]; /* of the key that a certificate is asked for */
+    X509_NAME *subject;
+    STACK_OF(X509_EXTENSION) * extensions; /* what is asked for; NULL = nothing */
+};
+
+/**
+ * Read a request and check its signature, with the key that it is for.
+ *
+ * @param out  free with stamp_pkcs10_free(); empty where this fails
+ * @retval STAMP_E_FORMAT  no PKCS#10, none with a P-256 key, or more than one list of
+ *                         extensions
+ * @retval STAMP_E_AUTH    its signature is wrong
+ */
+STAMP_MUST_USE enum stamp_err stamp_pkcs10_open(struct stamp_slice der,
+                                                struct stamp_pkcs10 *out,
+                                                struct stamp_error *err);
+void stamp_pkcs10_free(struct stamp_pkcs10 *r);
+#define STAMP_PKCS10_AUTO __attribute__((cleanup(stamp_pkcs10_free))) struct stamp_pkcs10
+
+#endif
