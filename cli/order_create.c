@@ -34,6 +34,11 @@ static const char help[] =
     "                          the station, for its label; none\n"
     "      --recipient PEM     certificate that proofs of possession are sealed to\n"
     "                          (default: headquarters' reception)\n"
+    "      --uncounted         the stations' tokens need not keep a count of the units: "
+    "PIV\n"
+    "                          cannot. Then a copied or restored station directory is "
+    "found\n"
+    "                          by stamp reconcile, and not before\n"
     "      --backdate S        seconds that certificates may begin before the station's\n"
     "                          clock (default 300)\n"
     "      --note TEXT         for people\n"
@@ -56,6 +61,7 @@ static const struct option options[] = {
     {"lock", required_argument, NULL, 'L'},
     {"pop", required_argument, NULL, 'Q'},
     {"recipient", required_argument, NULL, 'R'},
+    {"uncounted", no_argument, NULL, 'U'},
     {"backdate", required_argument, NULL, 'B'},
     {"note", required_argument, NULL, 'N'},
     {"output", required_argument, NULL, 'o'},
@@ -185,6 +191,9 @@ static int take(struct args *a, int opt)
     switch (opt) {
     case 'P':
         a->making.product = optarg;
+        return -1;
+    case 'U':
+        a->making.uncounted = true;
         return -1;
     case 'n':
         if (!cli_number(optarg, 1, STAMP_REGISTRY_BATCH_MAX, &number)) {

@@ -92,6 +92,13 @@ static enum stamp_err load_stations(struct order_making *m, struct stamp_error *
                                  "'%s' is of another workspace's station",
                                  s->station_file);
         }
+        if (rc == STAMP_OK && s->station.uncounted && !m->uncounted) {
+            stamp_error_hint(err, "where that will do (SECURITY.md): --uncounted");
+            rc = stamp_error_set(err, STAMP_E_CONFIG, 0,
+                                 "'%s' is of a station whose token keeps no count of the "
+                                 "units it began",
+                                 s->station_file);
+        }
     }
     if (rc == STAMP_OK && m->n_shares > 1 &&
         memcmp(m->share[0].station.id, m->share[1].station.id,
@@ -214,6 +221,7 @@ static enum stamp_err seal(struct order_making *m, struct order_share *s,
     o.pop = m->pop;
     o.recipient = (struct stamp_slice){m->recipient_der, m->recipient_len};
     o.backdate_s = m->backdate;
+    o.uncounted = m->uncounted;
     if (m->note != NULL) {
         o.note = (struct stamp_slice){(const uint8_t *)m->note, strlen(m->note)};
     }

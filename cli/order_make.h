@@ -38,6 +38,7 @@ struct order_making {
     time_t not_after;
     time_t not_before; /* 0 = now */
     bool lock_later;
+    bool uncounted; /* a token that keeps no count will do */
     enum stamp_order_pop pop;
     const char *recipient; /* NULL = headquarters' reception */
     uint32_t backdate;     /* seconds */

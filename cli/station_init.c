@@ -17,6 +17,11 @@ static const char help[] =
     "\n"
     "  -t, --token URI         pkcs11:token=LABEL, the station's token\n"
     "  -c, --cert FILE         the answer of headquarters\n"
+    "      --piv               the token is a YubiKey or another PIV: its keys in the "
+    "slots\n"
+    "                          9c (CA), 9d (box) and 9a (journal) are taken. It keeps "
+    "no\n"
+    "                          count of the units that were begun: docs/tokens.md\n"
     "      --suffix TEXT       of the keys' names, where others are in the token\n"
     "      --use-limit N       signatures the token allows ever, where it knows that\n"
     "      --pin-fd N          read the PIN from file descriptor N\n"
@@ -24,13 +29,18 @@ static const char help[] =
     "  -h, --help              this\n";
 
 static const struct option options[] = {
-    {"token", required_argument, NULL, 't'},  {"cert", required_argument, NULL, 'c'},
-    {"suffix", required_argument, NULL, 's'}, {"use-limit", required_argument, NULL, 'u'},
-    {"pin-fd", required_argument, NULL, 'P'}, {"pin-file", required_argument, NULL, 'Q'},
-    {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+    {"token", required_argument, NULL, 't'},
+    {"cert", required_argument, NULL, 'c'},
+    {"suffix", required_argument, NULL, 's'},
+    {"use-limit", required_argument, NULL, 'u'},
+    {"pin-fd", required_argument, NULL, 'P'},
+    {"pin-file", required_argument, NULL, 'Q'},
+    {"piv", no_argument, NULL, 'V'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
-static int print_requests(const char *dir, const bool made[STAMP_STATION_KEYS])
+static int print_requests(const char *dir, bool piv, const bool made[STAMP_STATION_KEYS])
 {
     static const char *const names[STAMP_STATION_KEYS] = {"ca", "box", "journal"};
     struct stamp_error err = STAMP_ERROR_INIT;
@@ -48,6 +58,12 @@ static int print_requests(const char *dir, const bool made[STAMP_STATION_KEYS])
     }
     (void)fwrite(text, 1, len, stdout);
     free(text);
+    if (piv) {
+        (void)fprintf(stderr,
+                      "stamp: this token keeps no count of the units: a copy of "
+                      "'%s' that goes on is found by headquarters, not here\n",
+                      dir);
+    }
     (void)fprintf(stderr, "stamp: send '%s' to headquarters: stamp station enrol\n",
                   path);
     return cli_flush(CLI_DONE);
@@ -96,6 +112,9 @@ int station_init(int argc, char **argv)
         case 's':
             setup.suffix = optarg;
             break;
+        case 'V':
+            setup.piv = true;
+            break;
         case 'u':
             if (!cli_number(optarg, 1, UINT32_MAX, &number)) {
                 return cli_usage("station init", "'%s' is no number of uses", optarg);
@@ -127,9 +146,12 @@ int station_init(int argc, char **argv)
     if (setup.token == NULL || !stamp_token_is_uri(setup.token)) {
         return cli_usage("station init", "give the token: --token pkcs11:token=LABEL");
     }
+    if (setup.piv && (setup.suffix != NULL || setup.limit > 0)) {
+        return cli_usage("station init", "the keys of a PIV have no names and no limits");
+    }
     if (stamp_site_init(&setup, made, &err) != STAMP_OK) {
         return station_fail(&err, "what was made in the token stays there, and is found "
                                   "again");
     }
-    return print_requests(setup.dir, made);
+    return print_requests(setup.dir, setup.piv, made);
 }

@@ -48,6 +48,7 @@ struct stamp_order {
     struct stamp_slice recipient; /* DER; of POP_SEALED, else empty */
     uint32_t backdate_s;
     struct stamp_slice note; /* text; empty = none */
+    bool uncounted;          /* a token that keeps no count will do */
 };
 
 /**

@@ -24,6 +24,7 @@ enum key {
     KEY_RECIPIENT,
     KEY_BACKDATE,
     KEY_NOTE,
+    KEY_UNCOUNTED,
 };
 #define KEYS 17u /* that are always there */
 #define VERSION 1u
@@ -122,7 +123,8 @@ enum stamp_err stampi_order_encode(const struct stamp_order *order, uint8_t *out
     stamp_cbor_out_init(&o, out, size);
     stamp_cbor_put_head(&o, STAMP_CBOR_MAP,
                         KEYS + (order->recipient.len > 0 ? 1u : 0u) +
-                            (order->note.len > 0 ? 1u : 0u));
+                            (order->note.len > 0 ? 1u : 0u) +
+                            (order->uncounted ? 1u : 0u));
     put_uint(&o, KEY_VERSION, VERSION);
     put_string(&o, KEY_ID, STAMP_CBOR_BYTES, order->id, sizeof order->id);
     put_uint(&o, KEY_PURPOSE, order->purpose);
@@ -141,6 +143,9 @@ enum stamp_err stampi_order_encode(const struct stamp_order *order, uint8_t *out
     put_slice(&o, KEY_RECIPIENT, STAMP_CBOR_BYTES, order->recipient);
     put_uint(&o, KEY_BACKDATE, order->backdate_s);
     put_slice(&o, KEY_NOTE, STAMP_CBOR_TEXT, order->note);
+    if (order->uncounted) {
+        put_uint(&o, KEY_UNCOUNTED, 1);
+    }
     if (!stamp_cbor_out_ok(&o)) {
         return stamp_error_set(err, STAMP_E_SPACE, 0, "the order is too long");
     }
@@ -184,6 +189,28 @@ static void get_serials(struct stamp_cbor *c, struct stamp_order *o)
     o->last = stamp_cbor_string(c, STAMP_CBOR_TEXT, 1, STAMP_MAX_TEXT);
 }
 
+static void get_optional(struct stamp_cbor *c, uint32_t keys, struct stamp_order *o)
+{
+    uint32_t key = 0;
+
+    for (; keys > KEYS && c->err == STAMP_OK; keys--) {
+        uint32_t last = key;
+
+        key = stamp_cbor_uint(c, KEY_UNCOUNTED);
+        if (key == KEY_NOTE && last == 0) {
+            o->note = stamp_cbor_string(c, STAMP_CBOR_TEXT, 1, STAMP_ORDER_NOTE_MAX);
+        } else if (key == KEY_UNCOUNTED && last != KEY_UNCOUNTED) {
+            stamp_cbor_want(c, STAMP_CBOR_UINT, 1);
+            o->uncounted = true;
+        } else {
+            c->err = STAMP_E_FORMAT;
+        }
+    }
+    if (keys != KEYS) {
+        c->err = STAMP_E_FORMAT;
+    }
+}
+
 /* The keys come in ascending order, so each is asked for in its turn. */
 static void get_all(struct stamp_cbor *c, uint32_t keys, struct stamp_order *o)
 {
@@ -207,11 +234,7 @@ static void get_all(struct stamp_cbor *c, uint32_t keys, struct stamp_order *o)
             get_slice(c, KEY_RECIPIENT, STAMP_CBOR_BYTES, STAMP_MAX_CERTIFICATE);
     }
     o->backdate_s = get_uint(c, KEY_BACKDATE, UINT32_MAX);
-    if (keys == KEYS + 1u) {
-        o->note = get_slice(c, KEY_NOTE, STAMP_CBOR_TEXT, STAMP_ORDER_NOTE_MAX);
-    } else if (keys != KEYS) {
-        c->err = STAMP_E_FORMAT;
-    }
+    get_optional(c, keys, o);
 }
 
 enum stamp_err stampi_order_decode(struct stamp_slice in, struct stamp_order *order,

@@ -68,6 +68,15 @@ static bool fits(X509 *cert, enum stamp_station_key which)
     }
 }
 
+static bool is_uncounted(const X509 *ca)
+{
+    char cn[128];
+    int len = X509_NAME_get_text_by_NID(X509_get_subject_name(ca), NID_commonName, cn,
+                                        sizeof cn);
+
+    return len > 0 && strstr(cn, STAMP_STATION_UNCOUNTED) != NULL;
+}
+
 static enum stamp_err check(struct stamp_station_cert *c, const char *path,
                             struct stamp_error *err)
 {
@@ -81,6 +90,7 @@ static enum stamp_err check(struct stamp_station_cert *c, const char *path,
     }
     rc = stamp_key_hash(bundle.owner.p, c->owner_hash, err);
     c->purpose = bundle.purpose;
+    c->uncounted = is_uncounted(c->cert[STAMP_STATION_CA]);
     if (rc == STAMP_OK) {
         rc = stamp_bundle_check((struct stamp_slice){c->bundle, c->bundle_len},
                                 c->owner_hash, c->purpose, NULL, err);

@@ -18,8 +18,13 @@ enum stamp_station_key {
     STAMP_STATION_KEYS
 };
 
+/** In the common names of a station whose token keeps no count: of its requests, and of
+ * the station CA. */
+#define STAMP_STATION_UNCOUNTED " uncounted"
+
 struct stamp_station_cert {
     X509 *cert[STAMP_STATION_KEYS];
+    bool uncounted; /* its token keeps no count: it takes orders that allow that */
     X509 *root;
     X509 *home; /* journals are sealed to it */
     uint8_t bundle[STAMP_MAX_BUNDLE];
@@ -51,8 +56,9 @@ STAMP_MUST_USE enum stamp_err stamp_station_cert_der(const struct stamp_station_
  * Sign what a station asks for with the workspace's root, and book the station. A station
  * that is on the books already gets what it got before.
  *
- * @param requests    text of the PEM file: three PKCS#10, each signed by its own key;
- * their common names end in " ca", " box" and " journal"
+ * @param requests    text of the PEM file: three PKCS#10, each signed by its own key,
+ *                    the box's by the CA's where its own signs nothing; their common
+ *                    names end in " ca", " box" and " journal"
  * @param name        for people; NULL = made from its key
  * @param passphrase  of the workspace's keys; NULL in development
  * @param pem         NUL-terminated; the caller frees it

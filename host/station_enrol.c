@@ -17,9 +17,15 @@
 static const char *const roles[STAMP_STATION_KEYS] = {"Station CA", "Station box",
                                                       "Station journal"};
 
+/* What is asked for. */
+struct asked {
+    EVP_PKEY *key[STAMP_STATION_KEYS];
+    bool uncounted;
+};
+
 /* Each says what its key is for: a file that was put together in another order, or by
  * another program, is not guessed at. */
-static bool is_for(X509_REQ *req, int i)
+static bool is_for(X509_REQ *req, int i, bool *uncounted)
 {
     static const char *const ends[STAMP_STATION_KEYS] = {" ca", " box", " journal"};
     char cn[128];
@@ -27,18 +33,29 @@ static bool is_for(X509_REQ *req, int i)
                                         cn, sizeof cn);
     size_t end = strlen(ends[i]);
 
+    *uncounted = len > 0 && strstr(cn, STAMP_STATION_UNCOUNTED) != NULL;
     return len > 0 && strlen(cn) == (size_t)len && (size_t)len >= end &&
            strcmp(cn + (size_t)len - end, ends[i]) == 0;
 }
 
-static enum stamp_err read_request(BIO *bio, int i, EVP_PKEY **key,
+/* A key in slot 9d of a PIV cannot sign: the CA's then signs for it, in the same file. It
+ * claims no more than that this is the box, whose key opens orders and nothing else. */
+static bool is_signed(X509_REQ *req, int i, const struct asked *asked)
+{
+    return X509_REQ_verify(req, asked->key[i]) == 1 ||
+           (i == STAMP_STATION_BOX &&
+            X509_REQ_verify(req, asked->key[STAMP_STATION_CA]) == 1);
+}
+
+static enum stamp_err read_request(BIO *bio, int i, struct asked *asked,
                                    struct stamp_error *err)
 {
+    EVP_PKEY **key = &asked->key[i];
     X509_REQ *req = PEM_read_bio_X509_REQ(bio, NULL, NULL, NULL);
     uint8_t point[STAMP_POINT_SIZE];
+    bool uncounted;
     enum stamp_err rc = STAMP_OK;
 
-    *key = NULL;
     if (req == NULL) {
         rc = stamp_error_set(err, STAMP_E_FORMAT, 0,
                              "there are not three requests for certificates in it");
@@ -46,7 +63,7 @@ static enum stamp_err read_request(BIO *bio, int i, EVP_PKEY **key,
                stamp_key_point(*key, point, NULL) != STAMP_OK) {
         rc = stamp_error_set(err, STAMP_E_FORMAT, 0, "request %d is not for a P-256 key",
                              i + 1);
-    } else if (!is_for(req, i)) {
+    } else if (!is_for(req, i, &uncounted)) {
         rc = stamp_error_set(err, STAMP_E_FORMAT, 0,
                              "request %d is not what `stamp station init` made: its "
                              "subject is not that of a station's %s key",
@@ -54,23 +71,30 @@ static enum stamp_err read_request(BIO *bio, int i, EVP_PKEY **key,
                              i == 0   ? "ca"
                              : i == 1 ? "box"
                                       : "journal");
-    } else if (X509_REQ_verify(req, *key) != 1) {
+    } else if (!is_signed(req, i, asked)) {
         rc = stamp_error_set(err, STAMP_E_AUTH, 0,
                              "request %d is not signed by its own key", i + 1);
+    } else if (i == STAMP_STATION_CA) {
+        asked->uncounted = uncounted;
     }
     ERR_clear_error();
     X509_REQ_free(req);
     return rc;
 }
 
-static bool fill(X509 *cert, int i, const struct stamp_workspace *ws, EVP_PKEY *key)
+static bool fill(X509 *cert, int i, const struct stamp_workspace *ws,
+                 const struct asked *asked)
 {
     static const char *const usage[STAMP_STATION_KEYS] = {
         "critical,keyCertSign", "critical,keyAgreement", "critical,digitalSignature"};
-    const struct stampi_certificate what = {ws->profile->company, roles[i], ws->purpose,
+    char role[40];
+    const struct stampi_certificate what = {ws->profile->company, role, ws->purpose,
                                             time(NULL)};
 
-    return stampi_certificate_begin(cert, &what, key, ws->root) &&
+    (void)snprintf(role, sizeof role, "%s%s", roles[i],
+                   asked->uncounted && i == STAMP_STATION_CA ? STAMP_STATION_UNCOUNTED
+                                                             : "");
+    return stampi_certificate_begin(cert, &what, asked->key[i], ws->root) &&
            (i != STAMP_STATION_CA ||
             stampi_certificate_add(cert, ws->root, NID_basic_constraints,
                                    "critical,CA:TRUE,pathlen:0")) &&
@@ -81,20 +105,19 @@ static bool fill(X509 *cert, int i, const struct stamp_workspace *ws, EVP_PKEY *
 
 /* No key has two uses, nor one of headquarters'. */
 static enum stamp_err check_keys(const struct stamp_workspace *ws,
-                                 EVP_PKEY *const key[STAMP_STATION_KEYS],
-                                 struct stamp_error *err)
+                                 const struct asked *asked, struct stamp_error *err)
 {
     for (int i = 0; i < STAMP_STATION_KEYS; i++) {
         for (int k = 0; k < i; k++) {
-            if (EVP_PKEY_eq(key[i], key[k]) == 1) {
+            if (EVP_PKEY_eq(asked->key[i], asked->key[k]) == 1) {
                 return stamp_error_set(err, STAMP_E_AUTH, 0,
                                        "requests %d and %d are for one key: no key has "
                                        "two uses",
                                        k + 1, i + 1);
             }
         }
-        if (EVP_PKEY_eq(key[i], X509_get0_pubkey(ws->root)) == 1 ||
-            EVP_PKEY_eq(key[i], X509_get0_pubkey(ws->sub_ca)) == 1) {
+        if (EVP_PKEY_eq(asked->key[i], X509_get0_pubkey(ws->root)) == 1 ||
+            EVP_PKEY_eq(asked->key[i], X509_get0_pubkey(ws->sub_ca)) == 1) {
             return stamp_error_set(err, STAMP_E_AUTH, 0,
                                    "request %d is for a key of this workspace", i + 1);
         }
@@ -120,14 +143,14 @@ static void enrolment_fini(struct enrolment *e)
 }
 
 static enum stamp_err sign_all(const struct stamp_workspace *ws, EVP_PKEY *root,
-                               EVP_PKEY *const key[STAMP_STATION_KEYS],
-                               struct enrolment *e, struct stamp_error *err)
+                               const struct asked *asked, struct enrolment *e,
+                               struct stamp_error *err)
 {
     for (int i = 0; i < STAMP_STATION_KEYS; i++) {
         enum stamp_err rc;
 
         e->cert[i] = X509_new();
-        if (e->cert[i] == NULL || !fill(e->cert[i], i, ws, key[i]) ||
+        if (e->cert[i] == NULL || !fill(e->cert[i], i, ws, asked) ||
             X509_sign(e->cert[i], root, EVP_sha256()) == 0) {
             return stamp_openssl_failed(err, "cannot sign a station's certificate");
         }
@@ -141,7 +164,7 @@ static enum stamp_err sign_all(const struct stamp_workspace *ws, EVP_PKEY *root,
 
 /* It goes on the books before anybody gets it. */
 static enum stamp_err enrol_new(const struct stamp_workspace *ws, EVP_PKEY *root,
-                                EVP_PKEY *const key[STAMP_STATION_KEYS], const char *name,
+                                const struct asked *asked, const char *name,
                                 struct enrolment *e, struct stamp_error *err)
 {
     uint8_t hash[32];
@@ -149,7 +172,7 @@ static enum stamp_err enrol_new(const struct stamp_workspace *ws, EVP_PKEY *root
     int len;
 
     memcpy(hash, e->row.key, sizeof hash);
-    rc = sign_all(ws, root, key, e, err);
+    rc = sign_all(ws, root, asked, e, err);
     if (rc != STAMP_OK) {
         return rc;
     }
@@ -171,8 +194,8 @@ static enum stamp_err enrol_new(const struct stamp_workspace *ws, EVP_PKEY *root
     return stamp_registry_station_add(ws->registry, &e->row, err);
 }
 
-static enum stamp_err enrol_again(EVP_PKEY *const key[STAMP_STATION_KEYS],
-                                  struct enrolment *e, struct stamp_error *err)
+static enum stamp_err enrol_again(const struct asked *asked, struct enrolment *e,
+                                  struct stamp_error *err)
 {
     const struct stamp_slice *der[] = {&e->row.ca, &e->row.box, &e->row.journal};
 
@@ -182,7 +205,7 @@ static enum stamp_err enrol_again(EVP_PKEY *const key[STAMP_STATION_KEYS],
         if (rc != STAMP_OK) {
             return rc;
         }
-        if (EVP_PKEY_eq(X509_get0_pubkey(e->cert[i]), key[i]) != 1) {
+        if (EVP_PKEY_eq(X509_get0_pubkey(e->cert[i]), asked->key[i]) != 1) {
             stamp_error_hint(err, "a station with new keys has a new CA key, too");
             return stamp_error_set(err, STAMP_E_EXISTS, 0,
                                    "'%s' is enrolled with another key than that of "
@@ -195,13 +218,13 @@ static enum stamp_err enrol_again(EVP_PKEY *const key[STAMP_STATION_KEYS],
 
 /* The certificates of a station: those that it has, or new ones. */
 static enum stamp_err enrol(const struct stamp_workspace *ws, EVP_PKEY *root,
-                            EVP_PKEY *const key[STAMP_STATION_KEYS], const char *name,
+                            const struct asked *asked, const char *name,
                             struct enrolment *e, struct stamp_error *err)
 {
     struct stamp_error why = STAMP_ERROR_INIT;
     uint8_t point[STAMP_POINT_SIZE];
     uint8_t hash[32];
-    enum stamp_err rc = stamp_key_point(key[STAMP_STATION_CA], point, err);
+    enum stamp_err rc = stamp_key_point(asked->key[STAMP_STATION_CA], point, err);
 
     if (rc == STAMP_OK) {
         rc = stamp_key_hash(point, hash, err);
@@ -211,13 +234,13 @@ static enum stamp_err enrol(const struct stamp_workspace *ws, EVP_PKEY *root,
     }
     rc = stamp_registry_station_find_key(ws->registry, hash, &e->row, &why);
     if (rc == STAMP_OK) {
-        return enrol_again(key, e, err);
+        return enrol_again(asked, e, err);
     }
     if (rc != STAMP_E_MISSING) {
         return stamp_error_set(err, rc, why.native, "%s", why.what);
     }
     memcpy(e->row.key, hash, sizeof hash);
-    return enrol_new(ws, root, key, name, e, err);
+    return enrol_new(ws, root, asked, name, e, err);
 }
 
 static bool write_all(const struct stamp_workspace *ws, const struct enrolment *e,
@@ -241,7 +264,7 @@ enum stamp_err stamp_station_enrol(const struct stamp_workspace *ws, const char 
 {
     STAMP_BIO_AUTO *in = BIO_new_mem_buf(requests, (int)len);
     STAMP_BIO_AUTO *out = BIO_new(BIO_s_mem());
-    EVP_PKEY *key[STAMP_STATION_KEYS] = {NULL, NULL, NULL};
+    struct asked asked = {{NULL}, false};
     STAMP_PKEY_AUTO *root = NULL;
     STAMP_PKEY_AUTO *home_key = NULL;
     STAMP_X509_AUTO *home = NULL;
@@ -252,10 +275,10 @@ enum stamp_err stamp_station_enrol(const struct stamp_workspace *ws, const char 
 
     *pem = NULL;
     for (int i = 0; i < STAMP_STATION_KEYS && rc == STAMP_OK; i++) {
-        rc = read_request(in, i, &key[i], err);
+        rc = read_request(in, i, &asked, err);
     }
     if (rc == STAMP_OK) {
-        rc = check_keys(ws, key, err);
+        rc = check_keys(ws, &asked, err);
     }
     if (rc == STAMP_OK) {
         rc = stamp_workspace_key(ws, STAMP_WORKSPACE_ROOT, passphrase, &root, err);
@@ -264,7 +287,7 @@ enum stamp_err stamp_station_enrol(const struct stamp_workspace *ws, const char 
         rc = stamp_workspace_home(ws, root, passphrase, &home_key, &home, err);
     }
     if (rc == STAMP_OK) {
-        rc = enrol(ws, root, key, name, &e, err);
+        rc = enrol(ws, root, &asked, name, &e, err);
     }
     if (rc == STAMP_OK && !write_all(ws, &e, home, out)) {
         rc = stamp_openssl_failed(err, "cannot write certificates");
@@ -273,7 +296,7 @@ enum stamp_err stamp_station_enrol(const struct stamp_workspace *ws, const char 
         rc = stamp_bio_text(out, pem, err);
     }
     for (int i = 0; i < STAMP_STATION_KEYS; i++) {
-        EVP_PKEY_free(key[i]);
+        EVP_PKEY_free(asked.key[i]);
     }
     enrolment_fini(&e);
     return rc;

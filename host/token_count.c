@@ -113,28 +113,33 @@ enum stamp_err stamp_session_count_to(struct stamp_session *s, const uint8_t id[
     return STAMP_OK;
 }
 
-enum stamp_err stamp_session_check_station(struct stamp_session *s,
+enum stamp_err stamp_session_check_station(struct stamp_session *s, bool counts,
                                            struct stamp_error *err)
 {
     static const uint8_t none[16];
+    struct stamp_error why = STAMP_ERROR_INIT;
     CK_MECHANISM_INFO info;
     CK_OBJECT_HANDLE probe;
-    enum stamp_err rc;
+    enum stamp_err rc = STAMP_OK;
 
     if (s->f->C_GetMechanismInfo(s->slot, CKM_ECDH1_DERIVE, &info) != CKR_OK ||
         (info.flags & CKF_DERIVE) == 0) {
-        rc = stamp_error_set(err, STAMP_E_UNSUPPORTED, CKM_ECDH1_DERIVE,
-                             "token %s has no key agreement (CKM_ECDH1_DERIVE): orders "
-                             "cannot be sealed to it",
-                             s->name);
-    } else {
-        rc = create(s, none, 0, &probe, err);
-    }
-    if (rc == STAMP_OK) {
-        (void)s->f->C_DestroyObject(s->session, probe);
-    } else {
         stamp_error_hint(err, "docs/tokens.md says what a station's token must do, and "
                               "which ones do");
+        return stamp_error_set(err, STAMP_E_UNSUPPORTED, CKM_ECDH1_DERIVE,
+                               "token %s has no key agreement (CKM_ECDH1_DERIVE): orders "
+                               "cannot be sealed to it",
+                               s->name);
     }
-    return rc;
+    if (!counts) {
+        return STAMP_OK;
+    }
+    rc = create(s, none, 0, &probe, &why);
+    if (rc != STAMP_OK) {
+        stamp_error_hint(err, "docs/tokens.md says what a station's token must do, and "
+                              "which ones do; a YubiKey's PIV does without (--piv)");
+        return stamp_error_set(err, rc, why.native, "%s", why.what);
+    }
+    (void)s->f->C_DestroyObject(s->session, probe);
+    return STAMP_OK;
 }

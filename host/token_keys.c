@@ -16,17 +16,34 @@ static CK_ATTRIBUTE attribute(CK_ATTRIBUTE_TYPE type, const void *p, size_t len)
     return (CK_ATTRIBUTE){type, (void *)(uintptr_t)p, len};
 }
 
-/* The one key of a class and label. STAMP_E_MISSING: none. */
+/* A key's id instead of its label: "id:02". */
+static bool takes_id(const char *name, uint8_t id[1])
+{
+    char *end;
+
+    if (strncmp(name, "id:", 3) != 0) {
+        return false;
+    }
+    id[0] = (uint8_t)strtoul(name + 3, &end, 16);
+    return true;
+}
+
+/* The one key of a class and name. STAMP_E_MISSING: none. */
 static enum stamp_err find(struct stamp_session *s, CK_OBJECT_CLASS class,
                            const char *label, CK_OBJECT_HANDLE *out,
                            struct stamp_error *err)
 {
     CK_ATTRIBUTE t[] = {attribute(CKA_CLASS, &class, sizeof class),
                         attribute(CKA_LABEL, label, strlen(label))};
+    uint8_t id[1];
     CK_OBJECT_HANDLE found[2];
     CK_ULONG n;
-    CK_RV rv = stampi_session_find(s, t, 2, found, 2, &n);
+    CK_RV rv;
 
+    if (takes_id(label, id)) {
+        t[1] = attribute(CKA_ID, id, sizeof id);
+    }
+    rv = stampi_session_find(s, t, 2, found, 2, &n);
     if (rv != CKR_OK) {
         return stampi_session_failed(s, rv, "look for a key", err);
     }
@@ -50,20 +67,33 @@ static bool is(struct stamp_session *s, CK_OBJECT_HANDLE key, CK_ATTRIBUTE_TYPE 
            (v == CK_TRUE) == want;
 }
 
+static bool is_for(struct stamp_session *s, CK_OBJECT_HANDLE key,
+                   enum stamp_token_use use)
+{
+    switch (use) {
+    case STAMP_TOKEN_SIGN:
+        return is(s, key, CKA_SIGN, true);
+    case STAMP_TOKEN_AGREE:
+        return is(s, key, CKA_DERIVE, true);
+    case STAMP_TOKEN_AGREE_UNSAID:
+    default:
+        return true;
+    }
+}
+
 /* Never outside, and never to come out. */
 static enum stamp_err check(struct stamp_session *s, const char *label,
                             CK_OBJECT_HANDLE key, enum stamp_token_use use,
                             struct stamp_error *err)
 {
-    const char *what =
-        !is(s, key, CKA_LOCAL, true)               ? "it was not made in the token"
-        : !is(s, key, CKA_EXTRACTABLE, false)      ? "it can be taken out"
-        : !is(s, key, CKA_NEVER_EXTRACTABLE, true) ? "it could be taken out"
-        : !is(s, key, CKA_SENSITIVE, true)         ? "it can be read"
-        : !is(s, key, CKA_ALWAYS_SENSITIVE, true)  ? "it could be read"
-        : !is(s, key, use == STAMP_TOKEN_SIGN ? CKA_SIGN : CKA_DERIVE, true)
-            ? "it is not for this use"
-            : NULL;
+    const char *what = !is(s, key, CKA_LOCAL, true) ? "it was not made in the token"
+                       : !is(s, key, CKA_EXTRACTABLE, false) ? "it can be taken out"
+                       : !is(s, key, CKA_NEVER_EXTRACTABLE, true)
+                           ? "it could be taken out"
+                       : !is(s, key, CKA_SENSITIVE, true)        ? "it can be read"
+                       : !is(s, key, CKA_ALWAYS_SENSITIVE, true) ? "it could be read"
+                       : !is_for(s, key, use) ? "it is not for this use"
+                                              : NULL;
 
     if (what == NULL) {
         return STAMP_OK;

@@ -36,14 +36,18 @@ STAMP_MUST_USE enum stamp_err stamp_session_again(struct stamp_session *s,
 const char *stamp_session_name(const struct stamp_session *s);
 
 enum stamp_token_use {
-    STAMP_TOKEN_SIGN,  /* ECDSA, and nothing else */
-    STAMP_TOKEN_AGREE, /* ECDH, and to sign its own request */
+    STAMP_TOKEN_SIGN,         /* ECDSA, and nothing else */
+    STAMP_TOKEN_AGREE,        /* ECDH, and to sign its own request */
+    STAMP_TOKEN_AGREE_UNSAID, /* ECDH, whatever CKA_DERIVE says: ykcs11 has it false for
+                                 every key, also for those that do */
 };
 
 /**
- * The key of this label: found, or made in the token. Either way its attributes are
+ * The key of this name: found, or made in the token. Either way its attributes are
  * checked: made in the token, never outside it, not to be taken out.
  *
+ * @param label  its label, or "id:" and its id in hex, as those of a PIV's slots: such a
+ *               key is only found
  * @param limit  signatures it may make ever, where the token enforces that
  *               (CKA_USAGE_LIMIT); 0 = no limit
  * @param made   whether it is new; NULL = none is made: STAMP_E_MISSING
@@ -87,10 +91,12 @@ STAMP_MUST_USE enum stamp_err stamp_session_count_to(struct stamp_session *s,
  * Can it be a station's: agree on keys, and keep a count? A data object is made for that
  * and removed.
  *
+ * @param counts  false: it need not keep a count
  * @retval STAMP_E_UNSUPPORTED  it has no key agreement
  * @retval others               it keeps no data objects; `err` has its reason
  */
 STAMP_MUST_USE enum stamp_err stamp_session_check_station(struct stamp_session *s,
+                                                          bool counts,
                                                           struct stamp_error *err);
 
 #endif

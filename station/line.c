@@ -119,6 +119,13 @@ static enum stamp_err open_order(struct stamp_line *line, struct stamp_token *to
         rc = stamp_order_check(&line->order, (struct stamp_slice){ca, ca_len},
                                line->site->cert.purpose, time(NULL), err);
     }
+    if (rc == STAMP_OK && line->site->piv && !line->order.uncounted) {
+        stamp_error_hint(err, "ask headquarters for one made with --uncounted");
+        rc = stamp_error_set(err, STAMP_E_STATE, 0,
+                             "order '%s' wants a count of its units in the token, and "
+                             "this one keeps none",
+                             line->setup.order);
+    }
     EVP_PKEY_free(box);
     OPENSSL_free(ca);
     free(bytes);
@@ -135,9 +142,8 @@ static enum stamp_err open_session(struct stamp_line *line, const struct stamp_p
         uint8_t want[STAMP_POINT_SIZE];
 
         rc = stamp_session_key(line->session, line->site->label[i],
-                               i == STAMP_STATION_BOX ? STAMP_TOKEN_AGREE
-                                                      : STAMP_TOKEN_SIGN,
-                               0, NULL, have, err);
+                               stamp_site_use(line->site, (enum stamp_station_key)i), 0,
+                               NULL, have, err);
         if (rc == STAMP_OK) {
             rc = stamp_key_point(X509_get0_pubkey(line->site->cert.cert[i]), want, err);
         }
@@ -210,8 +216,13 @@ static enum stamp_err check_count(struct stamp_line *line, struct stamp_error *e
 {
     uint32_t begun = stamp_journal_begun(line->journal);
     uint32_t count;
-    enum stamp_err rc = stamp_session_count(line->session, line->order.id, &count, err);
+    enum stamp_err rc;
 
+    if (line->site->piv) {
+        line->counted = UINT32_MAX; /* never less than what was begun */
+        return STAMP_OK;
+    }
+    rc = stamp_session_count(line->session, line->order.id, &count, err);
     if (rc == STAMP_OK && count < begun && begun - count <= STAMPI_LINE_AHEAD) {
         rc = stamp_session_count_to(line->session, line->order.id, begun, err);
         count = begun;
@@ -307,6 +318,12 @@ enum stamp_err stamp_line_open(const struct stamp_site *site,
                          "station init %s --cert FILE",
                          site->dir, site->dir);
         rc = stamp_error_set(err, STAMP_E_STATE, 0, "the station '%s' is not enrolled",
+                             site->dir);
+    }
+    if (rc == STAMP_OK && site->piv != site->cert.uncounted) {
+        rc = stamp_error_set(err, STAMP_E_AUTH, 0,
+                             "what '%s' says of its token is not what its certificate "
+                             "says",
                              site->dir);
     }
     if (rc == STAMP_OK) {

@@ -21,6 +21,11 @@ enum { CONFIG_MAX = 4096 };
 
 static const char *const names[STAMP_STATION_KEYS] = {"ca", "box", "journal"};
 
+/* Slots of a PIV, and the ids that both ykcs11 and OpenSC give them: 9c for signatures
+ * with the PIN each time, 9d for key agreement, 9a. SP 800-73-4 part 1, 3.1. */
+static const char *const piv_slots[STAMP_STATION_KEYS] = {"9c", "9d", "9a"};
+static const char *const piv_ids[STAMP_STATION_KEYS] = {"id:02", "id:03", "id:01"};
+
 enum stamp_err stamp_site_path(const struct stamp_site *s, const char *name,
                                char out[PATH_MAX], struct stamp_error *err)
 {
@@ -29,20 +34,33 @@ enum stamp_err stamp_site_path(const struct stamp_site *s, const char *name,
                : stamp_error_set(err, STAMP_E_RANGE, 0, "the path is too long");
 }
 
+enum stamp_token_use stamp_site_use(const struct stamp_site *s,
+                                    enum stamp_station_key which)
+{
+    return which != STAMP_STATION_BOX ? STAMP_TOKEN_SIGN
+           : s->piv                   ? STAMP_TOKEN_AGREE_UNSAID
+                                      : STAMP_TOKEN_AGREE;
+}
+
 /* RFC 7512: what is not unreserved is written as %XX. */
 enum stamp_err stamp_site_uri(const struct stamp_site *s, enum stamp_station_key which,
                               char out[640], struct stamp_error *err)
 {
     const char *query = strchr(s->token, '?');
     int path = query == NULL ? (int)strlen(s->token) : (int)(query - s->token);
-    char object[3 * sizeof s->label[0] + 1];
+    char object[sizeof "object=" + 3 * sizeof s->label[0]];
     char *to = object;
 
-    for (const char *p = s->label[which]; *p != '\0'; p++) {
+    if (s->piv) {
+        to += snprintf(to, sizeof object, "id=%%%s", s->label[which] + strlen("id:"));
+    } else {
+        to += snprintf(to, sizeof object, "object=");
+    }
+    for (const char *p = s->label[which]; !s->piv && *p != '\0'; p++) {
         to += snprintf(to, 4, "%%%02X", (unsigned char)*p);
     }
     *to = '\0';
-    return snprintf(out, 640, "%.*s;object=%s;type=private%s", path, s->token, object,
+    return snprintf(out, 640, "%.*s;%s;type=private%s", path, s->token, object,
                     query == NULL ? "" : query) < 640
                ? STAMP_OK
                : stamp_error_set(err, STAMP_E_RANGE, 0, "the token's URI is too long");
@@ -54,8 +72,8 @@ static enum stamp_err write_config(const struct stamp_site *s, const char *path,
                                    struct stamp_error *err)
 {
     json_t *json =
-        json_pack("{s:i, s:s, s:s, s:s, s:s}", "version", 1, "token", s->token, "ca",
-                  s->label[0], "box", s->label[1], "journal", s->label[2]);
+        json_pack("{s:i, s:s, s:s, s:s, s:s, s:b}", "version", 1, "token", s->token, "ca",
+                  s->label[0], "box", s->label[1], "journal", s->label[2], "piv", s->piv);
     char *text = json == NULL ? NULL : json_dumps(json, JSON_INDENT(2));
     enum stamp_err rc =
         text == NULL
@@ -93,6 +111,10 @@ static enum stamp_err read_config(struct stamp_site *s, const char *path,
     for (int i = 0; i < STAMP_STATION_KEYS && rc == STAMP_OK; i++) {
         rc = copy(json, names[i], s->label[i], sizeof s->label[i]) ? rc : STAMP_E_FORMAT;
     }
+    s->piv = json_is_true(json_object_get(json, "piv"));
+    for (int i = 0; i < STAMP_STATION_KEYS && rc == STAMP_OK && s->piv; i++) {
+        rc = strcmp(s->label[i], piv_ids[i]) == 0 ? rc : STAMP_E_FORMAT;
+    }
     json_decref(json);
     free(text);
     return rc == STAMP_OK
@@ -104,9 +126,8 @@ static enum stamp_err read_config(struct stamp_site *s, const char *path,
 
 /* PKCS#10 whose signature the token makes. */
 static enum stamp_err make_request(struct stamp_session *session, const char *label,
-                                   const char *role,
-                                   const uint8_t point[STAMP_POINT_SIZE], BIO *out,
-                                   struct stamp_error *err)
+                                   const char *cn, const uint8_t point[STAMP_POINT_SIZE],
+                                   BIO *out, struct stamp_error *err)
 {
     X509_REQ *req = X509_REQ_new();
     X509_ALGOR *alg = X509_ALGOR_new();
@@ -117,16 +138,15 @@ static enum stamp_err make_request(struct stamp_session *session, const char *la
     unsigned char *der = NULL;
     uint8_t digest[32];
     uint8_t raw[64];
-    char cn[80];
     int len = 0;
     bool ok;
     enum stamp_err rc = stamp_key_from_point(point, &key, err);
 
-    (void)snprintf(cn, sizeof cn, "devstamp station %s", role);
     ok = rc == STAMP_OK && req != NULL && alg != NULL && sig != NULL && bits != NULL &&
          X509_REQ_set_version(req, 0) == 1 && X509_REQ_set_pubkey(req, key) == 1 &&
          X509_NAME_add_entry_by_NID(X509_REQ_get_subject_name(req), NID_commonName,
-                                    MBSTRING_UTF8, (unsigned char *)cn, -1, -1, 0) == 1 &&
+                                    MBSTRING_UTF8, (const unsigned char *)cn, -1, -1,
+                                    0) == 1 &&
          X509_ALGOR_set0(alg, OBJ_nid2obj(NID_ecdsa_with_SHA256), V_ASN1_UNDEF, NULL) ==
              1 &&
          X509_REQ_set1_signature_algo(req, alg) == 1 &&
@@ -167,7 +187,14 @@ static enum stamp_err write_requests(const struct stamp_site *s,
     enum stamp_err rc = stamp_site_path(s, STAMP_SITE_CSR, path, err);
 
     for (int i = 0; i < STAMP_STATION_KEYS && rc == STAMP_OK; i++) {
-        rc = make_request(session, s->label[i], names[i], point[i], out, err);
+        /* A key of slot 9d signs nothing, by way of OpenSC: the CA's speaks for it. */
+        const char *by =
+            s->label[s->piv && i == STAMP_STATION_BOX ? STAMP_STATION_CA : i];
+        char cn[80];
+
+        (void)snprintf(cn, sizeof cn, "devstamp%s station %s",
+                       s->piv ? STAMP_STATION_UNCOUNTED : "", names[i]);
+        rc = make_request(session, by, cn, point[i], out, err);
     }
     if (rc == STAMP_OK) {
         rc = stamp_bio_text(out, &pem, err);
@@ -176,6 +203,26 @@ static enum stamp_err write_requests(const struct stamp_site *s,
         rc = stamp_file_write(path, pem, strlen(pem), STAMP_FILE_PUBLIC, true, err);
     }
     free(pem);
+    return rc;
+}
+
+/* The keys of a PIV are made with its own tool, which knows its management key. */
+static enum stamp_err find_or_make(struct stamp_session *session,
+                                   const struct stamp_site *s, int i, uint32_t limit,
+                                   bool *made, uint8_t point[STAMP_POINT_SIZE],
+                                   struct stamp_error *err)
+{
+    enum stamp_err rc = stamp_session_key(
+        session, s->label[i], stamp_site_use(s, (enum stamp_station_key)i),
+        i == STAMP_STATION_CA ? limit : 0, s->piv ? NULL : made, point, err);
+
+    if (rc == STAMP_E_MISSING && s->piv) {
+        stamp_error_hint(err,
+                         "make it in slot %s: ykman piv keys generate --algorithm "
+                         "ECCP256 %s key.pem, then ykman piv certificates generate "
+                         "--subject CN=devstamp %s key.pem",
+                         piv_slots[i], piv_slots[i], piv_slots[i]);
+    }
     return rc;
 }
 
@@ -195,10 +242,15 @@ enum stamp_err stamp_site_init(const struct stamp_site_setup *setup,
         (size_t)snprintf(s.token, sizeof s.token, "%s", setup->token) >= sizeof s.token) {
         return stamp_error_set(err, STAMP_E_RANGE, 0, "a name is too long");
     }
+    s.piv = setup->piv;
     for (int i = 0; i < STAMP_STATION_KEYS; i++) {
+        made[i] = false;
         (void)snprintf(s.label[i], sizeof s.label[i], "devstamp %s%s%.20s", names[i],
                        setup->suffix == NULL ? "" : " ",
                        setup->suffix == NULL ? "" : setup->suffix);
+        if (s.piv) {
+            (void)snprintf(s.label[i], sizeof s.label[i], "%s", piv_ids[i]);
+        }
     }
     fresh = mkdir(s.dir, 0700) == 0;
     if (!fresh && errno != EEXIST) {
@@ -220,13 +272,10 @@ enum stamp_err stamp_site_init(const struct stamp_site_setup *setup,
         rc = stamp_session_open(s.token, &setup->pin, &session, err);
     }
     if (rc == STAMP_OK) {
-        rc = stamp_session_check_station(session, err);
+        rc = stamp_session_check_station(session, !s.piv, err);
     }
     for (int i = 0; i < STAMP_STATION_KEYS && rc == STAMP_OK; i++) {
-        rc = stamp_session_key(
-            session, s.label[i],
-            i == STAMP_STATION_BOX ? STAMP_TOKEN_AGREE : STAMP_TOKEN_SIGN,
-            i == STAMP_STATION_CA ? setup->limit : 0, &made[i], point[i], err);
+        rc = find_or_make(session, &s, i, setup->limit, &made[i], point[i], err);
     }
     if (rc == STAMP_OK && !there) {
         rc = write_config(&s, path, err);

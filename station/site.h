@@ -1,7 +1,7 @@
 /*
  * A station's directory: where its keys are, what headquarters gave it, its journal.
  *
- *     station.json   the token and the names of the three keys in it
+ *     station.json   the token, the names of the three keys in it, whether it is a PIV
  *     station.csr    requests for headquarters
  *     station.pem    what headquarters answered (host/station_cert.h)
  *     journal.db     station/journal.h
@@ -20,8 +20,9 @@
 
 struct stamp_site {
     char dir[PATH_MAX];
-    char token[512]; /* pkcs11: URI */
-    char label[STAMP_STATION_KEYS][48];
+    char token[512];                    /* pkcs11: URI */
+    char label[STAMP_STATION_KEYS][48]; /* as stamp_session_key() takes them */
+    bool piv; /* keys are made by its own tool, and it keeps no count */
     bool enrolled;
     struct stamp_station_cert cert; /* where it is enrolled */
 };
@@ -30,6 +31,7 @@ struct stamp_site_setup {
     const char *dir;
     const char *token;
     const char *suffix; /* of the keys' names; NULL = none */
+    bool piv;           /* keys are in the slots 9c (CA), 9d (box) and 9a (journal) */
     uint32_t limit;     /* signatures of the station CA's key, where the token has that */
     struct stamp_pin pin;
 };
@@ -39,7 +41,8 @@ struct stamp_site_setup {
  * what was not done.
  *
  * @param made  which keys are new
- * @retval STAMP_E_EXISTS  the directory is that of another token
+ * @retval STAMP_E_EXISTS   the directory is that of another token
+ * @retval STAMP_E_MISSING  a slot of a PIV has no key
  */
 STAMP_MUST_USE enum stamp_err stamp_site_init(const struct stamp_site_setup *setup,
                                               bool made[STAMP_STATION_KEYS],
@@ -60,6 +63,10 @@ STAMP_MUST_USE enum stamp_err stamp_site_enrol(struct stamp_site *s, const char 
 STAMP_MUST_USE enum stamp_err stamp_site_path(const struct stamp_site *s,
                                               const char *name, char out[PATH_MAX],
                                               struct stamp_error *err);
+
+/** What one of its keys must do in its token. */
+enum stamp_token_use stamp_site_use(const struct stamp_site *s,
+                                    enum stamp_station_key which);
 
 /** URI of one of its keys. */
 STAMP_MUST_USE enum stamp_err stamp_site_uri(const struct stamp_site *s,

@@ -71,6 +71,8 @@ says "the token has counted 2 units"
 stop three
 result "edited journal" "prevented (chain of hashes)"
 result "truncated journal" "prevented (count in the token)"
+result "copied, restored or replayed, journal truncated, and a token without a count" \
+    "found by reconcile (fork; flow/station_piv)"
 
 # Both copies were made to go on by people who put the count right by hand: two journals.
 check_status "the journal goes home" 0 export_of site bundle

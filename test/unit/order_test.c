@@ -154,6 +154,29 @@ static void optional_values_may_be_absent(void **state)
     assert_int_equal(o.recipient.len, 0);
     assert_int_equal(o.note.len, 0);
     assert_int_equal(o.backdate_s, 3600);
+    assert_false(o.uncounted);
+}
+
+/* SPEC 14-4, 20: with a note and without one. */
+static void a_token_without_a_count_is_allowed_or_not(void **state)
+{
+    struct stamp_error err = STAMP_ERROR_INIT;
+    struct stamp_order in = rig.order;
+
+    (void)state;
+    for (int note = 0; note < 2; note++) {
+        STAMP_BUFFER_AUTO file = {NULL, 0};
+        STAMP_BUFFER_AUTO plain = {NULL, 0};
+        struct stamp_order o;
+
+        in.uncounted = true;
+        in.note = note != 0 ? rig.order.note : (struct stamp_slice){NULL, 0};
+        must(stamp_order_make(&in, rig.f.pki.owner_key, rig.f.station[0], &file, &err),
+             &err);
+        must(open_bytes(&file, rig.f.station_key[0], &plain, &o, &err), &err);
+        assert_true(o.uncounted);
+        assert_int_equal(o.note.len, in.note.len);
+    }
 }
 
 static void profile_is_not_in_the_clear(void **state)
@@ -296,6 +319,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(station_gets_what_headquarters_signed),
         cmocka_unit_test(optional_values_may_be_absent),
+        cmocka_unit_test(a_token_without_a_count_is_allowed_or_not),
         cmocka_unit_test(profile_is_not_in_the_clear),
         cmocka_unit_test(another_station_cannot_open_it),
         cmocka_unit_test(another_owner_is_refused),
