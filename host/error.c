@@ -5,20 +5,20 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum stamp_err stamp_error_set(struct stamp_error *err, enum stamp_err code, long native,
-                               const char *fmt, ...)
+int stampi_error_put(struct stamp_error *err, enum stamp_err code, long native,
+                     const char *fmt, ...)
 {
     va_list ap;
 
     if (err == NULL || err->code != STAMP_OK) {
-        return code;
+        return 0;
     }
     err->code = code;
     err->native = native;
     va_start(ap, fmt);
     (void)vsnprintf(err->what, sizeof err->what, fmt, ap);
     va_end(ap);
-    return code;
+    return 1;
 }
 
 void stamp_error_state(struct stamp_error *err, const char *fmt, ...)

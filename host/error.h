@@ -24,11 +24,21 @@ struct stamp_error {
         STAMP_OK, 0, "", "", ""                                                          \
     }
 
-/** Fill `err` unless it already holds an error or is NULL. @return `code`, so that
- * callers can `return stamp_error_set(...)`. */
-enum stamp_err stamp_error_set(struct stamp_error *err, enum stamp_err code, long native,
-                               const char *fmt, ...)
-    __attribute__((format(printf, 4, 5)));
+/** Fill `err` unless it already holds an error or is NULL: stamp_error_set(err, code,
+ * native, format, ...). @return `code`, so that callers can `return
+ * stamp_error_set(...)`; a macro, so that whoever checks the code sees that. `code` is
+ * evaluated twice. */
+#define stamp_error_set(err, code, native, ...)                                          \
+    stampi_error_is((code), stampi_error_put((err), (code), (native), __VA_ARGS__))
+
+int stampi_error_put(struct stamp_error *err, enum stamp_err code, long native,
+                     const char *fmt, ...) __attribute__((format(printf, 4, 5)));
+
+static inline enum stamp_err stampi_error_is(enum stamp_err code, int put)
+{
+    (void)put;
+    return code;
+}
 
 /** Say what changed; only the first statement is kept. */
 void stamp_error_state(struct stamp_error *err, const char *fmt, ...)

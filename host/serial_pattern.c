@@ -356,6 +356,18 @@ enum stamp_err stamp_serial_parse(struct stamp_serial_pattern *pat, const char *
     return STAMP_OK;
 }
 
+/* A brace is written twice. */
+static char *put_literal(char *to, const char *literal, size_t len)
+{
+    for (const char *c = literal; c < literal + len; c++) {
+        if (*c == '{' || *c == '}') {
+            *to++ = *c;
+        }
+        *to++ = *c;
+    }
+    return to;
+}
+
 /* The longest: 64 braces, each written twice, or 32 elements of up to 15 characters. */
 void stamp_serial_text(const struct stamp_serial_pattern *pat,
                        char out[STAMP_SERIAL_TEXT_SIZE])
@@ -367,13 +379,7 @@ void stamp_serial_text(const struct stamp_serial_pattern *pat,
         const struct stamp_serial_element *e = &pat->element[i];
 
         if (e->kind == STAMP_SERIAL_LITERAL) {
-            for (const char *c = pat->literals + e->at;
-                 c < pat->literals + e->at + e->width; c++) {
-                if (*c == '{' || *c == '}') {
-                    *to++ = *c;
-                }
-                *to++ = *c;
-            }
+            to = put_literal(to, pat->literals + e->at, e->width);
             continue;
         }
         for (size_t k = 0; k < sizeof elements / sizeof *elements; k++) {

@@ -156,7 +156,7 @@ static enum stamp_err get_point(struct stamp_session *s, const char *label,
     uint8_t params[16];
     CK_ATTRIBUTE t[] = {{CKA_EC_POINT, buf, sizeof buf},
                         {CKA_EC_PARAMS, params, sizeof params}};
-    CK_OBJECT_HANDLE half;
+    CK_OBJECT_HANDLE half = CK_INVALID_HANDLE;
     enum stamp_err rc = find(s, CKO_PUBLIC_KEY, label, &half, err);
     CK_RV rv;
 
@@ -185,7 +185,7 @@ enum stamp_err stamp_session_key(struct stamp_session *s, const char *label,
                                  enum stamp_token_use use, uint32_t limit, bool *made,
                                  uint8_t point[STAMP_POINT_SIZE], struct stamp_error *err)
 {
-    CK_OBJECT_HANDLE key;
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
     enum stamp_err rc = find(s, CKO_PRIVATE_KEY, label, &key, err);
 
     if (made == NULL && rc == STAMP_E_MISSING) {

@@ -220,12 +220,9 @@ static enum stamp_err load(struct stamp_session *s, const char *uri,
     }
     path = p11_kit_uri_get_module_path(s->uri);
     if (path != NULL) {
-        s->modules = calloc(2, sizeof *s->modules);
-        if (s->modules != NULL) {
-            s->modules[0] = p11_kit_module_load(path, 0);
-        }
-        if (s->modules == NULL || s->modules[0] == NULL ||
-            p11_kit_module_initialize(s->modules[0]) != CKR_OK) {
+        s->modules = s->one;
+        s->modules[0] = p11_kit_module_load(path, 0);
+        if (s->modules[0] == NULL || p11_kit_module_initialize(s->modules[0]) != CKR_OK) {
             return stamp_error_set(err, STAMP_E_CONFIG, 0,
                                    "the PKCS #11 module '%s' cannot be loaded", path);
         }
@@ -299,7 +296,6 @@ void stamp_session_close(struct stamp_session **p)
             (void)p11_kit_module_finalize(s->modules[0]);
             p11_kit_module_release(s->modules[0]);
         }
-        free(s->modules);
     } else if (s->modules != NULL) {
         p11_kit_modules_finalize_and_release(s->modules);
     }

@@ -18,8 +18,9 @@ struct stampi_session_key {
 
 struct stamp_session {
     P11KitUri *uri;
-    CK_FUNCTION_LIST **modules;
-    CK_FUNCTION_LIST *f; /* of the one */
+    CK_FUNCTION_LIST **modules; /* up to a NULL */
+    CK_FUNCTION_LIST *one[2];   /* these, where the URI names a module */
+    CK_FUNCTION_LIST *f;        /* of the one */
     CK_SLOT_ID slot;
     CK_SESSION_HANDLE session;
     char serial[17];

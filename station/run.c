@@ -45,6 +45,23 @@ static enum stamp_err add_port(struct run *r, const char *path, struct stamp_err
     return rc;
 }
 
+static enum stamp_err add_found(struct run *r, const glob_t *found, bool first,
+                                struct stamp_error *err)
+{
+    enum stamp_err rc = STAMP_OK;
+
+    for (size_t i = 0; i < found->gl_pathc && rc == STAMP_OK; i++) {
+        size_t before = r->n_ports;
+
+        rc = add_port(r, found->gl_pathv[i], err);
+        if (!first && r->n_ports > before) {
+            stamp_source_say(&r->setup->source, stamp_port_place(r->port[before]),
+                             "a new port");
+        }
+    }
+    return rc;
+}
+
 static enum stamp_err look_for_ports(struct run *r, bool first, struct stamp_error *err)
 {
     enum stamp_err rc = STAMP_OK;
@@ -53,15 +70,7 @@ static enum stamp_err look_for_ports(struct run *r, bool first, struct stamp_err
         glob_t found = {0};
 
         if (glob(r->setup->rules[k], 0, NULL, &found) == 0) {
-            for (size_t i = 0; i < found.gl_pathc && rc == STAMP_OK; i++) {
-                size_t before = r->n_ports;
-
-                rc = add_port(r, found.gl_pathv[i], err);
-                if (!first && r->n_ports > before) {
-                    stamp_source_say(&r->setup->source, stamp_port_place(r->port[before]),
-                                     "a new port");
-                }
-            }
+            rc = add_found(r, &found, first, err);
         }
         globfree(&found);
     }
@@ -144,7 +153,7 @@ static void retry(void *ctx)
 static enum stamp_err set_up(struct run *r, struct stamp_error *err)
 {
     static const int numbers[] = {SIGINT, SIGTERM};
-    const struct timeval look = {LOOK_MS / 1000, LOOK_MS % 1000 * 1000};
+    const struct timeval look = {LOOK_MS / 1000, LOOK_MS % 1000 * 1000L};
     bool ok = evthread_use_pthreads() == 0;
 
     r->base = ok ? event_base_new() : NULL;

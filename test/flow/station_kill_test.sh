@@ -56,7 +56,7 @@ for at in $(moments "$calls"); do
 done
 stop unit
 check "after each of $kills kills the unit is brought to its end" test "$failed" = 0
-names=(- open order begin intent certificate struck pop locked done failed scrapped rework pause resume checkpoint)
+names=(- open order begin intent certificate struck pop locked "done" failed scrapped rework pause resume checkpoint)
 printf 'the last entry when the station was killed:'
 sort -n phases | uniq -c | while read -r n kind; do printf ' %s %s,' "${names[kind]}" "$n"; done | sed 's/,$/\n/'
 if [ "$kills" -ge 60 ]; then # enough to hit each phase

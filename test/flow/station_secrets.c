@@ -58,7 +58,7 @@ static void search(const char *file, const char *what, struct stamp_slice secret
             (void)snprintf(hex + 2 * i, 3, "%02x", secret.p[at + i]);
         }
         look(file, hay, len, what, secret.p + at, RUN);
-        look(file, hay, len, what, (const uint8_t *)hex, 2 * RUN);
+        look(file, hay, len, what, (const uint8_t *)hex, sizeof hex - 1);
         look_base64(file, hay, len, what, secret.p + at);
     }
     free(hay);

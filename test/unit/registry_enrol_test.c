@@ -14,7 +14,7 @@
 #include "test/unit/books/books.h"
 
 #define NOW BOOKS_NOW
-#define DAY 86400
+#define DAY 86400L
 
 static const uint8_t birth_der[] = {0x30, 0x03, 0x02, 0x01, 0x01};
 static const uint8_t forged_der[] = {0x30, 0x03, 0x02, 0x01, 0x02};

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <openssl/rand.h>
 
 #include "core/keys.h"
 #include "host/agree.h"
@@ -204,9 +205,7 @@ static enum stamp_err ask_request(struct line *x, struct stamp_request *r,
     size_t len;
     enum stamp_err rc = stamp_unit_put(c, STAMP_PUT_OFFER, of(&x->offer), err);
 
-    for (size_t i = 0; i < sizeof challenge; i++) {
-        challenge[i] = (uint8_t)rand();
-    }
+    assert_int_equal(RAND_bytes(challenge, sizeof challenge), 1);
     asked.challenge = challenge;
     if (rc == STAMP_OK) {
         rc = stamp_unit_make(c, challenge, &request, err);
@@ -358,6 +357,18 @@ static void a_shown_proof_is_told_and_marked(void **state)
     whole(&plain, true);
 }
 
+/* Where power failed. @param again  it does once more, shortly after */
+static void boot_again(struct line *x, bool again)
+{
+    if (!x->live.dead) {
+        return;
+    }
+    live_boot(&x->live);
+    if (again) {
+        x->live.cut_at = x->live.flash_ops + 2;
+    }
+}
+
 /* Power fails in each flash operation of a strike, and again in the one after it: the
  * unit is brought to the end each time, with the key that its one certificate names. */
 static unsigned cut_everywhere(const struct live_options *o)
@@ -378,13 +389,8 @@ static unsigned cut_everywhere(const struct live_options *o)
         x->live.cut_at = at;
         do {
             rc = strike(x, &pop, &shown, &err);
-            if (x->live.dead) {
-                cuts++;
-                live_boot(&x->live);
-                if (boots == 0 && at % 2 == 0) {
-                    x->live.cut_at = x->live.flash_ops + 2;
-                }
-            }
+            cuts += x->live.dead;
+            boot_again(x, boots == 0 && at % 2 == 0);
             assert_true(++boots < 8);
         } while (rc != STAMP_OK);
         live_boot(&x->live);
@@ -456,42 +462,46 @@ static unsigned disturb(void *ctx, bool up, uint8_t *msg, size_t *len)
     }
 }
 
+/* A strike whose message number `at` comes to grief. False: it has not that many. */
+static bool strike_disturbed(enum trouble what, unsigned at)
+{
+    struct line *x = calloc(1, sizeof *x);
+    struct wire w = {x, what, at, 0, false};
+    struct stamp_buffer pop = {0};
+    struct stamp_error err = STAMP_ERROR_INIT;
+    enum stamp_err rc;
+    unsigned turns = 0;
+    bool shown;
+
+    assert_non_null(x);
+    begin(x, &plain, false);
+    x->live.hook = disturb;
+    x->live.hook_ctx = &w;
+    do {
+        rc = strike(x, &pop, &shown, &err);
+        boot_again(x, false);
+        assert_true(++turns < 5);
+    } while (rc != STAMP_OK);
+    x->live.hook = NULL;
+    live_boot(&x->live);
+    prove(x);
+    stamp_buffer_free(&pop);
+    end(x);
+    free(x);
+    return w.hit;
+}
+
 /* Each message once lost, doubled, damaged, or with power failing at it. */
 static void any_message_may_come_to_grief(void **state)
 {
     (void)state;
     for (int what = LOSE; what <= CUT_POWER; what++) {
-        for (unsigned at = 1;; at++) {
-            struct line *x = calloc(1, sizeof *x);
-            struct wire w = {x, (enum trouble)what, at, 0, false};
-            struct stamp_buffer pop = {0};
-            struct stamp_error err = STAMP_ERROR_INIT;
-            enum stamp_err rc;
-            unsigned turns = 0;
-            bool shown;
+        unsigned at = 1;
 
-            assert_non_null(x);
-            begin(x, &plain, false);
-            x->live.hook = disturb;
-            x->live.hook_ctx = &w;
-            do {
-                rc = strike(x, &pop, &shown, &err);
-                if (x->live.dead) {
-                    live_boot(&x->live);
-                }
-                assert_true(++turns < 5);
-            } while (rc != STAMP_OK);
-            x->live.hook = NULL;
-            live_boot(&x->live);
-            prove(x);
-            stamp_buffer_free(&pop);
-            end(x);
-            free(x);
-            if (!w.hit) {
-                assert_in_range(at, 25, 60);
-                break;
-            }
+        while (strike_disturbed((enum trouble)what, at)) {
+            at++;
         }
+        assert_in_range(at, 25, 60);
     }
 }
 
@@ -716,7 +726,7 @@ static void a_locked_unit_takes_nothing(void **state)
     struct line *x = calloc(1, sizeof *x);
     struct stamp_error err = STAMP_ERROR_INIT;
     struct stamp_buffer pop = {0};
-    struct stamp_request r;
+    struct stamp_request r = {0};
     bool shown;
 
     (void)state;
@@ -735,7 +745,7 @@ static void requests_are_fresh_and_of_this_chip(void **state)
 {
     struct line *x = calloc(1, sizeof *x);
     struct stamp_error err = STAMP_ERROR_INIT;
-    struct stamp_request r;
+    struct stamp_request r = {0};
     uint8_t claims[STAMP_CLAIMS_MAX];
     uint8_t challenge[32];
     uint8_t chip[8] = {9};
