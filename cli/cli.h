@@ -28,6 +28,7 @@ int cmd_label(int argc, char **argv);
 int cmd_make(int argc, char **argv);
 int cmd_prove(int argc, char **argv);
 int cmd_registry(int argc, char **argv);
+int cmd_serve(int argc, char **argv);
 int cmd_show(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 

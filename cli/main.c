@@ -28,6 +28,7 @@ static const struct verb {
     {"reconcile", cmd_reconcile, "journals of stations against orders and books"},
     {"lock", cmd_lock, "lock a unit at a stage of its own"},
     {"registry", cmd_registry, "ask the books: list, show, export"},
+    {"serve", cmd_serve, "the service: devices enrol and renew over HTTPS"},
     {"prove", cmd_prove, "let a live device prove who it is"},
     {"claim", cmd_claim, "claim a live device with what is on its label"},
 };

@@ -78,6 +78,28 @@ static bool take_extensions(const REQUEST_INFO *info, STACK_OF(X509_EXTENSION) *
     return *out != NULL && p == end;
 }
 
+/* challengePassword: one, a text. RFC 2985 5.4.1; RFC 7030 3.5 puts the proof of
+ * possession of a connection there. */
+static bool take_challenge(const REQUEST_INFO *info, ASN1_STRING **out)
+{
+    int at = X509at_get_attr_by_NID(info->attributes, NID_pkcs9_challengePassword, -1);
+    X509_ATTRIBUTE *attribute = X509at_get_attr(info->attributes, at);
+    const ASN1_TYPE *value;
+
+    if (at < 0) {
+        return true;
+    }
+    value = X509_ATTRIBUTE_get0_type(attribute, 0);
+    if (X509at_get_attr_by_NID(info->attributes, NID_pkcs9_challengePassword, at) >= 0 ||
+        X509_ATTRIBUTE_count(attribute) != 1 ||
+        (value->type != V_ASN1_PRINTABLESTRING && value->type != V_ASN1_UTF8STRING &&
+         value->type != V_ASN1_T61STRING && value->type != V_ASN1_IA5STRING)) {
+        return false;
+    }
+    *out = ASN1_STRING_dup(value->value.asn1_string);
+    return *out != NULL;
+}
+
 static enum stamp_err take(REQUEST *req, struct stamp_pkcs10 *out,
                            struct stamp_error *err)
 {
@@ -93,7 +115,8 @@ static enum stamp_err take(REQUEST *req, struct stamp_pkcs10 *out,
                                                    (size_t)ASN1_STRING_length(spki)},
                               out->point) ||
         stamp_key_from_point(out->point, &key, NULL) != STAMP_OK) {
-        return malformed("no P-256 key", err);
+        return stamp_error_set(err, STAMP_E_UNSUPPORTED, 0,
+                               "the request for a certificate is for no P-256 key");
     }
     if (ASN1_item_verify(ASN1_ITEM_rptr(REQUEST_INFO), req->algorithm, req->signature,
                          info, key) != 1) {
@@ -103,6 +126,9 @@ static enum stamp_err take(REQUEST *req, struct stamp_pkcs10 *out,
     }
     if (!take_extensions(info, &out->extensions)) {
         return malformed("its list of extensions", err);
+    }
+    if (!take_challenge(info, &out->challenge)) {
+        return malformed("its challenge password", err);
     }
     out->subject = info->subject;
     info->subject = NULL;
@@ -133,5 +159,6 @@ void stamp_pkcs10_free(struct stamp_pkcs10 *r)
 {
     X509_NAME_free(r->subject);
     sk_X509_EXTENSION_pop_free(r->extensions, X509_EXTENSION_free);
+    ASN1_STRING_free(r->challenge);
     memset(r, 0, sizeof *r);
 }

@@ -14,14 +14,16 @@ struct stamp_pkcs10 {
     uint8_t point[STAMP_POINT_SIZE]; /* of the key that a certificate is asked for */
     X509_NAME *subject;
     STACK_OF(X509_EXTENSION) * extensions; /* what is asked for; NULL = nothing */
+    ASN1_STRING *challenge;                /* challengePassword; NULL = none */
 };
 
 /**
  * Read a request and check its signature, with the key that it is for.
  *
  * @param out  free with stamp_pkcs10_free(); empty where this fails
- * @retval STAMP_E_FORMAT  no PKCS#10, none with a P-256 key, or more than one list of
- *                         extensions
+ * @retval STAMP_E_FORMAT  no PKCS#10, or more than one list of extensions or challenge
+ *                         password
+ * @retval STAMP_E_UNSUPPORTED  its key is no P-256 key
  * @retval STAMP_E_AUTH    its signature is wrong
  */
 STAMP_MUST_USE enum stamp_err stamp_pkcs10_open(struct stamp_slice der,

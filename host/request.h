@@ -24,6 +24,7 @@ struct stamp_request {
  * Read a request and check its signature, with the key that it is for.
  *
  * @retval STAMP_E_FORMAT  not such a request
+ * @retval STAMP_E_UNSUPPORTED  for another key than a P-256 key
  * @retval STAMP_E_AUTH    its signature is wrong
  */
 STAMP_MUST_USE enum stamp_err stamp_request_read(struct stamp_slice der,

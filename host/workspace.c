@@ -130,7 +130,8 @@ static enum stamp_err load_bundle(struct stamp_workspace *ws, struct stamp_error
     return rc;
 }
 
-static enum stamp_err load_certificate(const struct stamp_workspace *ws, const char *name,
+/* The purpose of one without its books is what its root, loaded first, states. */
+static enum stamp_err load_certificate(struct stamp_workspace *ws, const char *name,
                                        X509 **out, struct stamp_error *err)
 {
     char path[PATH_MAX];
@@ -142,6 +143,9 @@ static enum stamp_err load_certificate(const struct stamp_workspace *ws, const c
     }
     if (rc == STAMP_OK) {
         rc = stamp_binding_read(*out, &b, err);
+    }
+    if (rc == STAMP_OK && b.present && ws->registry == NULL && out == &ws->root) {
+        ws->purpose = b.purpose;
     }
     if (rc == STAMP_OK && (!b.present || b.purpose != ws->purpose)) {
         rc = stamp_error_set(err, STAMP_E_PURPOSE, 0,
@@ -190,7 +194,22 @@ enum stamp_err stamp_workspace_books(const char *dir, char *out, struct stamp_er
     return rc == STAMP_OK ? stampi_join(dir, STAMPI_REGISTRY, out, err) : rc;
 }
 
-static enum stamp_err load_all(struct stamp_workspace *ws, struct stamp_error *err)
+static enum stamp_err open_books(struct stamp_workspace *ws, struct stamp_error *err)
+{
+    char path[PATH_MAX];
+    enum stamp_err rc = stamp_workspace_books(ws->dir, path, err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_registry_open(path, &ws->registry, err);
+    }
+    if (rc == STAMP_OK) {
+        ws->purpose = stamp_registry_purpose(ws->registry);
+    }
+    return rc;
+}
+
+static enum stamp_err load_all(struct stamp_workspace *ws, bool books,
+                               struct stamp_error *err)
 {
     char path[PATH_MAX];
     enum stamp_err rc = stampi_join(ws->dir, STAMP_PROFILE_FILE, path, err);
@@ -198,14 +217,10 @@ static enum stamp_err load_all(struct stamp_workspace *ws, struct stamp_error *e
     if (rc == STAMP_OK) {
         rc = stamp_profile_load(path, &ws->profile, err);
     }
-    if (rc == STAMP_OK) {
-        rc = stamp_workspace_books(ws->dir, path, err);
+    if (rc == STAMP_OK && books) {
+        rc = open_books(ws, err);
     }
     if (rc == STAMP_OK) {
-        rc = stamp_registry_open(path, &ws->registry, err);
-    }
-    if (rc == STAMP_OK) {
-        ws->purpose = stamp_registry_purpose(ws->registry);
         rc = load_certificate(ws, STAMPI_ROOT_PEM, &ws->root, err);
     }
     if (rc == STAMP_OK) {
@@ -217,8 +232,8 @@ static enum stamp_err load_all(struct stamp_workspace *ws, struct stamp_error *e
     return rc;
 }
 
-enum stamp_err stamp_workspace_open(const char *given, struct stamp_workspace **out,
-                                    struct stamp_error *err)
+static enum stamp_err open_it(const char *given, bool books, struct stamp_workspace **out,
+                              struct stamp_error *err)
 {
     enum stamp_err rc;
 
@@ -231,12 +246,24 @@ enum stamp_err stamp_workspace_open(const char *given, struct stamp_workspace **
         rc = stampi_workspace_tokens_new(&(*out)->tokens, err);
     }
     if (rc == STAMP_OK) {
-        rc = load_all(*out, err);
+        rc = load_all(*out, books, err);
     }
     if (rc != STAMP_OK) {
         stamp_workspace_close(out);
     }
     return rc;
+}
+
+enum stamp_err stamp_workspace_open(const char *given, struct stamp_workspace **out,
+                                    struct stamp_error *err)
+{
+    return open_it(given, true, out, err);
+}
+
+enum stamp_err stamp_workspace_open_keys(const char *given, struct stamp_workspace **out,
+                                         struct stamp_error *err)
+{
+    return open_it(given, false, out, err);
 }
 
 void stamp_workspace_close(struct stamp_workspace **p)

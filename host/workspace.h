@@ -94,6 +94,12 @@ STAMP_MUST_USE enum stamp_err stamp_workspace_open(const char *given,
                                                    struct stamp_workspace **out,
                                                    struct stamp_error *err);
 
+/** The same without its books, for programs that have no say in them: `registry` stays
+ * NULL, and the purpose is what its root states. */
+STAMP_MUST_USE enum stamp_err stamp_workspace_open_keys(const char *given,
+                                                        struct stamp_workspace **out,
+                                                        struct stamp_error *err);
+
 void stamp_workspace_close(struct stamp_workspace **p);
 #define STAMP_WORKSPACE_AUTO                                                             \
     __attribute__((cleanup(stamp_workspace_close))) struct stamp_workspace

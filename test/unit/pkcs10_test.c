@@ -126,8 +126,8 @@ static void other_keys_are_refused(void **state)
     (void)state;
     assert_non_null(p384);
     assert_non_null(rsa);
-    refused(make(p384, p384, 0), STAMP_E_FORMAT, "no P-256 key");
-    refused(make(rsa, rsa, 0), STAMP_E_FORMAT, "no P-256 key");
+    refused(make(p384, p384, 0), STAMP_E_UNSUPPORTED, "no P-256 key");
+    refused(make(rsa, rsa, 0), STAMP_E_UNSUPPORTED, "no P-256 key");
     EVP_PKEY_free(p384);
     EVP_PKEY_free(rsa);
 }
@@ -167,7 +167,8 @@ static void nothing_else_is_taken(void **state)
         p[i] ^= 0x01;
         rc = open_bytes(p, der.len, &r, &err);
         p[i] ^= 0x01;
-        assert_true(rc == STAMP_E_FORMAT || rc == STAMP_E_AUTH);
+        assert_true(rc == STAMP_E_FORMAT || rc == STAMP_E_AUTH ||
+                    rc == STAMP_E_UNSUPPORTED);
         assert_null(r.subject);
         assert_null(r.extensions);
     }

@@ -1,0 +1,217 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/key.h"
+#include "host/registry_issued.h"
+#include "host/registry_token.h"
+#include "service/books.h"
+
+enum { DAY = 86400 };
+
+void books_verdict_fini(struct books_verdict *v)
+{
+    stamp_ldevid_fini(&v->ldevid);
+    free(v->birth);
+    memset(v, 0, sizeof *v);
+}
+
+static void text(struct stamp_slice s, char *out, size_t size)
+{
+    size_t len = s.len < size ? s.len : size - 1;
+
+    if (len > 0) {
+        memcpy(out, s.p, len);
+    }
+    out[len] = '\0';
+}
+
+/* ---- who is it ---- */
+
+static enum stamp_err by_certificate(struct stamp_registry *r,
+                                     const struct service_enrol *asked, time_t now,
+                                     struct stamp_admitted *a, struct books_verdict *v,
+                                     struct stamp_error *err)
+{
+    struct stamp_peer peer = {.der = asked->peer.p,
+                              .len = asked->peer.len,
+                              .trusted = asked->chain == STAMP_REFUSAL_NONE};
+    enum stamp_err rc;
+
+    memcpy(peer.fingerprint, asked->fingerprint, sizeof peer.fingerprint);
+    text(asked->peer_serial, peer.serial, sizeof peer.serial);
+    rc = stamp_registry_admit(r, &peer, a, err);
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    /* on the books byte for byte is as good as a chain, but not past its end; who is of
+     * the other purpose is told that, whatever else he is */
+    if (asked->chain == STAMP_REFUSAL_PURPOSE || a->refusal == STAMP_REFUSAL_UNTRUSTED ||
+        (a->refusal == STAMP_REFUSAL_NONE && asked->chain == STAMP_REFUSAL_EXPIRED)) {
+        a->refusal = (enum stamp_refusal)asked->chain;
+    }
+    if (a->refusal == STAMP_REFUSAL_NONE && a->first_use) {
+        rc = stamp_registry_ldevid_use(r, a, now, err);
+        v->confirmed = rc == STAMP_OK;
+    }
+    (void)snprintf(v->who, sizeof v->who, a->birth ? "birth key" : "operational key %u",
+                   a->n);
+    return rc;
+}
+
+static enum stamp_err by_token(struct stamp_registry *r,
+                               const struct service_enrol *asked,
+                               const uint8_t fingerprint[32], time_t now,
+                               struct stamp_admitted *a, struct books_verdict *v,
+                               struct stamp_error *err)
+{
+    char serial[STAMP_SERIAL_SIZE];
+
+    /* what the request says counts as well: a token is not used up for another device */
+    text(asked->token_serial.len > 0 ? asked->token_serial : asked->serial, serial,
+         sizeof serial);
+    (void)snprintf(v->who, sizeof v->who, "token");
+    return stamp_registry_admit_token(r, asked->token, serial, fingerprint, now, a, err);
+}
+
+/* A registrar shows the certificate that the books have of him, and names the device. */
+static enum stamp_err by_registrar(struct stamp_registry *r,
+                                   const struct service_enrol *asked, time_t now,
+                                   struct stamp_admitted *a, struct books_verdict *v,
+                                   struct stamp_error *err)
+{
+    struct stamp_error why = STAMP_ERROR_INIT;
+    char serial[STAMP_SERIAL_SIZE];
+    struct stamp_issued i;
+    enum stamp_err rc = stamp_registry_issued_find_key(r, asked->fingerprint, &i, &why);
+
+    memset(a, 0, sizeof *a);
+    if (rc != STAMP_OK && rc != STAMP_E_MISSING) {
+        return stamp_error_set(err, rc, why.native, "%s", why.what);
+    }
+    if (rc == STAMP_E_MISSING || i.kind != STAMP_ISSUED_REGISTRAR ||
+        i.certificate_len != asked->peer.len ||
+        memcmp(i.certificate, asked->peer.p, asked->peer.len) != 0) {
+        a->refusal = STAMP_REFUSAL_ROLE;
+    } else if (i.not_after < now || asked->chain != STAMP_REFUSAL_NONE) {
+        a->refusal = asked->chain == STAMP_REFUSAL_NONE
+                         ? STAMP_REFUSAL_EXPIRED
+                         : (enum stamp_refusal)asked->chain;
+    }
+    (void)snprintf(v->who, sizeof v->who, "registrar %.100s", i.name);
+    stamp_issued_fini(&i);
+    if (a->refusal != STAMP_REFUSAL_NONE) {
+        return STAMP_OK;
+    }
+    text(asked->serial, serial, sizeof serial);
+    return stamp_registry_admit_serial(r, serial, a, err);
+}
+
+/* ---- what may he have ---- */
+
+static void number(struct books_numbers *numbers,
+                   uint8_t out[STAMP_CERTIFICATE_SERIAL_SIZE])
+{
+    memcpy(out, numbers->prefix, sizeof numbers->prefix);
+    for (unsigned i = 0; i < 4; i++) {
+        out[sizeof numbers->prefix + i] = (uint8_t)(numbers->next >> (24 - 8 * i));
+    }
+    numbers->next++;
+}
+
+static enum stamp_refusal check_asked(const struct service_enrol *asked,
+                                      const struct stamp_admitted *a)
+{
+    char label[STAMP_MAX_TEXT + 1u];
+    char serial[STAMP_SERIAL_SIZE];
+
+    text(asked->label, label, sizeof label);
+    text(asked->serial, serial, sizeof serial);
+    if (label[0] != '\0' && strcmp(label, a->product) != 0) {
+        return STAMP_REFUSAL_PRODUCT;
+    }
+    if (serial[0] != '\0' && strcmp(serial, a->serial) != 0) {
+        return STAMP_REFUSAL_SUBJECT;
+    }
+    return STAMP_REFUSAL_NONE;
+}
+
+/* The birth certificate, whose names the new one gets. */
+static enum stamp_err take_birth(struct stamp_registry *r, struct books_verdict *v,
+                                 struct stamp_error *err)
+{
+    struct stamp_registry_row row;
+    enum stamp_err rc = stamp_registry_find(r, v->serial, &row, err);
+
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    v->birth = row.certificate;
+    v->birth_len = row.certificate_len;
+    row.certificate = NULL;
+    if (v->birth == NULL || v->birth_len > STAMP_MAX_CERTIFICATE) {
+        v->refusal = STAMP_REFUSAL_POLICY; /* imported without one */
+    }
+    stamp_registry_row_fini(&row);
+    return STAMP_OK;
+}
+
+static enum stamp_err begin(struct stamp_registry *r,
+                            const struct stamp_service_setup *setup, int64_t device,
+                            const uint8_t fingerprint[32], time_t now,
+                            struct books_numbers *numbers, struct books_verdict *v,
+                            struct stamp_error *err)
+{
+    struct stamp_ldevid_asked asked = {
+        .device = device,
+        .now = now,
+        .not_after = now + (time_t)setup->days * DAY,
+        .renew_before = now + (time_t)setup->days * (DAY / 2),
+        .per_hour = setup->per_hour,
+        .who = v->who,
+    };
+
+    memcpy(asked.fingerprint, fingerprint, sizeof asked.fingerprint);
+    number(numbers, asked.certificate_serial);
+    return stamp_registry_ldevid_begin(r, &asked, &v->refusal, &v->ldevid, err);
+}
+
+enum stamp_err books_enrol(struct stamp_registry *r,
+                           const struct stamp_service_setup *setup,
+                           const struct service_enrol *asked, time_t now,
+                           struct books_numbers *numbers, struct books_verdict *v,
+                           struct stamp_error *err)
+{
+    struct stamp_admitted a = {0};
+    uint8_t fingerprint[32];
+    enum stamp_err rc = stamp_key_hash(asked->point, fingerprint, err);
+
+    memset(v, 0, sizeof *v);
+    if (rc == STAMP_OK) {
+        switch ((enum service_credential)asked->credential) {
+        case SERVICE_BY_CERTIFICATE:
+            rc = by_certificate(r, asked, now, &a, v, err);
+            break;
+        case SERVICE_BY_TOKEN:
+            rc = by_token(r, asked, fingerprint, now, &a, v, err);
+            break;
+        case SERVICE_BY_REGISTRAR:
+        default:
+            rc = by_registrar(r, asked, now, &a, v, err);
+            break;
+        }
+    }
+    memcpy(v->serial, a.serial, sizeof v->serial);
+    v->refusal = a.refusal;
+    if (rc == STAMP_OK && v->refusal == STAMP_REFUSAL_NONE) {
+        v->refusal = check_asked(asked, &a);
+    }
+    if (rc == STAMP_OK && v->refusal == STAMP_REFUSAL_NONE) {
+        rc = begin(r, setup, a.device, fingerprint, now, numbers, v, err);
+    }
+    if (rc == STAMP_OK && v->refusal == STAMP_REFUSAL_NONE &&
+        v->ldevid.state == STAMP_LDEVID_INTENT) {
+        rc = take_birth(r, v, err);
+    }
+    return rc;
+}

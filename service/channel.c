@@ -1,0 +1,105 @@
+#include "service/channel.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "service/log.h"
+
+struct service_waiting {
+    struct service_waiting *next;
+    size_t len;
+    uint8_t bytes[];
+};
+
+void service_channel_init(struct service_channel *c, int fd)
+{
+    *c = (struct service_channel){.fd = fd};
+    (void)fcntl(fd, F_SETFL, O_NONBLOCK);
+}
+
+void service_channel_fini(struct service_channel *c)
+{
+    while (c->first != NULL) {
+        struct service_waiting *w = c->first;
+
+        c->first = w->next;
+        free(w);
+    }
+    *c = (struct service_channel){.fd = -1};
+}
+
+/* False: not now. An end that is gone takes all: who is there is told by the parent. */
+static bool send_now(int fd, const uint8_t *bytes, size_t len)
+{
+    ssize_t n;
+
+    do {
+        n = send(fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+    } while (n < 0 && errno == EINTR);
+    return n >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != ENOBUFS);
+}
+
+void service_channel_send(struct service_channel *c, const struct service_message *m)
+{
+    uint8_t bytes[SERVICE_MESSAGE_MAX];
+    size_t len = service_wire_encode(m, bytes);
+    struct service_waiting *w;
+
+    if (len == 0) {
+        STAMP_BUG("a message that does not fit");
+    }
+    if (c->first == NULL && send_now(c->fd, bytes, len)) {
+        return;
+    }
+    w = malloc(sizeof *w + len);
+    if (w == NULL) {
+        service_die("out of memory");
+    }
+    w->next = NULL;
+    w->len = len;
+    memcpy(w->bytes, bytes, len);
+    if (c->first == NULL) {
+        c->first = w;
+    } else {
+        c->last->next = w;
+    }
+    c->last = w;
+}
+
+bool service_channel_flush(struct service_channel *c)
+{
+    while (c->first != NULL) {
+        struct service_waiting *w = c->first;
+
+        if (!send_now(c->fd, w->bytes, w->len)) {
+            return false;
+        }
+        c->first = w->next;
+        free(w);
+    }
+    return true;
+}
+
+enum service_received service_channel_receive(struct service_channel *c, uint8_t *buf,
+                                              struct service_message *m)
+{
+    ssize_t n;
+
+    do {
+        n = recv(c->fd, buf, SERVICE_MESSAGE_MAX, MSG_DONTWAIT | MSG_TRUNC);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+        return SERVICE_NOTHING;
+    }
+    if (n <= 0) {
+        return SERVICE_CLOSED;
+    }
+    if ((size_t)n > SERVICE_MESSAGE_MAX || !service_wire_decode(buf, (size_t)n, m)) {
+        service_die("another process sent what is no message");
+    }
+    return SERVICE_GOT;
+}

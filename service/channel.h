@@ -1,0 +1,33 @@
+/*
+ * One end of a channel between two processes: whole messages over SOCK_SEQPACKET. What
+ * the other side does not take yet waits here, so nobody blocks on anybody. The parent
+ * keeps both ends open, so what was sent outlives the death of who was to read it.
+ */
+#ifndef SERVICE_CHANNEL_H
+#define SERVICE_CHANNEL_H
+
+#include "service/wire.h"
+
+struct service_channel {
+    int fd;
+    struct service_waiting *first, *last; /* to be sent */
+};
+
+/** Take an end, which does not block from now on. */
+void service_channel_init(struct service_channel *c, int fd);
+void service_channel_fini(struct service_channel *c);
+
+/** Send, or keep until it can be. What cannot be encoded is a bug of ours. */
+void service_channel_send(struct service_channel *c, const struct service_message *m);
+
+/** Send on what waits. True where all is sent. */
+bool service_channel_flush(struct service_channel *c);
+
+enum service_received { SERVICE_GOT, SERVICE_NOTHING, SERVICE_CLOSED };
+
+/** Take one message. @param buf  SERVICE_MESSAGE_MAX bytes, which `m` points into. Ends
+ * the process where it is none. */
+enum service_received service_channel_receive(struct service_channel *c, uint8_t *buf,
+                                              struct service_message *m);
+
+#endif

@@ -1,0 +1,480 @@
+/* EST (RFC 7030, 8951): what a URL means, and what its answers look like. */
+#include <event2/buffer.h>
+#include <event2/keyvalq_struct.h>
+#include <openssl/err.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/der.h"
+#include "host/key.h"
+#include "host/pkcs10.h"
+#include "host/pki.h"
+#include "host/registry_token.h"
+#include "host/request.h"
+#include "service/front.h"
+
+#define ROOT "/.well-known/est/"
+
+enum {
+    OK = 200,
+    ACCEPTED = 202,
+    UNAUTHORIZED = 401,
+    FORBIDDEN = 403,
+    TYPE = 415,
+    TOO_MANY = 429
+};
+
+enum operation { CACERTS, ENROLL, REENROLL, CSRATTRS, OPERATIONS };
+
+static const struct {
+    const char *name;
+    enum evhttp_cmd_type method;
+} operations[OPERATIONS] = {
+    [CACERTS] = {"cacerts", EVHTTP_REQ_GET},
+    [ENROLL] = {"simpleenroll", EVHTTP_REQ_POST},
+    [REENROLL] = {"simplereenroll", EVHTTP_REQ_POST},
+    [CSRATTRS] = {"csrattrs", EVHTTP_REQ_GET},
+};
+
+/* ---- answers ---- */
+
+static void header(struct evhttp_request *req, const char *name, const char *value)
+{
+    (void)evhttp_add_header(evhttp_request_get_output_headers(req), name, value);
+}
+
+/* An error, and a sentence for who reads it. */
+static void say(struct evhttp_request *req, int code, const char *sentence)
+{
+    struct evbuffer *body = evbuffer_new();
+
+    header(req, "Content-Type", "text/plain; charset=utf-8");
+    if (body != NULL) {
+        (void)evbuffer_add_printf(body, "%s\n", sentence);
+    }
+    evhttp_send_reply(req, code, NULL, body);
+    if (body != NULL) {
+        evbuffer_free(body);
+    }
+}
+
+static void give(struct evhttp_request *req, const char *type, const uint8_t *der,
+                 size_t len, enum est_style style)
+{
+    size_t size = est_body_size(len, style);
+    struct evbuffer *body = evbuffer_new();
+    struct evbuffer_iovec room;
+
+    if (body == NULL || evbuffer_reserve_space(body, (ev_ssize_t)size, &room, 1) != 1) {
+        if (body != NULL) {
+            evbuffer_free(body);
+        }
+        est_later(req, false);
+        return;
+    }
+    est_body_write(der, len, style, room.iov_base);
+    room.iov_len = size;
+    (void)evbuffer_commit_space(body, &room, 1);
+    header(req, "Content-Type", type);
+    header(req, "Content-Transfer-Encoding", "base64");
+    evhttp_send_reply(req, OK, NULL, body);
+    evbuffer_free(body);
+}
+
+void est_later(struct evhttp_request *req, bool taken)
+{
+    header(req, "Retry-After", taken ? "2" : "1");
+    say(req, taken ? ACCEPTED : HTTP_SERVUNAVAIL,
+        taken ? "it takes longer: ask again" : "not now: ask again");
+}
+
+static int status_of(enum stamp_refusal refusal)
+{
+    switch (refusal) {
+    case STAMP_REFUSAL_CREDENTIAL:
+    case STAMP_REFUSAL_TOKEN:
+        return UNAUTHORIZED;
+    case STAMP_REFUSAL_KEY_KIND:
+    case STAMP_REFUSAL_SUBJECT:
+    case STAMP_REFUSAL_REQUEST:
+    case STAMP_REFUSAL_LINKING:
+        return HTTP_BADREQUEST;
+    case STAMP_REFUSAL_RATE:
+        return TOO_MANY;
+    case STAMP_REFUSAL_NONE:
+    case STAMP_REFUSAL_UNKNOWN_KEY:
+    case STAMP_REFUSAL_FORGED:
+    case STAMP_REFUSAL_UNTRUSTED:
+    case STAMP_REFUSAL_PURPOSE:
+    case STAMP_REFUSAL_EXPIRED:
+    case STAMP_REFUSAL_REVOKED:
+    case STAMP_REFUSAL_STATE:
+    case STAMP_REFUSAL_RETIRED:
+    case STAMP_REFUSAL_PRODUCT:
+    case STAMP_REFUSAL_KEY_TAKEN:
+    case STAMP_REFUSAL_ROLE:
+    case STAMP_REFUSAL_UNKNOWN_SERIAL:
+    case STAMP_REFUSAL_POLICY:
+    default:
+        return FORBIDDEN;
+    }
+}
+
+static void refuse(struct evhttp_request *req, enum stamp_refusal refusal)
+{
+    if (status_of(refusal) == UNAUTHORIZED) {
+        header(req, "WWW-Authenticate", "Basic realm=\"enrolment token\"");
+    }
+    if (refusal == STAMP_REFUSAL_RATE) {
+        header(req, "Retry-After", "3600");
+    }
+    say(req, status_of(refusal), stamp_refusal_text(refusal));
+}
+
+void est_answer(struct evhttp_request *req, const struct service_answer *answer,
+                enum est_style style)
+{
+    uint8_t der[STAMP_MAX_CERTIFICATE + 128];
+    size_t len;
+
+    switch ((enum service_outcome)answer->outcome) {
+    case SERVICE_CERTIFICATE:
+        len = est_certs_only(&answer->certificate, 1, der, sizeof der);
+        give(req, "application/pkcs7-mime; smime-type=certs-only", der, len, style);
+        break;
+    case SERVICE_REFUSED:
+        refuse(req, (enum stamp_refusal)answer->refusal);
+        break;
+    case SERVICE_LATER:
+    default:
+        est_later(req, false);
+        break;
+    }
+}
+
+/* ---- who asks ---- */
+
+/* "Basic " base64 of "SERIAL:TOKEN", or "Bearer TOKEN". False where there is no token. */
+static bool take_token(struct evhttp_request *req, struct service_enrol *e, char *serial,
+                       size_t size)
+{
+    const char *value =
+        evhttp_find_header(evhttp_request_get_input_headers(req), "Authorization");
+    uint8_t plain[256];
+    size_t len = 0;
+    enum est_style style;
+    const uint8_t *token;
+    bool ok;
+
+    if (value == NULL) {
+        return false;
+    }
+    if (evutil_ascii_strncasecmp(value, "Bearer ", 7) == 0) {
+        value += 7 + strspn(value + 7, " ");
+        return stamp_token_digest(value, strcspn(value, " "), e->token, NULL) == STAMP_OK;
+    }
+    if (evutil_ascii_strncasecmp(value, "Basic ", 6) != 0 || strlen(value + 6) > 200 ||
+        !est_body_read(value + 6, strlen(value + 6), plain, &len, &style)) {
+        return false;
+    }
+    token = memchr(plain, ':', len);
+    ok = token != NULL && (size_t)(token - plain) < size;
+    if (ok) {
+        memcpy(serial, plain, (size_t)(token - plain));
+        e->token_serial =
+            (struct stamp_slice){(const uint8_t *)serial, (size_t)(token - plain)};
+        token++;
+        ok = stamp_token_digest((const char *)token, len - (size_t)(token - plain),
+                                e->token, NULL) == STAMP_OK;
+    }
+    OPENSSL_cleanse(plain, sizeof plain);
+    return ok;
+}
+
+static void put_peer(const struct service_peer *p, struct service_enrol *e)
+{
+    e->credential = p->registrar ? SERVICE_BY_REGISTRAR : SERVICE_BY_CERTIFICATE;
+    e->chain = (uint8_t)p->chain;
+    memcpy(e->fingerprint, p->fingerprint, sizeof e->fingerprint);
+    e->peer_serial = (struct stamp_slice){(const uint8_t *)p->serial, strlen(p->serial)};
+    if (p->len <= STAMP_MAX_CERTIFICATE) { /* none on the books is longer */
+        e->peer = (struct stamp_slice){p->der, p->len};
+    }
+}
+
+/* ---- what is asked for ---- */
+
+/* The value of an extension; NULL: there is none, or there are two. */
+static const ASN1_OCTET_STRING *find(const STACK_OF(X509_EXTENSION) * list,
+                                     const ASN1_OBJECT *oid)
+{
+    int at = X509v3_get_ext_by_OBJ(list, oid, -1);
+
+    return at < 0 || X509v3_get_ext_by_OBJ(list, oid, at) >= 0
+               ? NULL
+               : X509_EXTENSION_get_data(sk_X509_EXTENSION_value(list, at));
+}
+
+/* The names of the certificate that is renewed (RFC 7030 4.2.2). A request without a
+ * subjectAltName asks for none of its own, and gets the same one. */
+static bool same_names(const struct stamp_pkcs10 *r, const X509 *cert)
+{
+    const ASN1_OBJECT *san = OBJ_nid2obj(NID_subject_alt_name);
+    const ASN1_OCTET_STRING *asked = find(r->extensions, san);
+    const ASN1_OCTET_STRING *has = find(X509_get0_extensions(cert), san);
+
+    return X509_NAME_cmp(r->subject, X509_get_subject_name(cert)) == 0 &&
+           (asked == NULL || (has != NULL && ASN1_OCTET_STRING_cmp(asked, has) == 0));
+}
+
+/* The subject's serialNumber. False where it has two, or one that no device has. */
+static bool take_serial(const struct stamp_pkcs10 *r, char out[STAMP_SERIAL_SIZE])
+{
+    int at = X509_NAME_get_index_by_NID(r->subject, NID_serialNumber, -1);
+    const ASN1_STRING *value;
+    unsigned char *utf8 = NULL;
+    int len;
+    bool ok;
+
+    out[0] = '\0';
+    if (at < 0) {
+        return true;
+    }
+    value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(r->subject, at));
+    len = ASN1_STRING_to_UTF8(&utf8, value);
+    ok = len > 0 && len < (int)STAMP_SERIAL_SIZE &&
+         memchr(utf8, 0, (size_t)len) == NULL &&
+         X509_NAME_get_index_by_NID(r->subject, NID_serialNumber, at) < 0;
+    if (ok) {
+        memcpy(out, utf8, (size_t)len);
+        out[len] = '\0';
+    }
+    OPENSSL_free(utf8);
+    return ok;
+}
+
+/* RFC 7030 3.5: if present it must be checked. */
+static bool linked(const struct stamp_pkcs10 *r, SSL *ssl, bool wanted)
+{
+    char expected[SERVICE_BINDING_SIZE];
+
+    if (r->challenge == NULL) {
+        return !wanted;
+    }
+    return service_tls_binding(ssl, expected) &&
+           (size_t)ASN1_STRING_length(r->challenge) == strlen(expected) &&
+           CRYPTO_memcmp(ASN1_STRING_get0_data(r->challenge), expected,
+                         strlen(expected)) == 0;
+}
+
+static bool put_evidence(const struct stamp_pkcs10 *r, struct service_enrol *e)
+{
+    ASN1_OBJECT *oid = OBJ_txt2obj(STAMP_REQUEST_EVIDENCE, 1);
+    const ASN1_OCTET_STRING *value = oid == NULL ? NULL : find(r->extensions, oid);
+
+    ASN1_OBJECT_free(oid);
+    if (value != NULL) {
+        e->evidence = (struct stamp_slice){ASN1_STRING_get0_data(value),
+                                           (size_t)ASN1_STRING_length(value)};
+    }
+    return e->evidence.len <= SERVICE_EVIDENCE_MAX;
+}
+
+static enum stamp_refusal check_request(const struct front *f, bool again,
+                                        const struct front_connection *c,
+                                        const struct stamp_pkcs10 *r,
+                                        struct service_enrol *e,
+                                        char serial[STAMP_SERIAL_SIZE])
+{
+    bool own = c->peer.present && !c->peer.registrar;
+
+    if (!linked(r, c->ssl, f->setup->linking)) {
+        return STAMP_REFUSAL_LINKING;
+    }
+    if (!take_serial(r, serial) || (again && own && !same_names(r, c->peer.cert))) {
+        return STAMP_REFUSAL_SUBJECT;
+    }
+    memcpy(e->point, r->point, sizeof e->point);
+    e->serial = (struct stamp_slice){(const uint8_t *)serial, strlen(serial)};
+    return put_evidence(r, e) ? STAMP_REFUSAL_NONE : STAMP_REFUSAL_REQUEST;
+}
+
+static enum stamp_err read_request(struct evhttp_request *req, struct stamp_pkcs10 *r,
+                                   enum est_style *style)
+{
+    struct evbuffer *body = evhttp_request_get_input_buffer(req);
+    size_t len = evbuffer_get_length(body);
+    uint8_t der[EST_BODY_MAX];
+    size_t der_len;
+
+    if (len > EST_BODY_MAX ||
+        !est_body_read(evbuffer_pullup(body, -1), len, der, &der_len, style)) {
+        return STAMP_E_FORMAT;
+    }
+    return stamp_pkcs10_open((struct stamp_slice){der, der_len}, r, NULL);
+}
+
+static bool is_pkcs10(struct evhttp_request *req)
+{
+    static const char type[] = "application/pkcs10";
+    const char *value =
+        evhttp_find_header(evhttp_request_get_input_headers(req), "Content-Type");
+
+    return value != NULL && evutil_ascii_strncasecmp(value, type, sizeof type - 1) == 0 &&
+           strchr("; ", value[sizeof type - 1]) != NULL;
+}
+
+static void enroll(struct front *f, struct evhttp_request *req, bool again,
+                   const char *label)
+{
+    struct front_connection *c = front_connection_of(f, req);
+    struct service_enrol e = {0};
+    STAMP_PKCS10_AUTO r = {.subject = NULL};
+    char serial[STAMP_SERIAL_SIZE];
+    char token_serial[STAMP_SERIAL_SIZE];
+    char *from = NULL;
+    ev_uint16_t port;
+    enum est_style style = EST_ONE_LINE;
+    enum stamp_refusal refusal;
+    enum stamp_err rc;
+
+    if (!is_pkcs10(req)) {
+        say(req, TYPE, "send PKCS#10 in base64 as application/pkcs10");
+        return;
+    }
+    if (!again && take_token(req, &e, token_serial, sizeof token_serial)) {
+        e.credential = SERVICE_BY_TOKEN;
+    } else if (c->peer.present) {
+        put_peer(&c->peer, &e);
+    } else {
+        refuse(req, STAMP_REFUSAL_CREDENTIAL);
+        return;
+    }
+    rc = read_request(req, &r, &style);
+    if (rc != STAMP_OK) {
+        refuse(req, rc == STAMP_E_UNSUPPORTED ? STAMP_REFUSAL_KEY_KIND
+                                              : STAMP_REFUSAL_REQUEST);
+        return;
+    }
+    refusal = check_request(f, again, c, &r, &e, serial);
+    if (refusal != STAMP_REFUSAL_NONE) {
+        refuse(req, refusal);
+        return;
+    }
+    evhttp_connection_get_peer(evhttp_request_get_connection(req), &from, &port);
+    e.label = (struct stamp_slice){(const uint8_t *)label, strlen(label)};
+    if (from != NULL) {
+        e.from = (struct stamp_slice){(const uint8_t *)from, strlen(from)};
+        e.from.len = e.from.len < SERVICE_FROM_MAX ? e.from.len : SERVICE_FROM_MAX;
+    }
+    if (!front_ask(f, req, c, &e, style)) {
+        est_later(req, false);
+    }
+}
+
+/* What a request should say: P-256, ECDSA with SHA-256, and the proof of possession where
+ * it is wanted. CsrAttrs, RFC 7030 4.5.2. */
+static void csrattrs(const struct front *f, struct evhttp_request *req)
+{
+    static const uint8_t key[] = {0x30, 0x15, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE,
+                                  0x3D, 0x02, 0x01, 0x31, 0x0A, 0x06, 0x08, 0x2A,
+                                  0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07};
+    static const uint8_t ecdsa[] = {0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x04, 0x03, 0x02};
+    static const uint8_t challenge[] = {0x2A, 0x86, 0x48, 0x86, 0xF7,
+                                        0x0D, 0x01, 0x09, 0x07};
+    uint8_t buf[64];
+    struct stamp_der d;
+
+    stamp_der_init(&d, buf, sizeof buf);
+    if (f->setup->linking) {
+        stamp_der_put(&d, STAMP_DER_OID, challenge, sizeof challenge);
+    }
+    stamp_der_put(&d, STAMP_DER_OID, ecdsa, sizeof ecdsa);
+    stamp_der_raw(&d, key, sizeof key);
+    stamp_der_wrap(&d, STAMP_DER_SEQUENCE, 0);
+    give(req, "application/csrattrs", stamp_der_bytes(&d), stamp_der_len(&d),
+         EST_ONE_LINE);
+}
+
+/* ---- where to ---- */
+
+/* "/.well-known/est/[LABEL/]OPERATION"; `label` is a product's name. */
+static enum operation parse(const char *path, char label[STAMP_MAX_TEXT + 1u])
+{
+    const char *name;
+    const char *slash;
+    char *decoded;
+    size_t len = 0;
+
+    label[0] = '\0';
+    if (path == NULL || strncmp(path, ROOT, sizeof ROOT - 1) != 0) {
+        return OPERATIONS;
+    }
+    name = path + sizeof ROOT - 1;
+    slash = strchr(name, '/');
+    if (slash != NULL) {
+        char part[3 * STAMP_MAX_TEXT + 1];
+
+        if ((size_t)(slash - name) >= sizeof part || slash == name) {
+            return OPERATIONS;
+        }
+        memcpy(part, name, (size_t)(slash - name));
+        part[slash - name] = '\0';
+        decoded = evhttp_uridecode(part, 0, &len);
+        if (decoded == NULL || len > STAMP_MAX_TEXT || strlen(decoded) != len) {
+            free(decoded);
+            return OPERATIONS;
+        }
+        memcpy(label, decoded, len + 1);
+        free(decoded);
+        name = slash + 1;
+    }
+    for (unsigned i = 0; i < OPERATIONS; i++) {
+        if (strcmp(name, operations[i].name) == 0) {
+            return (enum operation)i;
+        }
+    }
+    return OPERATIONS;
+}
+
+static bool method_fits(struct evhttp_request *req, enum operation o)
+{
+    if (evhttp_request_get_command(req) == operations[o].method) {
+        return true;
+    }
+    header(req, "Allow", operations[o].method == EVHTTP_REQ_GET ? "GET" : "POST");
+    say(req, HTTP_BADMETHOD, "not with this method");
+    return false;
+}
+
+void est_request(struct evhttp_request *req, void *front)
+{
+    struct front *f = front;
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
+    char label[STAMP_MAX_TEXT + 1u];
+    enum operation o = parse(uri == NULL ? NULL : evhttp_uri_get_path(uri), label);
+
+    if (o == OPERATIONS) {
+        say(req, HTTP_NOTFOUND, "there is nothing here: try " ROOT "cacerts");
+        return;
+    }
+    if (!method_fits(req, o)) {
+        return;
+    }
+    switch (o) {
+    case CACERTS:
+        give(req, "application/pkcs7-mime", f->cacerts, f->cacerts_len, EST_ONE_LINE);
+        break;
+    case CSRATTRS:
+        csrattrs(f, req);
+        break;
+    case ENROLL:
+    case REENROLL:
+    case OPERATIONS:
+    default:
+        enroll(f, req, o == REENROLL, label);
+        break;
+    }
+}

@@ -1,0 +1,431 @@
+#include "service/front.h"
+
+#include <errno.h>
+#include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/listener.h>
+#include <openssl/err.h>
+#include <openssl/rand.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "host/pki.h"
+#include "service/log.h"
+#include "service/names.h"
+
+enum {
+    HEADERS_MAX = 8192,
+    IDLE_S = 30,         /* a connection that says nothing is closed */
+    CONNECTIONS = 16384, /* at once; more wait in the socket's queue */
+    SPARE_FDS = 64,
+    TICK_MS = 200,
+    TAKES_LONG_MS = 5000, /* then 202 */
+    SERVER_AGAIN_MS = 2000,
+    CACERTS_MAX = 8192
+};
+
+int64_t front_now_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- the channel to the books ---- */
+
+static void send_books(struct front *f, const struct service_message *m)
+{
+    service_channel_send(&f->books, m);
+    if (f->books.first != NULL) {
+        (void)event_add(f->books_writable, NULL);
+    }
+}
+
+static void can_send(evutil_socket_t fd, short what, void *arg)
+{
+    struct front *f = arg;
+
+    (void)fd;
+    (void)what;
+    if (!service_channel_flush(&f->books)) {
+        (void)event_add(f->books_writable, NULL);
+    }
+}
+
+/* ---- requests that wait ---- */
+
+bool front_ask(struct front *f, struct evhttp_request *req, struct front_connection *c,
+               const struct service_enrol *asked, enum est_style style)
+{
+    struct service_message m = {.type = SERVICE_ENROL, .u.enrol = *asked};
+    struct front_pending *p;
+    uint32_t slot;
+
+    if (f->n_free == 0) {
+        return false;
+    }
+    slot = f->free_slot[--f->n_free];
+    p = &f->pending[slot];
+    *p = (struct front_pending){.used = true,
+                                .id = ++f->sequence * FRONT_PENDING_MAX + slot,
+                                .request = req,
+                                .connection = c,
+                                .style = style,
+                                .since_ms = front_now_ms()};
+    c->pending = slot + 1;
+    m.id = p->id;
+    send_books(f, &m);
+    return true;
+}
+
+/* Its request is answered from now on, or nobody waits for it any more. */
+static struct evhttp_request *take_pending(struct front *f, struct front_pending *p)
+{
+    struct evhttp_request *req = p->request;
+
+    if (p->connection != NULL) {
+        p->connection->pending = 0;
+    }
+    *p = (struct front_pending){.used = false};
+    f->free_slot[f->n_free++] = (uint32_t)(p - f->pending);
+    return req;
+}
+
+static void later_all(struct front *f, int64_t older_than_ms, bool taken)
+{
+    for (uint32_t i = 0; i < FRONT_PENDING_MAX; i++) {
+        struct front_pending *p = &f->pending[i];
+
+        if (p->used && p->since_ms <= older_than_ms) {
+            struct evhttp_request *req = take_pending(f, p);
+
+            if (req != NULL) {
+                est_later(req, taken);
+            }
+        }
+    }
+}
+
+/* ---- the server's own certificate ---- */
+
+static void ask_server(struct front *f)
+{
+    struct service_message m = {.type = SERVICE_SERVER, .id = ++f->sequence};
+    struct stamp_error err = STAMP_ERROR_INIT;
+
+    if (service_tls_next_key(f->tls, m.u.server.point, &err) != STAMP_OK) {
+        service_log_error("failed", &err);
+        f->renew_at_ms = front_now_ms() + SERVER_AGAIN_MS;
+        return;
+    }
+    m.id = m.id * FRONT_PENDING_MAX;
+    f->server_id = m.id;
+    f->renew_at_ms = INT64_MAX;
+    send_books(f, &m);
+}
+
+static void begin_listening(struct front *f)
+{
+    f->bound = evhttp_accept_socket_with_handle(f->http, SERVICE_FD_LISTEN);
+    if (f->bound == NULL) {
+        service_die("cannot accept connections");
+    }
+    f->listener = evhttp_bound_socket_get_listener(f->bound);
+    f->ready = true;
+    service_ready(&f->control);
+}
+
+static void take_server(struct front *f, const struct service_answer *a)
+{
+    struct stamp_error err = STAMP_ERROR_INIT;
+
+    f->server_id = 0;
+    if (a->outcome != SERVICE_CERTIFICATE ||
+        service_tls_use(f->tls, a->certificate, &err) != STAMP_OK) {
+        service_log("no-server-certificate", "why",
+                    a->outcome == SERVICE_CERTIFICATE ? err.what : "not now", NULL);
+        f->renew_at_ms = front_now_ms() + SERVER_AGAIN_MS;
+        return;
+    }
+    f->renew_at_ms = front_now_ms() + (int64_t)SERVICE_SERVER_DAYS * 86400 * 1000 / 2;
+    if (!f->ready) {
+        begin_listening(f);
+    }
+}
+
+static void hear_books(evutil_socket_t fd, short what, void *arg)
+{
+    struct front *f = arg;
+    uint8_t buf[SERVICE_MESSAGE_MAX];
+    struct service_message m;
+
+    (void)fd;
+    (void)what;
+    while (service_channel_receive(&f->books, buf, &m) == SERVICE_GOT) {
+        struct front_pending *p = &f->pending[m.id % FRONT_PENDING_MAX];
+
+        if (m.type != SERVICE_ANSWER) {
+            service_die("the books say what they may not");
+        }
+        if (m.id == f->server_id) {
+            take_server(f, &m.u.answer);
+        } else if (p->used && p->id == m.id) {
+            enum est_style style = p->style;
+            struct evhttp_request *req = take_pending(f, p);
+
+            if (req != NULL) {
+                est_answer(req, &m.u.answer, style);
+            }
+        }
+    }
+}
+
+/* ---- connections ---- */
+
+static int connection_index = -1; /* of SSL's own data */
+
+static void free_connection(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
+                            long argl, void *argp)
+{
+    struct front_connection *c = ptr;
+
+    (void)parent;
+    (void)ad;
+    (void)idx;
+    (void)argl;
+    (void)argp;
+    if (c == NULL) {
+        return;
+    }
+    if (c->pending != 0) {
+        struct front_pending *p = &c->front->pending[c->pending - 1];
+
+        p->request = NULL;
+        p->connection = NULL;
+    }
+    if (c->front->connections-- == CONNECTIONS && !c->front->stopping) {
+        (void)evconnlistener_enable(c->front->listener);
+    }
+    service_peer_fini(&c->peer);
+    free(c);
+}
+
+/* The connection ends. A request that was cut off is not evhttp's any more, but ours. */
+static void on_close(struct evhttp_connection *evcon, void *arg)
+{
+    struct front_connection *c = arg;
+    struct front_pending *p;
+
+    (void)evcon;
+    if (c->pending == 0) {
+        return;
+    }
+    p = &c->front->pending[c->pending - 1];
+    c->pending = 0;
+    p->connection = NULL;
+    if (p->request != NULL && evhttp_request_get_connection(p->request) == NULL) {
+        evhttp_request_free(p->request);
+    }
+    p->request = NULL;
+}
+
+/* evhttp would answer in the clear without a bufferevent: so it gets one, or we end. */
+static struct bufferevent *new_connection(struct event_base *base, void *arg)
+{
+    struct front *f = arg;
+    SSL *ssl = service_tls_accept(f->tls);
+    struct front_connection *c = calloc(1, sizeof *c);
+    struct bufferevent *bev = NULL;
+
+    if (ssl != NULL && c != NULL) {
+        c->front = f;
+        c->ssl = ssl;
+        f->connections++;
+        if (SSL_set_ex_data(ssl, connection_index, c) == 1) {
+            bev = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
+                                                 BEV_OPT_CLOSE_ON_FREE);
+        }
+    }
+    if (bev == NULL) {
+        service_die("out of memory for connections");
+    }
+    bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+    if (f->connections >= CONNECTIONS) {
+        (void)evconnlistener_disable(f->listener);
+    }
+    return bev;
+}
+
+struct front_connection *front_connection_of(struct front *f, struct evhttp_request *req)
+{
+    struct evhttp_connection *evcon = evhttp_request_get_connection(req);
+    SSL *ssl = bufferevent_openssl_get_ssl(evhttp_connection_get_bufferevent(evcon));
+    struct front_connection *c = SSL_get_ex_data(ssl, connection_index);
+
+    if (!c->judged) {
+        evhttp_connection_set_closecb(evcon, on_close, c);
+        service_peer_read(f->tls, ssl, &c->peer);
+        c->judged = true;
+    }
+    return c;
+}
+
+/* ---- running ---- */
+
+static void stop(struct front *f)
+{
+    f->stopping = true;
+    if (f->listener != NULL) {
+        (void)evconnlistener_disable(f->listener);
+    }
+}
+
+static void hear_control(evutil_socket_t fd, short what, void *arg)
+{
+    struct front *f = arg;
+    uint8_t buf[SERVICE_MESSAGE_MAX];
+    struct service_message m;
+    enum service_received got;
+
+    (void)fd;
+    (void)what;
+    while ((got = service_channel_receive(&f->control, buf, &m)) == SERVICE_GOT) {
+        if (m.type == SERVICE_STOP) {
+            stop(f);
+        } else if (m.type == SERVICE_LOST && m.u.lost == SERVICE_BOOKS) {
+            later_all(f, INT64_MAX, false);
+            if (f->server_id != 0) {
+                ask_server(f);
+            }
+        }
+    }
+    if (got == SERVICE_CLOSED) {
+        exit(0); /* the parent is gone */
+    }
+}
+
+static void tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct front *f = arg;
+    int64_t now = front_now_ms();
+
+    (void)fd;
+    (void)what;
+    later_all(f, now - TAKES_LONG_MS, true);
+    if (now >= f->renew_at_ms) {
+        ask_server(f);
+    }
+    if (f->stopping && f->n_free == FRONT_PENDING_MAX) {
+        (void)event_base_loopexit(f->base, NULL); /* what is written goes out first */
+    }
+}
+
+static enum stamp_err make_cacerts(struct front *f, struct stamp_error *err)
+{
+    struct stamp_slice list[2] = {{NULL, 0}, {NULL, 0}};
+    uint8_t *der[2] = {NULL, NULL};
+    X509 *certs[2] = {f->ws->root, f->ws->sub_ca};
+    enum stamp_err rc = STAMP_OK;
+
+    for (int i = 0; i < 2 && rc == STAMP_OK; i++) {
+        rc = stamp_pki_encode(certs[i], &der[i], &list[i].len, err);
+        list[i].p = der[i];
+    }
+    f->cacerts = malloc(CACERTS_MAX);
+    if (rc == STAMP_OK && f->cacerts != NULL) {
+        f->cacerts_len = est_certs_only(list, 2, f->cacerts, CACERTS_MAX);
+    }
+    OPENSSL_free(der[0]);
+    OPENSSL_free(der[1]);
+    return rc != STAMP_OK || f->cacerts_len > 0
+               ? rc
+               : stamp_error_set(err, STAMP_E_SPACE, 0,
+                                 "the authorities' certificates are too long");
+}
+
+static bool make_events(struct front *f)
+{
+    const struct timeval every = {0, TICK_MS * 1000};
+
+    f->base = event_base_new();
+    f->http = f->base == NULL ? NULL : evhttp_new(f->base);
+    if (f->http == NULL) {
+        return false;
+    }
+    evhttp_set_bevcb(f->http, new_connection, f);
+    evhttp_set_gencb(f->http, est_request, f);
+    evhttp_set_default_content_type(f->http, NULL);
+    evhttp_set_max_headers_size(f->http, HEADERS_MAX);
+    evhttp_set_max_body_size(f->http, EST_BODY_MAX);
+    evhttp_set_timeout(f->http, IDLE_S);
+    f->books_readable =
+        event_new(f->base, f->books.fd, EV_READ | EV_PERSIST, hear_books, f);
+    f->books_writable = event_new(f->base, f->books.fd, EV_WRITE, can_send, f);
+    f->control_readable =
+        event_new(f->base, f->control.fd, EV_READ | EV_PERSIST, hear_control, f);
+    f->tick = event_new(f->base, -1, EV_PERSIST, tick, f);
+    return f->books_readable != NULL && f->books_writable != NULL &&
+           f->control_readable != NULL && f->tick != NULL &&
+           event_add(f->books_readable, NULL) == 0 &&
+           event_add(f->control_readable, NULL) == 0 && event_add(f->tick, &every) == 0;
+}
+
+static enum stamp_err open_all(struct front *f, struct stamp_error *err)
+{
+    struct rlimit files = {CONNECTIONS + SPARE_FDS, CONNECTIONS + SPARE_FDS};
+    uint64_t first;
+    enum stamp_err rc = stamp_workspace_open_keys(f->setup->dir, &f->ws, err);
+
+    if (setrlimit(RLIMIT_NOFILE, &files) != 0 && getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files);
+    }
+    if (rc == STAMP_OK) {
+        rc = service_tls_new(f->ws, &f->tls, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = make_cacerts(f, err);
+    }
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    /* answers to a front that died are of no request of this one */
+    if (RAND_bytes((unsigned char *)&first, sizeof first) != 1 || !make_events(f)) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    f->sequence = first >> 16;
+    connection_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_connection);
+    for (uint32_t i = 0; i < FRONT_PENDING_MAX; i++) {
+        f->free_slot[f->n_free++] = i;
+    }
+    return STAMP_OK;
+}
+
+int service_front(const struct stamp_service_setup *setup, unsigned index)
+{
+    static struct front f;
+    struct stamp_error err = STAMP_ERROR_INIT;
+
+    f.setup = setup;
+    f.index = index;
+    service_channel_init(&f.control, SERVICE_FD_CONTROL);
+    service_channel_init(&f.books, SERVICE_FD_BOOKS);
+    if (open_all(&f, &err) != STAMP_OK) {
+        return service_failed(&err);
+    }
+    ask_server(&f);
+    (void)event_base_dispatch(f.base);
+    evhttp_free(f.http);
+    event_free(f.books_readable);
+    event_free(f.books_writable);
+    event_free(f.control_readable);
+    event_free(f.tick);
+    event_base_free(f.base);
+    service_tls_free(&f.tls);
+    stamp_workspace_close(&f.ws);
+    free(f.cacerts);
+    return 0;
+}

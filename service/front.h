@@ -1,0 +1,85 @@
+/*
+ * A front: one event loop for the listening socket, TLS connections, and the channel to
+ * the books. What is asked waits in `pending` until the books answer; who asks too long
+ * gets 202 and asks again (RFC 7030 4.2.3).
+ */
+#ifndef SERVICE_FRONT_H
+#define SERVICE_FRONT_H
+
+#include <event2/event.h>
+#include <event2/http.h>
+
+#include "service/est_body.h"
+#include "service/process.h"
+#include "service/tls.h"
+
+#define FRONT_PENDING_MAX 4096u
+
+struct front;
+
+/* One TLS connection. */
+struct front_connection {
+    struct front *front;
+    SSL *ssl;
+    bool judged;
+    struct service_peer peer;
+    uint32_t pending; /* slot + 1 of its request; 0 = none */
+};
+
+/* A request that waits for the books. */
+struct front_pending {
+    bool used;
+    uint64_t id;
+    struct evhttp_request *request; /* NULL: who asked is gone */
+    struct front_connection *connection;
+    enum est_style style;
+    int64_t since_ms;
+};
+
+struct front {
+    const struct stamp_service_setup *setup;
+    unsigned index;
+    struct stamp_workspace *ws;
+    struct service_tls *tls;
+    struct event_base *base;
+    struct evhttp *http;
+    struct evhttp_bound_socket *bound;
+    struct evconnlistener *listener;
+    struct service_channel control;
+    struct service_channel books;
+    struct event *books_readable, *books_writable, *control_readable, *tick;
+    uint64_t sequence;
+    uint64_t server_id;  /* of the request for its own certificate; 0 = none */
+    int64_t renew_at_ms; /* its certificate */
+    uint32_t connections;
+    bool ready, stopping;
+    uint8_t *cacerts; /* certs-only PKCS#7, DER */
+    size_t cacerts_len;
+    struct front_pending pending[FRONT_PENDING_MAX];
+    uint32_t free_slot[FRONT_PENDING_MAX];
+    uint32_t n_free;
+};
+
+int64_t front_now_ms(void);
+
+/** The connection of a request; who is on the other side is known from now on. */
+struct front_connection *front_connection_of(struct front *f, struct evhttp_request *req);
+
+/** Send what a device asks for to the books; the request is answered later. False where
+ * too many wait. */
+bool front_ask(struct front *f, struct evhttp_request *req, struct front_connection *c,
+               const struct service_enrol *asked, enum est_style style);
+
+/* ---- est.c ---- */
+
+/** Answer a request, or ask the books. */
+void est_request(struct evhttp_request *req, void *front);
+
+/** What the books say. */
+void est_answer(struct evhttp_request *req, const struct service_answer *answer,
+                enum est_style style);
+
+/** Not now: 202 where the books have the request, else 503. */
+void est_later(struct evhttp_request *req, bool taken);
+
+#endif

@@ -1,0 +1,603 @@
+/*
+ * The parent: starts the processes and starts them again. It holds both ends of each
+ * channel, so that what was sent to a process that died waits for the next one; what that
+ * had taken and not answered is lost, and the others are told.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "service/log.h"
+#include "service/process.h"
+
+enum {
+    PROCESSES_MAX = SERVICE_FRONTS_MAX + 2,
+    FDS_MAX = SERVICE_FRONTS_MAX + 3, /* that one process gets */
+    HIGH_FD = 200, /* above all that a process is given, so that none is overwritten */
+    ARGS_MAX = 64,
+    BACKLOG = 4096,
+    CALM_MS = 1000, /* who lived shorter than this waits before it starts again */
+    STOP_MS = 15000 /* for a process to end what it does */
+};
+
+struct process {
+    enum service_role role;
+    unsigned index;
+    pid_t pid;          /* 0 = is to be started */
+    int64_t started_ms; /* -1 = not yet */
+    int64_t start_at_ms;
+    bool ready;  /* said so, since it was started */
+    bool worked; /* did so ever */
+    bool stopping;
+    int control; /* its end */
+    struct service_channel channel;
+};
+
+struct parent {
+    const struct stamp_service_setup *setup;
+    char *const *argv;
+    const struct stamp_secret *passphrase;
+    struct process process[PROCESSES_MAX];
+    unsigned n;
+    int listener;
+    char address[128];
+    int signals;
+    int front_books[SERVICE_FRONTS_MAX][2]; /* front's end, books' end */
+    int books_signer[2];
+    bool announced;
+    bool stopping;
+    int64_t stop_by_ms;
+};
+
+static int64_t now_ms(void)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+/* ---- what is made once ---- */
+
+static int to_high(int fd)
+{
+    int high = fd < 0 ? -1 : fcntl(fd, F_DUPFD_CLOEXEC, HIGH_FD);
+
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    return high;
+}
+
+static enum stamp_err make_pair(int pair[2], struct stamp_error *err)
+{
+    int size = 1 << 20;
+    int ends[2];
+
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+        return stamp_error_set(err, STAMP_E_IO, errno, "cannot make a channel: %s",
+                               strerror(errno));
+    }
+    for (int i = 0; i < 2; i++) {
+        pair[i] = to_high(ends[i]);
+        if (pair[i] < 0) {
+            return stamp_error_set(err, STAMP_E_IO, errno, "cannot make a channel: %s",
+                                   strerror(errno));
+        }
+        (void)setsockopt(pair[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+    }
+    return STAMP_OK;
+}
+
+static enum stamp_err bad_address(const char *listen, const char *why,
+                                  struct stamp_error *err)
+{
+    stamp_error_hint(err, "name it as ADDRESS:PORT, [ADDRESS]:PORT or :PORT");
+    return stamp_error_set(err, STAMP_E_CONFIG, 0, "cannot listen on '%s': %s", listen,
+                           why);
+}
+
+/* "ADDR:PORT" taken apart. */
+static bool split(const char *text, char host[64], char port[8])
+{
+    const char *colon = strrchr(text, ':');
+    const char *from = text;
+    size_t len;
+
+    if (colon == NULL || strlen(colon + 1) == 0 || strlen(colon + 1) > 5 ||
+        strspn(colon + 1, "0123456789") != strlen(colon + 1)) {
+        return false;
+    }
+    len = (size_t)(colon - text);
+    if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
+        from++;
+        len -= 2;
+    } else if (memchr(text, ':', len) != NULL) {
+        return false;
+    }
+    if (len >= 64) {
+        return false;
+    }
+    memcpy(host, from, len);
+    host[len] = '\0';
+    memcpy(port, colon + 1, strlen(colon + 1) + 1);
+    return true;
+}
+
+static int listen_on(const struct addrinfo *a)
+{
+    int one = 1;
+    int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
+                    a->ai_protocol);
+
+    if (fd < 0) {
+        return -1;
+    }
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(fd, a->ai_addr, a->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
+        int e = errno;
+
+        (void)close(fd);
+        errno = e;
+        return -1;
+    }
+    return to_high(fd);
+}
+
+static void say_address(struct parent *p)
+{
+    struct sockaddr_storage at;
+    socklen_t len = sizeof at;
+    char host[64] = "?";
+    char port[8] = "?";
+
+    if (getsockname(p->listener, (struct sockaddr *)&at, &len) == 0) {
+        (void)getnameinfo((struct sockaddr *)&at, len, host, sizeof host, port,
+                          sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
+    }
+    (void)snprintf(p->address, sizeof p->address,
+                   strchr(host, ':') != NULL ? "https://[%s]:%s" : "https://%s:%s", host,
+                   port);
+}
+
+static enum stamp_err make_listener(struct parent *p, struct stamp_error *err)
+{
+    const struct addrinfo want = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
+                                  .ai_socktype = SOCK_STREAM};
+    const char *text = p->setup->listen;
+    struct addrinfo *list = NULL;
+    char host[64];
+    char port[8];
+    int rc;
+
+    if (!split(text, host, port)) {
+        return bad_address(text, "no address with a port", err);
+    }
+    rc = getaddrinfo(host[0] == '\0' ? NULL : host, port, &want, &list);
+    if (rc != 0) {
+        return bad_address(text, gai_strerror(rc), err);
+    }
+    errno = 0;
+    for (struct addrinfo *a = list; a != NULL && p->listener < 0; a = a->ai_next) {
+        p->listener = listen_on(a);
+    }
+    rc = errno;
+    freeaddrinfo(list);
+    if (p->listener < 0) {
+        return stamp_error_set(err, STAMP_E_IO, rc, "cannot listen on '%s': %s", text,
+                               strerror(rc));
+    }
+    say_address(p);
+    return STAMP_OK;
+}
+
+static enum stamp_err make_signals(struct parent *p, struct stamp_error *err)
+{
+    sigset_t set;
+
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    (void)sigaddset(&set, SIGCHLD);
+    (void)sigprocmask(SIG_BLOCK, &set, NULL);
+    p->signals = to_high(signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC));
+    return p->signals >= 0
+               ? STAMP_OK
+               : stamp_error_set(err, STAMP_E_IO, errno, "cannot wait for signals: %s",
+                                 strerror(errno));
+}
+
+static enum stamp_err add_process(struct parent *p, enum service_role role,
+                                  unsigned index, struct stamp_error *err)
+{
+    struct process *one = &p->process[p->n];
+    int pair[2];
+    enum stamp_err rc = make_pair(pair, err);
+
+    if (rc == STAMP_OK) {
+        *one = (struct process){
+            .role = role, .index = index, .control = pair[1], .started_ms = -1};
+        service_channel_init(&one->channel, pair[0]);
+        p->n++;
+    }
+    return rc;
+}
+
+static enum stamp_err make_all(struct parent *p, struct stamp_error *err)
+{
+    enum stamp_err rc = make_listener(p, err);
+
+    if (rc == STAMP_OK) {
+        rc = make_signals(p, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = make_pair(p->books_signer, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = add_process(p, SERVICE_SIGNER, 0, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = add_process(p, SERVICE_BOOKS, 0, err);
+    }
+    for (unsigned i = 0; i < p->setup->fronts && rc == STAMP_OK; i++) {
+        rc = make_pair(p->front_books[i], err);
+        if (rc == STAMP_OK) {
+            rc = add_process(p, SERVICE_FRONT, i, err);
+        }
+    }
+    return rc;
+}
+
+/* ---- starting ---- */
+
+/* What the process gets, in the order of SERVICE_FD_CONTROL and on. */
+static unsigned list_fds(const struct parent *p, const struct process *one,
+                         int fds[FDS_MAX])
+{
+    unsigned n = 0;
+
+    fds[n++] = one->control;
+    switch (one->role) {
+    case SERVICE_FRONT:
+        fds[n++] = p->listener;
+        fds[n++] = p->front_books[one->index][0];
+        break;
+    case SERVICE_SIGNER:
+        fds[n++] = -1;
+        fds[n++] = p->books_signer[1];
+        break;
+    case SERVICE_BOOKS:
+    default:
+        fds[n++] = -1;
+        fds[n++] = p->books_signer[0];
+        for (unsigned i = 0; i < p->setup->fronts; i++) {
+            fds[n++] = p->front_books[i][1];
+        }
+        break;
+    }
+    return n;
+}
+
+static int spawn(const struct parent *p, struct process *one)
+{
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    char *argv[ARGS_MAX + 4];
+    int fds[FDS_MAX];
+    unsigned n = list_fds(p, one, fds);
+    char program[] = "stamp";
+    char as[] = "--as";
+    char role[32];
+    sigset_t none;
+    unsigned k = 0;
+    int rc;
+
+    (void)snprintf(role, sizeof role, one->role == SERVICE_FRONT ? "%s %u" : "%s",
+                   service_role_name(one->role), one->index);
+    argv[k++] = program;
+    argv[k++] = p->argv[0]; /* the verb */
+    argv[k++] = as;
+    argv[k++] = role;
+    for (unsigned i = 1; i < ARGS_MAX && p->argv[i] != NULL; i++) {
+        argv[k++] = p->argv[i];
+    }
+    argv[k] = NULL;
+    (void)sigemptyset(&none);
+    (void)posix_spawn_file_actions_init(&actions);
+    (void)posix_spawnattr_init(&attributes);
+    (void)posix_spawnattr_setsigmask(&attributes, &none);
+    (void)posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
+    for (unsigned i = 0; i < n; i++) {
+        if (fds[i] >= 0) {
+            (void)posix_spawn_file_actions_adddup2(&actions, fds[i],
+                                                   SERVICE_FD_CONTROL + (int)i);
+        }
+    }
+    rc = posix_spawn(&one->pid, "/proc/self/exe", &actions, &attributes, argv, environ);
+    (void)posix_spawn_file_actions_destroy(&actions);
+    (void)posix_spawnattr_destroy(&attributes);
+    return rc;
+}
+
+static void send_secret(const struct parent *p, struct process *one)
+{
+    struct service_message m = {.type = SERVICE_SECRET};
+
+    if (one->role == SERVICE_SIGNER && p->passphrase != NULL) {
+        m.u.secret.p = stamp_secret_use(p->passphrase, &m.u.secret.len);
+        service_channel_send(&one->channel, &m);
+    }
+}
+
+/* What the one before was sent and did not read is not for this one. */
+static void drain(const struct process *one)
+{
+    uint8_t buf[SERVICE_MESSAGE_MAX];
+
+    while (recv(one->control, buf, sizeof buf, MSG_DONTWAIT) > 0) {
+    }
+}
+
+static void tell_lost(struct parent *p, const struct process *lost)
+{
+    const struct service_message m = {.type = SERVICE_LOST,
+                                      .u.lost = (uint8_t)lost->role};
+
+    for (unsigned i = 0; i < p->n; i++) {
+        struct process *one = &p->process[i];
+
+        if (one != lost && one->pid != 0 && one->role != lost->role) {
+            service_channel_send(&one->channel, &m);
+        }
+    }
+}
+
+static enum stamp_err start(struct parent *p, struct process *one,
+                            struct stamp_error *err)
+{
+    bool again = one->started_ms >= 0;
+    int rc;
+
+    drain(one);
+    send_secret(p, one);
+    rc = spawn(p, one);
+    if (rc != 0) {
+        one->pid = 0;
+        return stamp_error_set(err, STAMP_E_IO, rc, "cannot start a process: %s",
+                               strerror(rc));
+    }
+    one->started_ms = now_ms();
+    one->ready = false;
+    if (again) {
+        tell_lost(p, one);
+    }
+    return STAMP_OK;
+}
+
+/* ---- running ---- */
+
+static void announce(struct parent *p)
+{
+    for (unsigned i = 0; i < p->n; i++) {
+        if (!p->process[i].ready) {
+            return;
+        }
+    }
+    if (!p->announced) {
+        p->announced = true;
+        service_log("listening", "url", p->address, NULL);
+    }
+}
+
+static void hear(struct parent *p, struct process *one)
+{
+    uint8_t buf[SERVICE_MESSAGE_MAX];
+    struct service_message m;
+
+    while (service_channel_receive(&one->channel, buf, &m) == SERVICE_GOT) {
+        if (m.type == SERVICE_READY) {
+            one->ready = one->worked = true;
+            announce(p);
+        }
+    }
+}
+
+static struct process *find(struct parent *p, pid_t pid)
+{
+    for (unsigned i = 0; i < p->n; i++) {
+        if (p->process[i].pid == pid) {
+            return &p->process[i];
+        }
+    }
+    return NULL;
+}
+
+static void say_died(const struct process *one, int status)
+{
+    char how[64];
+    char index[16] = "";
+
+    if (WIFSIGNALED(status)) {
+        (void)snprintf(how, sizeof how, "signal %d", WTERMSIG(status));
+    } else {
+        (void)snprintf(how, sizeof how, "exit %d", WEXITSTATUS(status));
+    }
+    if (one->role == SERVICE_FRONT) {
+        (void)snprintf(index, sizeof index, "%u", one->index);
+    }
+    service_log("restarted", "which", service_role_name(one->role), "index", index, "how",
+                how, NULL);
+}
+
+/* A process ended. One that never worked ends all: the next one would not either. */
+static enum stamp_err bury(struct parent *p, struct process *one, int status,
+                           struct stamp_error *err)
+{
+    one->pid = 0;
+    if (p->stopping) {
+        return STAMP_OK;
+    }
+    hear(p, one);
+    if (!one->worked) {
+        return stamp_error_set(err, STAMP_E_STATE, 0, "the service's process '%s' failed",
+                               service_role_name(one->role));
+    }
+    say_died(one, status);
+    one->start_at_ms = now_ms() - one->started_ms < CALM_MS ? now_ms() + CALM_MS : 0;
+    return STAMP_OK;
+}
+
+static enum stamp_err reap(struct parent *p, struct stamp_error *err)
+{
+    enum stamp_err rc = STAMP_OK;
+    int status;
+    pid_t pid;
+
+    while (rc == STAMP_OK && (pid = waitpid(-1, &status, WNOHANG)) > 0) {
+        struct process *one = find(p, pid);
+
+        if (one != NULL) {
+            rc = bury(p, one, status, err);
+        }
+    }
+    return rc;
+}
+
+static enum stamp_err start_due(struct parent *p, struct stamp_error *err)
+{
+    enum stamp_err rc = STAMP_OK;
+
+    for (unsigned i = 0; i < p->n && rc == STAMP_OK && !p->stopping; i++) {
+        struct process *one = &p->process[i];
+
+        if (one->pid == 0 && one->start_at_ms <= now_ms()) {
+            rc = start(p, one, err);
+        }
+    }
+    return rc;
+}
+
+/* Fronts first, then who answers them. */
+static bool stop_some(struct parent *p)
+{
+    static const enum service_role order[] = {SERVICE_FRONT, SERVICE_BOOKS,
+                                              SERVICE_SIGNER};
+    const struct service_message m = {.type = SERVICE_STOP};
+
+    for (unsigned k = 0; k < sizeof order / sizeof order[0]; k++) {
+        bool some = false;
+
+        for (unsigned i = 0; i < p->n; i++) {
+            struct process *one = &p->process[i];
+
+            if (one->role != order[k] || one->pid == 0) {
+                continue;
+            }
+            some = true;
+            if (!one->stopping) {
+                one->stopping = true;
+                service_channel_send(&one->channel, &m);
+            } else if (now_ms() > p->stop_by_ms) {
+                (void)kill(one->pid, SIGKILL);
+            }
+        }
+        if (some) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum stamp_err take_signals(struct parent *p, struct stamp_error *err)
+{
+    struct signalfd_siginfo info;
+
+    while (read(p->signals, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo != SIGCHLD && !p->stopping) {
+            p->stopping = true;
+            p->stop_by_ms = now_ms() + STOP_MS;
+            service_log("stopping", NULL);
+        }
+    }
+    return reap(p, err);
+}
+
+static enum stamp_err look(struct parent *p, struct stamp_error *err)
+{
+    struct pollfd fds[PROCESSES_MAX + 1];
+    enum stamp_err rc;
+
+    fds[p->n] = (struct pollfd){.fd = p->signals, .events = POLLIN};
+    for (unsigned i = 0; i < p->n; i++) {
+        struct service_channel *c = &p->process[i].channel;
+
+        fds[i] = (struct pollfd){.fd = c->fd, .events = POLLIN};
+        if (!service_channel_flush(c)) {
+            fds[i].events |= POLLOUT;
+        }
+    }
+    (void)poll(fds, p->n + 1, 100);
+    for (unsigned i = 0; i < p->n; i++) {
+        hear(p, &p->process[i]);
+    }
+    rc = take_signals(p, err);
+    return rc == STAMP_OK ? start_due(p, err) : rc;
+}
+
+static enum stamp_err run(struct parent *p, struct stamp_error *err)
+{
+    enum stamp_err rc = make_all(p, err);
+
+    if (rc == STAMP_OK) {
+        rc = start_due(p, err);
+    }
+    while (rc == STAMP_OK) {
+        rc = look(p, err);
+        if (rc == STAMP_OK && p->stopping && !stop_some(p)) {
+            service_log("stopped", NULL);
+            return STAMP_OK;
+        }
+    }
+    for (unsigned i = 0; i < p->n; i++) {
+        if (p->process[i].pid > 0) {
+            (void)kill(p->process[i].pid, SIGKILL);
+            (void)waitpid(p->process[i].pid, NULL, 0);
+        }
+    }
+    return rc;
+}
+
+enum stamp_err stamp_service_run(const struct stamp_service_setup *setup,
+                                 char *const *argv, const struct stamp_secret *passphrase,
+                                 struct stamp_error *err)
+{
+    struct parent *p = calloc(1, sizeof *p);
+    enum stamp_err rc;
+
+    if (p == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    service_log_as("parent");
+    p->setup = setup;
+    p->argv = argv;
+    p->passphrase = passphrase;
+    p->listener = -1;
+    rc = run(p, err);
+    for (unsigned i = 0; i < p->n; i++) {
+        service_channel_fini(&p->process[i].channel);
+    }
+    free(p);
+    return rc;
+}

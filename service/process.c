@@ -1,0 +1,61 @@
+#include "service/process.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "service/log.h"
+
+static const char *const names[] = {"front", "books", "signer"};
+
+const char *service_role_name(enum service_role role)
+{
+    return names[role];
+}
+
+void service_ready(struct service_channel *control)
+{
+    const struct service_message m = {.type = SERVICE_READY};
+
+    service_channel_send(control, &m);
+}
+
+int service_failed(const struct stamp_error *err)
+{
+    stamp_error_print(err, "stamp");
+    return 1;
+}
+
+/* The parent asks the others to end in their order, so a signal to the whole group, as a
+ * terminal sends it, is for the parent alone. */
+static void keep_from_signals(void)
+{
+    (void)signal(SIGINT, SIG_IGN);
+    (void)signal(SIGTERM, SIG_IGN);
+    (void)signal(SIGHUP, SIG_IGN);
+    (void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+}
+
+int stamp_service_child(const struct stamp_service_setup *setup, const char *role)
+{
+    static char name[32];
+    unsigned long index = 0;
+
+    (void)snprintf(name, sizeof name, "%s", role);
+    service_log_as(name);
+    keep_from_signals();
+    if (strcmp(role, names[SERVICE_BOOKS]) == 0) {
+        return service_books(setup);
+    }
+    if (strcmp(role, names[SERVICE_SIGNER]) == 0) {
+        return service_signer(setup);
+    }
+    if (strncmp(role, "front ", 6) == 0) {
+        index = strtoul(role + 6, NULL, 10);
+        return index < SERVICE_FRONTS_MAX ? service_front(setup, (unsigned)index) : 2;
+    }
+    return 2;
+}

@@ -1,0 +1,36 @@
+/*
+ * What the processes of the service share: which there are, the descriptors that each
+ * gets from the parent, and what the parent tells them.
+ */
+#ifndef SERVICE_PROCESS_H
+#define SERVICE_PROCESS_H
+
+#include "service/channel.h"
+#include "service/service.h"
+
+enum service_role { SERVICE_FRONT = 0, SERVICE_BOOKS = 1, SERVICE_SIGNER = 2 };
+
+/* Descriptors of a process, behind the standard ones. */
+enum {
+    SERVICE_FD_CONTROL = 3,
+    SERVICE_FD_LISTEN = 4, /* front */
+    SERVICE_FD_BOOKS = 5,  /* front, signer: the channel to the books */
+    SERVICE_FD_SIGNER = 5, /* books */
+    SERVICE_FD_FRONT = 6   /* books: the first of the fronts' */
+};
+
+/** "front", "books", "signer" */
+const char *service_role_name(enum service_role role);
+
+/** Each runs one role until it is told to end; `index` counts the fronts. */
+int service_front(const struct stamp_service_setup *setup, unsigned index);
+int service_books(const struct stamp_service_setup *setup);
+int service_signer(const struct stamp_service_setup *setup);
+
+/** Say to the parent that this process works. */
+void service_ready(struct service_channel *control);
+
+/** Failed before it worked: print it as all commands do, and give the exit status. */
+int service_failed(const struct stamp_error *err);
+
+#endif

@@ -1,0 +1,114 @@
+/*
+ * Messages between the processes of the service (service/service.h). Each has one type, a
+ * number that its answer bears too, and the fields of that type, each with a size that it
+ * may not pass: service/wire.c has the table. What does not fit it exactly is no message,
+ * and whoever gets such a thing ends, since only a process that was taken over sends one.
+ *
+ * The processes are of one program; so the bytes are no format that must last.
+ */
+#ifndef SERVICE_WIRE_H
+#define SERVICE_WIRE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "host/leaf.h"
+#include "host/registry_enrol.h"
+#include "host/registry_token.h"
+
+#define SERVICE_MESSAGE_MAX 16384u
+#define SERVICE_EVIDENCE_MAX 256u
+#define SERVICE_FROM_MAX 64u
+#define SERVICE_SECRET_MAX 1024u
+
+enum service_type {
+    SERVICE_READY = 1,  /* to the parent: this process works */
+    SERVICE_STOP = 2,   /* from the parent: end once what waits is done */
+    SERVICE_LOST = 3,   /* from the parent: another process died, and is there again */
+    SERVICE_SECRET = 4, /* from the parent to the signer: the passphrase */
+    SERVICE_ENROL = 5,  /* front to books: a device asks for a certificate */
+    SERVICE_SERVER = 6, /* front to books: a certificate for the front's own key */
+    SERVICE_ANSWER = 7, /* books to front */
+    SERVICE_SIGN = 8,   /* books to signer: a device's operational certificate */
+    SERVICE_SIGN_SERVER = 9,
+    SERVICE_SIGNED = 10 /* signer to books */
+};
+#define SERVICE_TYPES 11u
+
+/** How a device shows who it is. */
+enum service_credential {
+    SERVICE_BY_CERTIFICATE = 0, /* its own */
+    SERVICE_BY_TOKEN = 1,
+    SERVICE_BY_REGISTRAR = 2 /* who may speak for it: RFC 7030 3.7 */
+};
+
+/** What somebody asks for, as the front read it. The books believe nothing of it but that
+ * some front says so. */
+struct service_enrol {
+    uint8_t credential;      /* enum service_credential */
+    uint8_t chain;           /* enum stamp_refusal: why the peer's chain does not hold */
+    struct stamp_slice peer; /* its certificate, DER; empty = none */
+    uint8_t fingerprint[32]; /* of the peer's key */
+    struct stamp_slice peer_serial;
+    uint8_t token[STAMP_TOKEN_DIGEST_SIZE];
+    struct stamp_slice token_serial; /* whose it is said to be; empty = not said */
+    uint8_t point[STAMP_POINT_SIZE];
+    struct stamp_slice serial;   /* the request's subject's serialNumber; empty = none */
+    struct stamp_slice evidence; /* SPEC 16-6; empty = none */
+    struct stamp_slice label;    /* of the URL; empty = none */
+    struct stamp_slice from;     /* address, for the books and the log */
+};
+
+struct service_server {
+    uint8_t point[STAMP_POINT_SIZE];
+};
+
+enum service_outcome {
+    SERVICE_CERTIFICATE = 0,
+    SERVICE_REFUSED = 1,
+    SERVICE_LATER = 2 /* nothing is decided: ask again */
+};
+
+struct service_answer {
+    uint8_t outcome;
+    uint8_t refusal;                /* enum stamp_refusal */
+    struct stamp_slice certificate; /* DER */
+};
+
+struct service_sign {
+    uint8_t serial_number[STAMP_CERTIFICATE_SERIAL_SIZE];
+    uint8_t point[STAMP_POINT_SIZE];
+    uint64_t not_before, not_after;
+    struct stamp_slice birth; /* DER; not of a SERVICE_SIGN_SERVER */
+};
+
+struct service_signed {
+    struct stamp_slice certificate; /* empty: it refuses */
+    struct stamp_slice why;         /* for the log */
+};
+
+struct service_message {
+    uint8_t type;
+    uint64_t id;
+    union {
+        uint8_t lost; /* enum service_role */
+        struct stamp_slice secret;
+        struct service_enrol enrol;
+        struct service_server server;
+        struct service_answer answer;
+        struct service_sign sign;
+        struct service_signed signed_;
+    } u;
+};
+
+/**
+ * @param out  SERVICE_MESSAGE_MAX bytes
+ * @return its length; 0 where a field is longer than the table allows
+ */
+size_t service_wire_encode(const struct service_message *m, uint8_t *out);
+
+/** @param m  its slices point into `p`; zeroed where this is no message */
+bool service_wire_decode(const uint8_t *p, size_t len, struct service_message *m);
+
+#endif

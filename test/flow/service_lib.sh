@@ -1,0 +1,45 @@
+# shellcheck shell=bash
+# Shared by the flow tests of the service. Source it: it brings what live_lib.sh has.
+source "$(dirname "${BASH_SOURCE[0]}")/live_lib.sh"
+
+client=$build/test/est_client
+
+# serve NAME OPTION...: the service of workspace NAME, on a free port; sets `at` (HOST:PORT) and
+# `est` (its URL). Its log is NAME.serve.
+serve() {
+    local name=$1 i
+    shift
+    "$stamp" serve "$name" --listen 127.0.0.1:0 "$@" >> "$name.out" 2>> "$name.serve" &
+    printf '%s\n' "$!" > "$scratch/$name-serve.pid"
+    at=
+    for i in $(seq 400); do
+        at=$(sed -n 's/.*"listening","url":"https:\/\/\([^"]*\)".*/\1/p' "$name.serve" | tail -n 1)
+        [ -z "$at" ] || break
+        sleep 0.05
+    done
+    [ -n "$at" ] || { printf 'the service does not listen after 20 s (%s)\n' "$i" >&2; return 1; }
+    at=localhost:${at##*:}
+    est=https://$at/.well-known/est
+}
+
+# serve_stop NAME: gracefully; its status.
+serve_stop() {
+    local pid
+    pid=$(cat "$scratch/$1-serve.pid")
+    rm "$scratch/$1-serve.pid"
+    kill "$pid"
+    wait "$pid"
+}
+
+# device WORKSPACE SERIAL DIR: DIR/key.pem and DIR/cert.pem of a stamp that was made there.
+device() {
+    "${python[@]}" "$root/test/flow/service_device.py" "$1/stamps/$2.bin" "$3"
+}
+
+# enrol DIR NEW OPTION...: with DIR's key and certificate a certificate for NEW.key, in NEW.pem.
+enrol() {
+    local dir=$1 new=$2
+    shift 2
+    "$client" --ca "${ca:-ws/root.pem}" --cert "$dir/cert.pem" --key "$dir/key.pem" \
+        --new-key "$new.key" --out "$new.pem" "$@" "$at"
+}
