@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "cli/cli.h"
+#include "cli/registry_operational.h"
 #include "cli/registry_pop.h"
 #include "host/json.h"
 
@@ -419,12 +420,19 @@ static enum stamp_err show_json(struct stamp_registry *r,
 {
     json_t *j = json_of(row, t);
     json_t *history = json_array();
+    json_t *operational = NULL;
     enum stamp_err rc = STAMP_E_NOMEM;
 
     if (j != NULL && history != NULL && json_object_set(j, "history", history) == 0) {
         rc = stamp_registry_history(r, row->serial, gather, history, err);
     }
     json_decref(history);
+    if (rc == STAMP_OK) {
+        rc = cli_json_operational(r, row->id, &operational, err);
+    }
+    if (rc == STAMP_OK && json_object_set_new(j, "operational", operational) != 0) {
+        rc = STAMP_E_NOMEM;
+    }
     if (rc != STAMP_OK) {
         json_decref(j);
         return stamp_error_set(err, rc, ENOMEM, "out of memory");
@@ -439,6 +447,7 @@ static enum stamp_err show_plain(struct stamp_registry *r,
     struct stamp_registry_batch batch;
     bool named = stamp_registry_batch_get(r, stamp_registry_batch_of(row), &batch,
                                           NULL) == STAMP_OK;
+    enum stamp_err rc;
 
     line("serial", row->serial);
     line("product", row->product);
@@ -449,7 +458,8 @@ static enum stamp_err show_plain(struct stamp_registry *r,
     line("key fingerprint", t->fingerprint);
     line("certificate serial", t->certificate_serial);
     line("file", row->file);
-    return stamp_registry_history(r, row->serial, tell, NULL, err);
+    rc = stamp_registry_history(r, row->serial, tell, NULL, err);
+    return rc == STAMP_OK ? cli_print_operational(r, row->id, err) : rc;
 }
 
 static enum stamp_err show(struct stamp_registry *r, const struct args *a,

@@ -22,7 +22,7 @@ static const char help[] =
     "                          loopback addresses\n"
     "      --fronts N          processes that speak TLS, 1 to 32; else 1\n"
     "      --days N            an operational certificate is valid, 1 to 3650; else 90\n"
-    "      --per-hour N        new certificates of one device, 1 to 1000; else 6\n"
+    "      --per-hour N        new certificates of one device, 1 to 1000000; else 6\n"
     "      --linking           requests must prove that they are of this TLS connection\n"
     "                          (RFC 7030 3.5); they may in any case\n"
     "      --passphrase-fd N   of a production workspace: read it from there\n"
@@ -44,6 +44,8 @@ static const struct option options[] = {
     {"as", required_argument, NULL, 'A'}, /* one of the processes: not for people */
     {NULL, 0, NULL, 0},
 };
+
+#define PER_HOUR_MAX 1000000u
 
 struct args {
     struct stamp_service_setup setup;
@@ -111,9 +113,10 @@ static int take(struct args *a, int opt)
                    : cli_usage("serve", "'%s' is no number of 1 to %u", optarg,
                                SERVICE_DAYS_MAX);
     case 'H':
-        return number(optarg, 1000, &s->per_hour)
+        return number(optarg, PER_HOUR_MAX, &s->per_hour)
                    ? 0
-                   : cli_usage("serve", "'%s' is no number of 1 to 1000", optarg);
+                   : cli_usage("serve", "'%s' is no number of 1 to %u", optarg,
+                               PER_HOUR_MAX);
     case 'L':
         s->linking = true;
         return 0;

@@ -28,7 +28,7 @@ enum {
     HIGH_FD = 200, /* above all that a process is given, so that none is overwritten */
     ARGS_MAX = 64,
     BACKLOG = 4096,
-    CALM_MS = 1000, /* who lived shorter than this waits before it starts again */
+    CALM_MS = 500,  /* who lived shorter than this waits as long before it starts again */
     STOP_MS = 15000 /* for a process to end what it does */
 };
 

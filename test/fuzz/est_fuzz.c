@@ -1,0 +1,51 @@
+/* Any bytes as the body of an EST request: refused, or base64 of DER; and that, or the
+ * bytes themselves, as PKCS#10. Its signature is taken for good, so that what lies behind
+ * it is reached. */
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/pkcs10.h"
+#include "service/est_body.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
+int __wrap_ASN1_item_verify(const ASN1_ITEM *it, const X509_ALGOR *alg,
+                            const ASN1_BIT_STRING *signature, const void *data,
+                            EVP_PKEY *pkey);
+
+int __wrap_ASN1_item_verify(const ASN1_ITEM *it, const X509_ALGOR *alg,
+                            const ASN1_BIT_STRING *signature, const void *data,
+                            EVP_PKEY *pkey)
+{
+    return it != NULL && alg != NULL && signature != NULL && data != NULL && pkey != NULL;
+}
+
+static void open_request(const uint8_t *der, size_t len)
+{
+    STAMP_PKCS10_AUTO r;
+    struct stamp_error err = STAMP_ERROR_INIT;
+    enum stamp_err rc = stamp_pkcs10_open((struct stamp_slice){der, len}, &r, &err);
+
+    if ((rc == STAMP_OK) != (r.subject != NULL) ||
+        (rc != STAMP_OK) != (err.what[0] != 0)) {
+        abort();
+    }
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
+{
+    static uint8_t der[EST_BODY_MAX];
+    size_t der_len = 1;
+    enum est_style style;
+
+    if (est_body_read(data, len, der, &der_len, &style)) {
+        if (der_len == 0 || der_len > len) {
+            abort();
+        }
+        open_request(der, der_len);
+    } else if (der_len != 0) {
+        abort();
+    }
+    open_request(data, len);
+    return 0;
+}
