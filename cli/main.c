@@ -29,6 +29,8 @@ static const struct verb {
     {"lock", cmd_lock, "lock a unit at a stage of its own"},
     {"registry", cmd_registry, "ask the books: list, show, export"},
     {"serve", cmd_serve, "the service: devices enrol and renew over HTTPS"},
+    {"registrar", cmd_registrar, "who may ask the service in the name of devices"},
+    {"rotate", cmd_rotate, "renew a live device's operational identity"},
     {"prove", cmd_prove, "let a live device prove who it is"},
     {"claim", cmd_claim, "claim a live device with what is on its label"},
 };

@@ -7,22 +7,14 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
-#include "core/keys.h"
 #include "host/bundle.h"
+#include "host/evidence.h"
 #include "host/key.h"
 #include "host/pkcs10.h"
 #include "host/request.h"
 #include "host/rotate.h"
-#include "host/sig.h"
 
 enum { CHALLENGE_SIZE = 32, HASH_SIZE = 32 };
-
-static enum stamp_err malformed(const char *what, struct stamp_error *err)
-{
-    return stamp_error_set(err, STAMP_E_FORMAT, 0,
-                           "the device's request for a certificate is malformed: %s",
-                           what);
-}
 
 static enum stamp_err wrong(const char *what, struct stamp_error *err)
 {
@@ -32,41 +24,13 @@ static enum stamp_err wrong(const char *what, struct stamp_error *err)
 
 /* ---- the request ---- */
 
-/* SPEC 16-6. */
-struct evidence {
-    struct stamp_slice challenge;
-    struct stamp_slice chip;
-    struct stamp_slice in_use;
-    struct stamp_slice voucher;
-};
-
-static struct stamp_slice take(struct stamp_cbor *c, uint32_t key, size_t min, size_t max)
-{
-    stamp_cbor_want(c, STAMP_CBOR_UINT, key);
-    return stamp_cbor_string(c, STAMP_CBOR_BYTES, min, max);
-}
-
-static bool take_evidence(const ASN1_OCTET_STRING *value, struct evidence *e)
-{
-    struct stamp_cbor c;
-
-    stamp_cbor_init(&c, ASN1_STRING_get0_data(value), (size_t)ASN1_STRING_length(value));
-    stamp_cbor_want(&c, STAMP_CBOR_MAP, 4);
-    e->challenge = take(&c, STAMP_EVIDENCE_CHALLENGE, CHALLENGE_SIZE, CHALLENGE_SIZE);
-    e->chip = take(&c, STAMP_EVIDENCE_CHIP, 0, 32);
-    e->in_use = take(&c, STAMP_EVIDENCE_IN_USE, HASH_SIZE, HASH_SIZE);
-    e->voucher = take(&c, STAMP_EVIDENCE_VOUCHER, STAMP_SIG_SIZE, STAMP_SIG_SIZE);
-    return c.err == STAMP_OK && c.left == 0;
-}
-
 /* The birth key vouches for the new one. */
 static enum stamp_err check_evidence(const struct stamp_renewal *r,
-                                     const uint8_t *challenge, const struct evidence *e,
+                                     const uint8_t *challenge,
+                                     const struct stamp_rotate_evidence *e,
                                      struct stamp_error *err)
 {
-    uint8_t vouched[STAMP_POINT_SIZE + CHALLENGE_SIZE + HASH_SIZE + 32];
     uint8_t hash[HASH_SIZE];
-    size_t len = 0;
 
     if (X509_digest(r->leaf, EVP_sha256(), hash, NULL) != 1) {
         return stamp_openssl_failed(err, "cannot hash a certificate");
@@ -84,20 +48,7 @@ static enum stamp_err check_evidence(const struct stamp_renewal *r,
         memcmp(e->chip.p, r->state.chip, e->chip.len) != 0) {
         return wrong("it is of another chip than the device said it is", err);
     }
-    memcpy(vouched, r->point, STAMP_POINT_SIZE);
-    len += STAMP_POINT_SIZE;
-    memcpy(vouched + len, challenge, CHALLENGE_SIZE);
-    len += CHALLENGE_SIZE;
-    memcpy(vouched + len, hash, sizeof hash);
-    len += sizeof hash;
-    memcpy(vouched + len, e->chip.p, e->chip.len);
-    len += e->chip.len;
-    if (stamp_sig_check_point(r->birth.point, STAMP_LABEL_ROTATE, vouched, len,
-                              e->voucher.p, NULL) != STAMP_OK) {
-        ERR_clear_error();
-        return wrong("the birth key does not vouch for the new key", err);
-    }
-    return STAMP_OK;
+    return stamp_evidence_check(e, r->point, r->birth.point, err);
 }
 
 /* The value of an extension; NULL: there is none, or there are two. */
@@ -129,11 +80,17 @@ static enum stamp_err check_extensions(const struct stamp_pkcs10 *req,
 {
     ASN1_OBJECT *oid = OBJ_txt2obj(STAMP_REQUEST_EVIDENCE, 1);
     const ASN1_OCTET_STRING *value = oid == NULL ? NULL : find(req->extensions, oid);
-    struct evidence e;
+    struct stamp_rotate_evidence e;
+    struct stamp_slice bytes = {NULL, 0};
     enum stamp_err rc;
 
-    if (value == NULL || !take_evidence(value, &e)) {
-        rc = malformed("it does not say whose it is", err);
+    if (value != NULL) {
+        bytes.p = ASN1_STRING_get0_data(value);
+        bytes.len = (size_t)ASN1_STRING_length(value);
+    }
+    rc = stamp_evidence_read(bytes, &e, err);
+    if (rc != STAMP_OK) {
+        /* said already */
     } else if (!same_names(req, r->leaf)) {
         rc = wrong("it is for another subject than the certificate in use", err);
     } else {

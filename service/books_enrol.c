@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/evidence.h"
 #include "host/key.h"
+#include "host/pki.h"
 #include "host/registry_issued.h"
 #include "host/registry_token.h"
 #include "service/books.h"
@@ -74,6 +76,62 @@ static enum stamp_err by_token(struct stamp_registry *r,
     return stamp_registry_admit_token(r, asked->token, serial, fingerprint, now, a, err);
 }
 
+/* Its pending certificate is this one (SHA-256): it is in use. */
+static enum stamp_err first_use(struct stamp_registry *r, struct stamp_admitted *a,
+                                      const uint8_t in_use[32], time_t now,
+                                      bool *confirmed, struct stamp_error *err)
+{
+    struct stamp_ldevid rows[4];
+    uint8_t hash[32];
+    size_t n = 0;
+    enum stamp_err rc = stamp_registry_ldevid_list(r, a->device, rows, 4, &n, err);
+
+    for (size_t i = 0; i < n; i++) {
+        const struct stamp_ldevid *l = &rows[i];
+
+        if (rc == STAMP_OK && !*confirmed && l->state == STAMP_LDEVID_PENDING &&
+            EVP_Digest(l->certificate, l->certificate_len, hash, NULL, stamp_sha256(),
+                       NULL) == 1 &&
+            memcmp(hash, in_use, sizeof hash) == 0) {
+            a->n = l->n;
+            rc = stamp_registry_ldevid_use(r, a, now, err);
+            *confirmed = rc == STAMP_OK;
+        }
+        stamp_ldevid_fini(&rows[i]);
+    }
+    return rc;
+}
+
+/* The device vouches for its new key, where the request says so; the certificate that it
+ * has in use may be one that was not seen in use before. SPEC 16-6, 16-8. */
+static enum stamp_err take_evidence(struct stamp_registry *r,
+                                    const struct service_enrol *asked, time_t now,
+                                    struct stamp_admitted *a, struct books_verdict *v,
+                                    struct stamp_error *err)
+{
+    STAMP_X509_AUTO *birth = NULL;
+    struct stamp_rotate_evidence e;
+    struct stamp_registry_row row;
+    uint8_t point[STAMP_POINT_SIZE];
+    enum stamp_err rc = stamp_registry_find(r, a->serial, &row, err);
+    struct stamp_slice der;
+
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    der = (struct stamp_slice){row.certificate, row.certificate_len};
+    if (stamp_pki_decode(der, &birth, NULL) != STAMP_OK ||
+        stamp_key_point(X509_get0_pubkey(birth), point, NULL) != STAMP_OK ||
+        stamp_evidence_read(asked->evidence, &e, NULL) != STAMP_OK ||
+        stamp_evidence_check(&e, asked->point, point, NULL) != STAMP_OK) {
+        a->refusal = STAMP_REFUSAL_REQUEST;
+    } else {
+        rc = first_use(r, a, e.in_use.p, now, &v->confirmed, err);
+    }
+    stamp_registry_row_fini(&row);
+    return rc;
+}
+
 /* A registrar shows the certificate that the books have of him, and names the device. */
 static enum stamp_err by_registrar(struct stamp_registry *r,
                                    const struct service_enrol *asked, time_t now,
@@ -104,7 +162,10 @@ static enum stamp_err by_registrar(struct stamp_registry *r,
         return STAMP_OK;
     }
     text(asked->serial, serial, sizeof serial);
-    return stamp_registry_admit_serial(r, serial, a, err);
+    rc = stamp_registry_admit_serial(r, serial, a, err);
+    return rc == STAMP_OK && a->refusal == STAMP_REFUSAL_NONE && asked->evidence.len > 0
+               ? take_evidence(r, asked, now, a, v, err)
+               : rc;
 }
 
 /* ---- what may he have ---- */

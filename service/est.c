@@ -279,7 +279,7 @@ static bool put_evidence(const struct stamp_pkcs10 *r, struct service_enrol *e)
         e->evidence = (struct stamp_slice){ASN1_STRING_get0_data(value),
                                            (size_t)ASN1_STRING_length(value)};
     }
-    return e->evidence.len <= SERVICE_EVIDENCE_MAX;
+    return e->evidence.len <= STAMP_EVIDENCE_MAX;
 }
 
 static enum stamp_refusal check_request(const struct front *f, bool again,

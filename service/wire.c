@@ -40,7 +40,7 @@ static const struct field fields[SERVICE_TYPES][FIELDS_MAX] = {
          EXACT(enrol.token, STAMP_TOKEN_DIGEST_SIZE),
          UP_TO(enrol.token_serial, STAMP_SERIAL_SIZE - 1),
          EXACT(enrol.point, STAMP_POINT_SIZE), UP_TO(enrol.serial, STAMP_SERIAL_SIZE - 1),
-         UP_TO(enrol.evidence, SERVICE_EVIDENCE_MAX), UP_TO(enrol.label, STAMP_MAX_TEXT),
+         UP_TO(enrol.evidence, STAMP_EVIDENCE_MAX), UP_TO(enrol.label, STAMP_MAX_TEXT),
          UP_TO(enrol.from, SERVICE_FROM_MAX)},
     [SERVICE_SERVER] = {EXACT(server.point, STAMP_POINT_SIZE)},
     [SERVICE_ANSWER] = {U8(answer.outcome), U8(answer.refusal),

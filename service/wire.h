@@ -13,12 +13,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "host/evidence.h"
 #include "host/leaf.h"
 #include "host/registry_enrol.h"
 #include "host/registry_token.h"
 
 #define SERVICE_MESSAGE_MAX 16384u
-#define SERVICE_EVIDENCE_MAX 256u
 #define SERVICE_FROM_MAX 64u
 #define SERVICE_SECRET_MAX 1024u
 
