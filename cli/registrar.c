@@ -11,8 +11,10 @@
 static const char help[] =
     "usage: stamp registrar add [OPTION]... NAME -o FILE\n"
     "\n"
-    "Makes a registrar: who asks the service for certificates in the name of devices, as\n"
-    "`stamp rotate` does on their serial line. FILE gets its certificate and its private\n"
+    "Makes a registrar: who asks the service for certificates in the name of devices, "
+    "as\n"
+    "`stamp rotate` does on their serial line. FILE gets its certificate and its "
+    "private\n"
     "key, mode 0600; whoever has it can replace operational keys, within the service's\n"
     "rate, but no birth key.\n"
     "\n"

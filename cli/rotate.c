@@ -22,7 +22,8 @@ static const char help[] =
     "  -p, --port TTY          the device's serial port\n"
     "  -s, --server URL        https://HOST:PORT of the service\n"
     "  -r, --registrar FILE    what `stamp registrar add` made\n"
-    "  -t, --trust PEM         trust the certificates in this file, of the device and of\n"
+    "  -t, --trust PEM         trust the certificates in this file, of the device and "
+    "of\n"
     "                          the service; else the workspace's root\n"
     "      --patience S        seconds, for a service that says \"later\"; else 60\n"
     "      --drop              have the device forget the key that waits, and no more\n"
@@ -30,10 +31,14 @@ static const char help[] =
     "  -h, --help              this\n";
 
 static const struct option options[] = {
-    {"port", required_argument, NULL, 'p'},     {"server", required_argument, NULL, 's'},
-    {"registrar", required_argument, NULL, 'r'}, {"trust", required_argument, NULL, 't'},
-    {"patience", required_argument, NULL, 'P'}, {"drop", no_argument, NULL, 'D'},
-    {"dir", required_argument, NULL, 'C'},      {"help", no_argument, NULL, 'h'},
+    {"port", required_argument, NULL, 'p'},
+    {"server", required_argument, NULL, 's'},
+    {"registrar", required_argument, NULL, 'r'},
+    {"trust", required_argument, NULL, 't'},
+    {"patience", required_argument, NULL, 'P'},
+    {"drop", no_argument, NULL, 'D'},
+    {"dir", required_argument, NULL, 'C'},
+    {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
 
@@ -55,8 +60,8 @@ static enum stamp_err open_trust(struct args *a, struct stamp_trust **trust,
         a->server.ca = a->pem;
     } else if (rc == STAMP_OK) {
         rc = stamp_workspace_locate(a->dir, dir, err);
-        if (rc == STAMP_OK && snprintf(a->ca, sizeof a->ca, "%s/root.pem", dir) >=
-                                  (int)sizeof a->ca) {
+        if (rc == STAMP_OK &&
+            snprintf(a->ca, sizeof a->ca, "%s/root.pem", dir) >= (int)sizeof a->ca) {
             rc = stamp_error_set(err, STAMP_E_RANGE, 0, "the path is too long");
         }
         a->server.ca = a->ca;
@@ -72,9 +77,9 @@ static enum stamp_err confirm(struct stamp_smp_client *c, const struct stamp_tru
     uint8_t hash[32];
     enum stamp_err rc = stamp_prove_device(c, trust, STAMP_NEWEST, &proof, err);
 
-    if (rc == STAMP_OK && (EVP_Digest(leaf.p, leaf.len, hash, NULL, EVP_sha256(), NULL) !=
-                               1 ||
-                           memcmp(hash, proof.certificate_hash, sizeof hash) != 0)) {
+    if (rc == STAMP_OK &&
+        (EVP_Digest(leaf.p, leaf.len, hash, NULL, EVP_sha256(), NULL) != 1 ||
+         memcmp(hash, proof.certificate_hash, sizeof hash) != 0)) {
         rc = stamp_error_set(err, STAMP_E_AUTH, 0,
                              "the device shows another certificate than it committed");
     }

@@ -53,9 +53,8 @@ static enum stamp_err set_up(CURL *curl, const struct stamp_est_server *s,
 {
     char url[URL_MAX];
     size_t len = strlen(s->url);
-    const char *well_known = strstr(s->url, "/.well-known/est") != NULL
-                                 ? ""
-                                 : "/.well-known/est";
+    const char *well_known =
+        strstr(s->url, "/.well-known/est") != NULL ? "" : "/.well-known/est";
 
     while (len > 0 && s->url[len - 1] == '/') {
         len--;
@@ -160,12 +159,13 @@ static enum stamp_err refused(const struct stamp_est_server *s, const struct ans
         sentence[n] = a->text[n];
     }
     sentence[n] = '\0';
-    return stamp_error_set(
-        err, a->status == TOO_MANY || a->status == UNAVAILABLE || a->status == ACCEPTED
-                 ? STAMP_E_BUSY
-                 : STAMP_E_AUTH,
-        a->status, "'%s' refuses (%ld)%s%s", s->url, a->status, n == 0 ? "" : ": ",
-        sentence);
+    return stamp_error_set(err,
+                           a->status == TOO_MANY || a->status == UNAVAILABLE ||
+                                   a->status == ACCEPTED
+                               ? STAMP_E_BUSY
+                               : STAMP_E_AUTH,
+                           a->status, "'%s' refuses (%ld)%s%s", s->url, a->status,
+                           n == 0 ? "" : ": ", sentence);
 }
 
 /* Asks again while the server says "later", as long as there is patience. */
@@ -221,10 +221,10 @@ static enum stamp_err take_certificates(const struct stamp_est_server *s,
     EVP_ENCODE_CTX_free(ctx);
     free(der);
     ERR_clear_error();
-    return *out != NULL ? STAMP_OK
-                        : stamp_error_set(err, STAMP_E_FORMAT, 0,
-                                          "'%s' answers with no certificates in PKCS#7",
-                                          s->url);
+    return *out != NULL
+               ? STAMP_OK
+               : stamp_error_set(err, STAMP_E_FORMAT, 0,
+                                 "'%s' answers with no certificates in PKCS#7", s->url);
 }
 
 enum stamp_err stamp_est_cacerts(const struct stamp_est_server *server,

@@ -55,9 +55,8 @@ static enum stamp_err issue(const struct stamp_workspace *ws, const char *name,
     uint8_t prefix[STAMP_CERTIFICATE_PREFIX_SIZE];
     uint8_t point[STAMP_POINT_SIZE];
     time_t now = time(NULL);
-    struct stamp_issued booked = {.kind = STAMP_ISSUED_REGISTRAR,
-                                  .at = now,
-                                  .not_after = now + (time_t)days * DAY};
+    struct stamp_issued booked = {
+        .kind = STAMP_ISSUED_REGISTRAR, .at = now, .not_after = now + (time_t)days * DAY};
     struct stamp_issued_asked asked = {.kind = STAMP_ISSUED_REGISTRAR,
                                        .point = point,
                                        .organization = ws->profile->company,

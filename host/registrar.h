@@ -17,9 +17,10 @@
  * @param pem         its certificate, the sub-CA's, and the private key
  * @retval STAMP_E_RANGE  such a name cannot be
  */
-STAMP_MUST_USE enum stamp_err
-stamp_registrar_add(const struct stamp_workspace *ws, const char *name, uint32_t days,
-                    const struct stamp_secret *passphrase, struct stamp_secret **pem,
-                    struct stamp_error *err);
+STAMP_MUST_USE enum stamp_err stamp_registrar_add(const struct stamp_workspace *ws,
+                                                  const char *name, uint32_t days,
+                                                  const struct stamp_secret *passphrase,
+                                                  struct stamp_secret **pem,
+                                                  struct stamp_error *err);
 
 #endif

@@ -310,6 +310,16 @@ static enum stamp_err check_pair(const struct stamp_workspace *ws,
                                 stampi_workspace_key_name[which]);
 }
 
+bool stamp_workspace_key_in_token(const struct stamp_workspace *ws,
+                                  enum stamp_workspace_key which)
+{
+    char path[PATH_MAX];
+
+    return stampi_join(ws->dir, stampi_workspace_uri_name[which], path, NULL) ==
+               STAMP_OK &&
+           access(path, F_OK) == 0;
+}
+
 enum stamp_err stamp_workspace_key(const struct stamp_workspace *ws,
                                    enum stamp_workspace_key which,
                                    const struct stamp_secret *passphrase, EVP_PKEY **out,

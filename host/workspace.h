@@ -123,6 +123,10 @@ STAMP_MUST_USE enum stamp_err stamp_workspace_key(const struct stamp_workspace *
                                                   EVP_PKEY **out,
                                                   struct stamp_error *err);
 
+/** Is it in a token, and not in a file? */
+bool stamp_workspace_key_in_token(const struct stamp_workspace *ws,
+                                  enum stamp_workspace_key which);
+
 /** Who trusts this workspace's root and owner. */
 STAMP_MUST_USE enum stamp_err stamp_workspace_trust(const struct stamp_workspace *ws,
                                                     struct stamp_trust **out,

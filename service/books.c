@@ -11,6 +11,7 @@
 #include "host/workspace.h"
 #include "service/log.h"
 #include "service/names.h"
+#include "service/sandbox.h"
 
 enum {
     ROUND_MAX = 256, /* messages in one transaction */
@@ -472,7 +473,7 @@ static void tell_signed(struct books *b, struct taken *t)
         end_server(b, j, t->m.u.signed_.certificate);
         return;
     }
-    if (t->m.u.signed_.certificate.len == 0) {
+    if (t->m.u.signed_.certificate.len == 0 && t->m.u.signed_.refused) {
         tell_refused(b, t, j);
     } else if (t->failed || t->certificate == NULL) {
         later(b, j->front, j->front_id);
@@ -613,7 +614,9 @@ int service_books(const struct stamp_service_setup *setup)
     for (unsigned i = 0; i < setup->fronts; i++) {
         service_channel_init(&b.front[i], SERVICE_FD_FRONT + (int)i);
     }
-    if (open_all(&b, &err) != STAMP_OK) {
+    if (open_all(&b, &err) != STAMP_OK ||
+        service_sandbox_enter(&(struct service_sandbox){SERVICE_BOOKS, false, b.where},
+                              &err) != STAMP_OK) {
         return service_failed(&err);
     }
     service_ready(&b.control);

@@ -78,8 +78,8 @@ static enum stamp_err by_token(struct stamp_registry *r,
 
 /* Its pending certificate is this one (SHA-256): it is in use. */
 static enum stamp_err first_use(struct stamp_registry *r, struct stamp_admitted *a,
-                                      const uint8_t in_use[32], time_t now,
-                                      bool *confirmed, struct stamp_error *err)
+                                const uint8_t in_use[32], time_t now, bool *confirmed,
+                                struct stamp_error *err)
 {
     struct stamp_ldevid rows[4];
     uint8_t hash[32];

@@ -14,6 +14,7 @@
 #include "host/pki.h"
 #include "service/log.h"
 #include "service/names.h"
+#include "service/sandbox.h"
 
 enum {
     HEADERS_MAX = 8192,
@@ -413,7 +414,9 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
     f.index = index;
     service_channel_init(&f.control, SERVICE_FD_CONTROL);
     service_channel_init(&f.books, SERVICE_FD_BOOKS);
-    if (open_all(&f, &err) != STAMP_OK) {
+    if (open_all(&f, &err) != STAMP_OK ||
+        service_sandbox_enter(&(struct service_sandbox){.role = SERVICE_FRONT}, &err) !=
+            STAMP_OK) {
         return service_failed(&err);
     }
     ask_server(&f);

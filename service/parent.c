@@ -590,6 +590,8 @@ enum stamp_err stamp_service_run(const struct stamp_service_setup *setup,
         return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     }
     service_log_as("parent");
+    /* what whoever started this left open is nothing for the others */
+    (void)close_range(SERVICE_FD_CONTROL, ~0U, CLOSE_RANGE_CLOEXEC);
     p->setup = setup;
     p->argv = argv;
     p->passphrase = passphrase;

@@ -16,6 +16,7 @@
 #include "service/log.h"
 #include "service/names.h"
 #include "service/process.h"
+#include "service/sandbox.h"
 
 enum { SKEW = 3600, DAY = 86400 };
 
@@ -93,6 +94,13 @@ static enum stamp_err sign_server(struct signer *s, const struct service_sign *w
     return rc;
 }
 
+/* Refused, and so for ever; anything else is a key that does not do its work. */
+static bool is_policy(enum stamp_err rc)
+{
+    return rc == STAMP_E_STATE || rc == STAMP_E_FORMAT || rc == STAMP_E_PURPOSE ||
+           rc == STAMP_E_RANGE || rc == STAMP_E_SPACE;
+}
+
 static void answer(struct signer *s, const struct service_message *m)
 {
     struct service_message reply = {.type = SERVICE_SIGNED, .id = m->id};
@@ -106,10 +114,15 @@ static void answer(struct signer *s, const struct service_message *m)
     if (rc == STAMP_OK) {
         reply.u.signed_.certificate = (struct stamp_slice){out, len};
     } else {
+        reply.u.signed_.refused = is_policy(rc);
         reply.u.signed_.why =
             (struct stamp_slice){(const uint8_t *)err.what, strlen(err.what)};
     }
     service_channel_send(&s->books, &reply);
+    if (rc != STAMP_OK && !is_policy(rc)) { /* a token that was pulled: open it anew */
+        service_log_error("failed", &err);
+        service_die("it cannot sign");
+    }
 }
 
 /* ---- running ---- */
@@ -149,6 +162,15 @@ static enum stamp_err open_all(struct signer *s, struct stamp_error *err)
     return rc;
 }
 
+static enum stamp_err go_in(const struct signer *s, struct stamp_error *err)
+{
+    const struct service_sandbox box = {
+        .role = SERVICE_SIGNER,
+        .token = stamp_workspace_key_in_token(s->ws, STAMP_WORKSPACE_SUB_CA)};
+
+    return service_sandbox_enter(&box, err);
+}
+
 static void hear_control(struct signer *s)
 {
     uint8_t buf[SERVICE_MESSAGE_MAX];
@@ -183,7 +205,7 @@ int service_signer(const struct stamp_service_setup *setup)
 
     service_channel_init(&s.control, SERVICE_FD_CONTROL);
     service_channel_init(&s.books, SERVICE_FD_BOOKS);
-    if (open_all(&s, &err) != STAMP_OK) {
+    if (open_all(&s, &err) != STAMP_OK || go_in(&s, &err) != STAMP_OK) {
         return service_failed(&err);
     }
     service_ready(&s.control);

@@ -51,7 +51,8 @@ static const struct field fields[SERVICE_TYPES][FIELDS_MAX] = {
     [SERVICE_SIGN_SERVER] = {EXACT(sign.serial_number, STAMP_CERTIFICATE_SERIAL_SIZE),
                              EXACT(sign.point, STAMP_POINT_SIZE), U64(sign.not_before),
                              U64(sign.not_after)},
-    [SERVICE_SIGNED] = {UP_TO(signed_.certificate, STAMP_MAX_CERTIFICATE),
+    [SERVICE_SIGNED] = {U8(signed_.refused),
+                        UP_TO(signed_.certificate, STAMP_MAX_CERTIFICATE),
                         UP_TO(signed_.why, 200)},
 };
 

@@ -84,7 +84,8 @@ struct service_sign {
 };
 
 struct service_signed {
-    struct stamp_slice certificate; /* empty: it refuses */
+    uint8_t refused;                /* by its policy; else it could not, for now */
+    struct stamp_slice certificate; /* empty: it did not */
     struct stamp_slice why;         /* for the log */
 };
 
