@@ -22,13 +22,16 @@ enum cli_exit {
 };
 
 int cmd_claim(int argc, char **argv);
+int cmd_crl(int argc, char **argv);
 int cmd_flash(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_label(int argc, char **argv);
 int cmd_make(int argc, char **argv);
+int cmd_ocsp(int argc, char **argv);
 int cmd_prove(int argc, char **argv);
 int cmd_registrar(int argc, char **argv);
 int cmd_registry(int argc, char **argv);
+int cmd_revoke(int argc, char **argv);
 int cmd_rotate(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_show(int argc, char **argv);

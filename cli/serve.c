@@ -15,6 +15,8 @@ static const char help[] =
     "standard error.\n"
     "\n"
     "  -l, --listen ADDR:PORT  where; port 0: any that is free. Else 127.0.0.1:8443\n"
+    "      --http ADDR:PORT    plain HTTP for what is public, /crl and /ocsp; else only over\n"
+    "                          HTTPS\n"
     "  -n, --name NAME         host name or address of this server, for its "
     "certificate;\n"
     "                          up to 8 times. Else the machine's name, localhost and "
@@ -33,6 +35,7 @@ static const char help[] =
 
 static const struct option options[] = {
     {"listen", required_argument, NULL, 'l'},
+    {"http", required_argument, NULL, 'T'},
     {"name", required_argument, NULL, 'n'},
     {"fronts", required_argument, NULL, 'F'},
     {"days", required_argument, NULL, 'D'},
@@ -95,6 +98,9 @@ static int take(struct args *a, int opt)
     switch (opt) {
     case 'l':
         s->listen = optarg;
+        return 0;
+    case 'T':
+        s->http = optarg;
         return 0;
     case 'n':
         if (s->n_names == SERVICE_NAMES_MAX) {

@@ -80,11 +80,22 @@ static bool put_dates(X509 *cert, const struct stamp_issued_asked *asked)
            X509_time_adj_ex(X509_getm_notAfter(cert), 0, 0, &to) != NULL;
 }
 
+static const char *usage_of(enum stamp_issued_kind kind)
+{
+    switch (kind) {
+    case STAMP_ISSUED_SERVER:
+        return "serverAuth";
+    case STAMP_ISSUED_OCSP:
+        return "OCSPSigning";
+    case STAMP_ISSUED_REGISTRAR:
+    default:
+        return "clientAuth,cmcRA";
+    }
+}
+
 static bool fill(X509 *cert, const struct stamp_issued_asked *asked, EVP_PKEY *own,
                  X509 *issuer)
 {
-    bool server = asked->kind == STAMP_ISSUED_SERVER;
-
     return X509_set_version(cert, X509_VERSION_3) == 1 && put_serial(cert, asked) &&
            put_subject(cert, asked) && put_dates(cert, asked) &&
            X509_set_issuer_name(cert, X509_get_subject_name(issuer)) == 1 &&
@@ -97,8 +108,10 @@ static bool fill(X509 *cert, const struct stamp_issued_asked *asked, EVP_PKEY *o
            stampi_certificate_add(cert, issuer, NID_key_usage,
                                   "critical,digitalSignature") &&
            stampi_certificate_add(cert, issuer, NID_ext_key_usage,
-                                  server ? "serverAuth" : "clientAuth,cmcRA") &&
-           (!server || put_san(cert, issuer, asked)) &&
+                                  usage_of(asked->kind)) &&
+           (asked->kind != STAMP_ISSUED_OCSP ||
+            stampi_certificate_add(cert, issuer, NID_id_pkix_OCSP_noCheck, "ignored")) &&
+           (asked->kind != STAMP_ISSUED_SERVER || put_san(cert, issuer, asked)) &&
            stampi_certificate_add_purpose(cert, asked->pen, asked->purpose);
 }
 

@@ -294,13 +294,19 @@ enum stamp_err stampi_change(struct stamp_registry *r,
     enum stamp_err rc = STAMP_OK;
 
     if (n >= BULK_MIN && !any_ships(changes, n)) {
-        return stampi_bulk(r, changes, n, bad, tally, err);
+        rc = stampi_bulk(r, changes, n, bad, tally, err);
+    } else {
+        for (size_t i = 0; i < n && rc == STAMP_OK; i++) {
+            if (bad != NULL) {
+                *bad = i;
+            }
+            rc = change_one(r, &changes[i], tally, err);
+        }
     }
     for (size_t i = 0; i < n && rc == STAMP_OK; i++) {
-        if (bad != NULL) {
-            *bad = i;
+        if (changes[i].to == STAMP_REGISTRY_REVOKED) {
+            rc = stampi_revoke(r, &changes[i], err);
         }
-        rc = change_one(r, &changes[i], tally, err);
     }
     return rc;
 }

@@ -9,7 +9,11 @@
 #include "host/registry.h"
 
 /** The numbers are in the database: append-only. */
-enum stamp_issued_kind { STAMP_ISSUED_SERVER = 1, STAMP_ISSUED_REGISTRAR = 2 };
+enum stamp_issued_kind {
+    STAMP_ISSUED_SERVER = 1,
+    STAMP_ISSUED_REGISTRAR = 2,
+    STAMP_ISSUED_OCSP = 3 /* who answers for the authority: RFC 6960 4.2.2.2 */
+};
 
 struct stamp_issued {
     uint8_t certificate_serial[STAMP_CERTIFICATE_SERIAL_SIZE];

@@ -146,6 +146,10 @@ stampi_bulk(struct stamp_registry *r, const struct stamp_registry_change *change
 STAMP_MUST_USE enum stamp_err
 stampi_change(struct stamp_registry *r, const struct stamp_registry_change *changes,
               size_t n, size_t *bad, struct stampi_tally *tally, struct stamp_error *err);
+/** The certificates of a device that was revoked. */
+STAMP_MUST_USE enum stamp_err stampi_revoke(struct stamp_registry *r,
+                                            const struct stamp_registry_change *c,
+                                            struct stamp_error *err);
 STAMP_MUST_USE enum stamp_err stampi_results_add(struct stamp_registry *r,
                                                  const struct stamp_registry_results *row,
                                                  struct stamp_error *err);

@@ -252,6 +252,38 @@
     "CREATE INDEX issued_key ON issued (fingerprint);"                                   \
     "INSERT INTO counter (name, next) VALUES ('service', 1);"
 
+/* What is revoked: certificates, by the key identifier of their authority and their serial
+ * number, so that a list of an authority is a range of the primary key. not_after 0 =
+ * never. The counter 'revocation' grows with each; 'revoked-before' is 1 until devices
+ * that were revoked before this table was are in it. */
+#define TABLES_6(INT, BLOB, TEXT, KEYED)                                                 \
+    "CREATE TABLE revocation ("                                                          \
+    "  ca " BLOB " NOT NULL CHECK (length(ca) > 0),"                                     \
+    "  serial " BLOB " NOT NULL CHECK (length(serial) = 16),"                            \
+    "  device " INT " NOT NULL,"                                                         \
+    "  reason " INT " NOT NULL CHECK (reason BETWEEN 0 AND 10),"                         \
+    "  at " INT " NOT NULL,"                                                             \
+    "  not_after " INT " NOT NULL,"                                                      \
+    "  PRIMARY KEY (ca, serial)"                                                         \
+    ")" KEYED ";"                                                                        \
+    "INSERT INTO counter (name, next) VALUES ('revocation', 1), ('crl', 1),"             \
+    " ('revoked-before', 1);"                                                            \
+    "DROP INDEX issued_key;"                                                             \
+    "ALTER TABLE issued RENAME TO issued_5;"                                             \
+    "CREATE TABLE issued ("                                                              \
+    "  serial " BLOB " PRIMARY KEY CHECK (length(serial) = 16),"                         \
+    "  kind " INT " NOT NULL CHECK (kind IN (1, 2, 3)),"                                 \
+    "  name " TEXT " NOT NULL,"                                                          \
+    "  fingerprint " BLOB " NOT NULL CHECK (length(fingerprint) = 32),"                  \
+    "  at " INT " NOT NULL,"                                                             \
+    "  not_after " INT " NOT NULL,"                                                      \
+    "  who " TEXT " NOT NULL,"                                                           \
+    "  certificate " BLOB ")" KEYED ";"                                                  \
+    "INSERT INTO issued SELECT serial, kind, name, fingerprint, at, not_after, who,"     \
+    " certificate FROM issued_5;"                                                        \
+    "DROP TABLE issued_5;"                                                               \
+    "CREATE INDEX issued_key ON issued (fingerprint);"
+
 stampi_migrations stampi_sqlite_migrations = {
     {"CREATE TABLE workspace ("
      "  one INTEGER PRIMARY KEY CHECK (one = 1),"
@@ -286,6 +318,8 @@ stampi_migrations stampi_sqlite_migrations = {
     {TABLES_4("INTEGER", "BLOB", "TEXT", " STRICT, WITHOUT ROWID")},
 
     {TABLES_5("INTEGER", "BLOB", "TEXT", " STRICT, WITHOUT ROWID")},
+
+    {TABLES_6("INTEGER", "BLOB", "TEXT", " STRICT, WITHOUT ROWID")},
 };
 
 /* Text is compared byte by byte, whatever the language of the database. */
@@ -309,6 +343,8 @@ stampi_migrations stampi_pg_migrations = {
     {TABLES_4("bigint", "bytea", PG_TEXT, "")},
 
     {TABLES_5("bigint", "bytea", PG_TEXT, "")},
+
+    {TABLES_6("bigint", "bytea", PG_TEXT, "")},
 };
 
 /* ---- statements ---- */
@@ -770,6 +806,26 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
                                 " WHERE fingerprint = $1 AND certificate IS NOT NULL"
                                 " ORDER BY at DESC, serial LIMIT 1",
                                 NULL},
+
+    [STAMPI_COUNTER_GET] = {"SELECT next FROM counter WHERE name = $1", NULL},
+    [STAMPI_REVOCATION_ADD] = {"INSERT INTO revocation (ca, serial, device, reason, at,"
+                               " not_after) VALUES ($1, $2, $3, $4, $5, $6)"
+                               " ON CONFLICT DO NOTHING",
+                               NULL},
+    [STAMPI_REVOCATION_LIST] = {"SELECT serial, reason, at FROM revocation"
+                                " WHERE ca = $1 AND serial > $2"
+                                " AND (not_after = 0 OR not_after > $3)"
+                                " ORDER BY serial LIMIT $4",
+                                NULL},
+    [STAMPI_REVOCATION_FIND] = {"SELECT reason, at FROM revocation"
+                                " WHERE ca = $1 AND serial = $2",
+                                NULL},
+    [STAMPI_REVOKED_BEFORE] = {"SELECT id, certificate FROM device"
+                               " WHERE state = 9 AND id > $1 ORDER BY id LIMIT $2",
+                               NULL},
+    [STAMPI_BLOCK_HAS] = {"SELECT 1 FROM claim_block WHERE prefix = $1 AND n > $2"
+                          " AND first >= 0",
+                          NULL},
 };
 
 const char *const stampi_copy_columns[STAMPI_COPY_COUNT] = {

@@ -148,6 +148,12 @@ enum stampi_sql {
     STAMPI_ISSUED_ADD,
     STAMPI_ISSUED_CERTIFY,
     STAMPI_ISSUED_FIND_KEY,
+    STAMPI_COUNTER_GET,
+    STAMPI_REVOCATION_ADD,
+    STAMPI_REVOCATION_LIST,
+    STAMPI_REVOCATION_FIND,
+    STAMPI_REVOKED_BEFORE,
+    STAMPI_BLOCK_HAS,
     STAMPI_SQL_COUNT
 };
 
@@ -177,7 +183,7 @@ enum stampi_copy {
 extern const char *const stampi_copy_columns[STAMPI_COPY_COUNT];
 
 /** Append-only: what has run on somebody's books is never changed. */
-#define STAMPI_MIGRATIONS 5
+#define STAMPI_MIGRATIONS 6
 #define STAMPI_SCRIPTS 2 /* of one migration; NULL = none */
 typedef const char *const stampi_migrations[STAMPI_MIGRATIONS][STAMPI_SCRIPTS];
 extern stampi_migrations stampi_sqlite_migrations;

@@ -17,7 +17,7 @@ struct service_waiting {
 
 void service_channel_init(struct service_channel *c, int fd)
 {
-    *c = (struct service_channel){.fd = fd};
+    *c = (struct service_channel){.fd = fd, .file = -1};
     (void)fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
@@ -29,7 +29,7 @@ void service_channel_fini(struct service_channel *c)
         c->first = w->next;
         free(w);
     }
-    *c = (struct service_channel){.fd = -1};
+    *c = (struct service_channel){.fd = -1, .file = -1};
 }
 
 /* False: not now. An end that is gone takes all: who is there is told by the parent. */
@@ -70,6 +70,31 @@ void service_channel_send(struct service_channel *c, const struct service_messag
     c->last = w;
 }
 
+bool service_channel_send_file(struct service_channel *c, const struct service_message *m,
+                               int file)
+{
+    uint8_t bytes[SERVICE_MESSAGE_MAX];
+    union {
+        struct cmsghdr head;
+        uint8_t room[CMSG_SPACE(sizeof file)];
+    } control = {.room = {0}};
+    struct iovec part = {bytes, service_wire_encode(m, bytes)};
+    struct msghdr msg = {.msg_iov = &part,
+                         .msg_iovlen = 1,
+                         .msg_control = control.room,
+                         .msg_controllen = sizeof control.room};
+    struct cmsghdr *h = CMSG_FIRSTHDR(&msg);
+
+    if (part.iov_len == 0) {
+        STAMP_BUG("a message that does not fit");
+    }
+    h->cmsg_level = SOL_SOCKET;
+    h->cmsg_type = SCM_RIGHTS;
+    h->cmsg_len = CMSG_LEN(sizeof file);
+    memcpy(CMSG_DATA(h), &file, sizeof file);
+    return c->first == NULL && sendmsg(c->fd, &msg, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
 bool service_channel_flush(struct service_channel *c)
 {
     while (c->first != NULL) {
@@ -84,13 +109,36 @@ bool service_channel_flush(struct service_channel *c)
     return true;
 }
 
+/* A file that nobody took is nobody's. */
+static void take_file(struct service_channel *c, struct msghdr *msg)
+{
+    struct cmsghdr *h = CMSG_FIRSTHDR(msg);
+
+    if (c->file >= 0) {
+        (void)close(c->file);
+    }
+    c->file = -1;
+    if (h != NULL && h->cmsg_level == SOL_SOCKET && h->cmsg_type == SCM_RIGHTS &&
+        h->cmsg_len == CMSG_LEN(sizeof c->file)) {
+        memcpy(&c->file, CMSG_DATA(h), sizeof c->file);
+    }
+}
+
 enum service_received service_channel_receive(struct service_channel *c, uint8_t *buf,
                                               struct service_message *m)
 {
+    union {
+        struct cmsghdr head;
+        uint8_t room[CMSG_SPACE(sizeof c->file)];
+    } control;
+    struct iovec part = {buf, SERVICE_MESSAGE_MAX};
+    struct msghdr msg = {.msg_iov = &part, .msg_iovlen = 1};
     ssize_t n;
 
     do {
-        n = recv(c->fd, buf, SERVICE_MESSAGE_MAX, MSG_DONTWAIT | MSG_TRUNC);
+        msg.msg_control = control.room;
+        msg.msg_controllen = sizeof control.room;
+        n = recvmsg(c->fd, &msg, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
     } while (n < 0 && errno == EINTR);
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
         return SERVICE_NOTHING;
@@ -98,6 +146,7 @@ enum service_received service_channel_receive(struct service_channel *c, uint8_t
     if (n <= 0) {
         return SERVICE_CLOSED;
     }
+    take_file(c, &msg);
     if ((size_t)n > SERVICE_MESSAGE_MAX || !service_wire_decode(buf, (size_t)n, m)) {
         service_die("another process sent what is no message");
     }

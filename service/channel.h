@@ -10,6 +10,7 @@
 
 struct service_channel {
     int fd;
+    int file; /* that came with the message received last; -1 = none. The caller takes it */
     struct service_waiting *first, *last; /* to be sent */
 };
 
@@ -19,6 +20,10 @@ void service_channel_fini(struct service_channel *c);
 
 /** Send, or keep until it can be. What cannot be encoded is a bug of ours. */
 void service_channel_send(struct service_channel *c, const struct service_message *m);
+
+/** Send a message with a file, which stays the caller's. False: not now. */
+bool service_channel_send_file(struct service_channel *c, const struct service_message *m,
+                               int file);
 
 /** Send on what waits. True where all is sent. */
 bool service_channel_flush(struct service_channel *c);

@@ -14,6 +14,7 @@
 #include "host/registry_token.h"
 #include "host/request.h"
 #include "service/front.h"
+#include "service/public.h"
 
 #define ROOT "/.well-known/est/"
 
@@ -369,7 +370,7 @@ static void enroll(struct front *f, struct evhttp_request *req, bool again,
         e.from = (struct stamp_slice){(const uint8_t *)from, strlen(from)};
         e.from.len = e.from.len < SERVICE_FROM_MAX ? e.from.len : SERVICE_FROM_MAX;
     }
-    if (!front_ask(f, req, c, &e, style)) {
+    if (!front_ask(f, req, &e, style)) {
         est_later(req, false);
     }
 }
@@ -453,9 +454,13 @@ void est_request(struct evhttp_request *req, void *front)
 {
     struct front *f = front;
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
+    const char *path = uri == NULL ? NULL : evhttp_uri_get_path(uri);
     char label[STAMP_MAX_TEXT + 1u];
-    enum operation o = parse(uri == NULL ? NULL : evhttp_uri_get_path(uri), label);
+    enum operation o = parse(path, label);
 
+    if (path != NULL && public_request(f, req, path)) {
+        return;
+    }
     if (o == OPERATIONS) {
         say(req, HTTP_NOTFOUND, "there is nothing here: try " ROOT "cacerts");
         return;

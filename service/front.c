@@ -1,6 +1,7 @@
 #include "service/front.h"
 
 #include <errno.h>
+#include <event2/buffer.h>
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/listener.h>
@@ -14,6 +15,7 @@
 #include "host/pki.h"
 #include "service/log.h"
 #include "service/names.h"
+#include "service/public.h"
 #include "service/sandbox.h"
 
 enum {
@@ -56,29 +58,87 @@ static void can_send(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+static void send_status(struct front *f, const struct service_message *m)
+{
+    service_channel_send(&f->status, m);
+    if (f->status.first != NULL) {
+        (void)event_add(f->status_writable, NULL);
+    }
+}
+
+static void can_send_status(evutil_socket_t fd, short what, void *arg)
+{
+    struct front *f = arg;
+
+    (void)fd;
+    (void)what;
+    if (!service_channel_flush(&f->status)) {
+        (void)event_add(f->status_writable, NULL);
+    }
+}
+
 /* ---- requests that wait ---- */
 
-bool front_ask(struct front *f, struct evhttp_request *req, struct front_connection *c,
-               const struct service_enrol *asked, enum est_style style)
+/* Its connection ends. A request that was cut off is not evhttp's any more, but ours. */
+static void on_close(struct evhttp_connection *evcon, void *arg)
 {
-    struct service_message m = {.type = SERVICE_ENROL, .u.enrol = *asked};
+    struct front_pending *p = arg;
+
+    (void)evcon;
+    if (p->request != NULL && evhttp_request_get_connection(p->request) == NULL) {
+        evhttp_request_free(p->request);
+    }
+    p->request = NULL;
+}
+
+static struct front_pending *new_pending(struct front *f, struct evhttp_request *req)
+{
     struct front_pending *p;
     uint32_t slot;
 
     if (f->n_free == 0) {
-        return false;
+        return NULL;
     }
     slot = f->free_slot[--f->n_free];
     p = &f->pending[slot];
     *p = (struct front_pending){.used = true,
                                 .id = ++f->sequence * FRONT_PENDING_MAX + slot,
                                 .request = req,
-                                .connection = c,
-                                .style = style,
                                 .since_ms = front_now_ms()};
-    c->pending = slot + 1;
+    evhttp_connection_set_closecb(evhttp_request_get_connection(req), on_close, p);
+    return p;
+}
+
+bool front_ask(struct front *f, struct evhttp_request *req,
+               const struct service_enrol *asked, enum est_style style)
+{
+    struct service_message m = {.type = SERVICE_ENROL, .u.enrol = *asked};
+    struct front_pending *p = new_pending(f, req);
+
+    if (p == NULL) {
+        return false;
+    }
+    p->style = style;
     m.id = p->id;
     send_books(f, &m);
+    return true;
+}
+
+bool front_ask_status(struct front *f, struct evhttp_request *req,
+                      const struct service_ocsp *asked)
+{
+    struct service_message m = {.type = SERVICE_OCSP, .u.ocsp = *asked};
+    struct front_pending *p = new_pending(f, req);
+
+    if (p == NULL) {
+        return false;
+    }
+    p->ocsp = true;
+    p->asked = *asked;
+    memcpy(p->number, asked->serial_number.p, asked->serial_number.len);
+    p->asked.serial_number.p = p->number;
+    m.id = p->id;
+    send_status(f, &m);
     return true;
 }
 
@@ -87,25 +147,42 @@ static struct evhttp_request *take_pending(struct front *f, struct front_pending
 {
     struct evhttp_request *req = p->request;
 
-    if (p->connection != NULL) {
-        p->connection->pending = 0;
+    if (req != NULL && evhttp_request_get_connection(req) != NULL) {
+        evhttp_connection_set_closecb(evhttp_request_get_connection(req), NULL, NULL);
     }
     *p = (struct front_pending){.used = false};
     f->free_slot[f->n_free++] = (uint32_t)(p - f->pending);
     return req;
 }
 
-static void later_all(struct front *f, int64_t older_than_ms, bool taken)
+static void later(struct front *f, struct front_pending *p, bool taken)
+{
+    bool ocsp = p->ocsp;
+    struct evhttp_request *req = take_pending(f, p);
+
+    if (req != NULL && ocsp) {
+        public_later(req);
+    } else if (req != NULL) {
+        est_later(req, taken);
+    }
+}
+
+/* Whoever waits for a process that died, ... */
+static void later_all(struct front *f, bool ocsp)
 {
     for (uint32_t i = 0; i < FRONT_PENDING_MAX; i++) {
-        struct front_pending *p = &f->pending[i];
+        if (f->pending[i].used && f->pending[i].ocsp == ocsp) {
+            later(f, &f->pending[i], false);
+        }
+    }
+}
 
-        if (p->used && p->since_ms <= older_than_ms) {
-            struct evhttp_request *req = take_pending(f, p);
-
-            if (req != NULL) {
-                est_later(req, taken);
-            }
+/* ... or too long. */
+static void later_old(struct front *f, int64_t older_than_ms)
+{
+    for (uint32_t i = 0; i < FRONT_PENDING_MAX && f->n_free < FRONT_PENDING_MAX; i++) {
+        if (f->pending[i].used && f->pending[i].since_ms <= older_than_ms) {
+            later(f, &f->pending[i], true);
         }
     }
 }
@@ -135,6 +212,10 @@ static void begin_listening(struct front *f)
         service_die("cannot accept connections");
     }
     f->listener = evhttp_bound_socket_get_listener(f->bound);
+    if (f->plain != NULL &&
+        evhttp_accept_socket_with_handle(f->plain, SERVICE_FD_HTTP) == NULL) {
+        service_die("cannot accept connections");
+    }
     f->ready = true;
     service_ready(&f->control);
 }
@@ -173,13 +254,53 @@ static void hear_books(evutil_socket_t fd, short what, void *arg)
         }
         if (m.id == f->server_id) {
             take_server(f, &m.u.answer);
-        } else if (p->used && p->id == m.id) {
+        } else if (p->used && p->id == m.id && !p->ocsp) {
             enum est_style style = p->style;
             struct evhttp_request *req = take_pending(f, p);
 
             if (req != NULL) {
                 est_answer(req, &m.u.answer, style);
             }
+        }
+    }
+}
+
+/* ---- the channel to the status ---- */
+
+static void take_ocsp(struct front *f, const struct service_message *m)
+{
+    struct front_pending *p = &f->pending[m->id % FRONT_PENDING_MAX];
+    struct front_pending was = *p;
+    struct evhttp_request *req;
+
+    if (!p->used || p->id != m->id || !p->ocsp) {
+        return;
+    }
+    was.asked.serial_number.p = was.number;
+    req = take_pending(f, p);
+    if (req != NULL) {
+        public_answer(f, req, &was.asked, &m->u.ocsp_answer);
+    }
+}
+
+static void hear_status(evutil_socket_t fd, short what, void *arg)
+{
+    struct front *f = arg;
+    uint8_t buf[SERVICE_MESSAGE_MAX];
+    struct service_message m;
+
+    (void)fd;
+    (void)what;
+    while (service_channel_receive(&f->status, buf, &m) == SERVICE_GOT) {
+        if (m.type == SERVICE_OCSP_ANSWER) {
+            take_ocsp(f, &m);
+        } else if (m.type == SERVICE_OCSP_FLUSH) {
+            ocsp_cache_flush(&f->ocsp);
+        } else if (m.type == SERVICE_CRL) {
+            public_take_list(f, &m.u.crl, f->status.file);
+            f->status.file = -1;
+        } else {
+            service_die("the status says what it may not");
         }
     }
 }
@@ -201,36 +322,11 @@ static void free_connection(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx
     if (c == NULL) {
         return;
     }
-    if (c->pending != 0) {
-        struct front_pending *p = &c->front->pending[c->pending - 1];
-
-        p->request = NULL;
-        p->connection = NULL;
-    }
     if (c->front->connections-- == CONNECTIONS && !c->front->stopping) {
         (void)evconnlistener_enable(c->front->listener);
     }
     service_peer_fini(&c->peer);
     free(c);
-}
-
-/* The connection ends. A request that was cut off is not evhttp's any more, but ours. */
-static void on_close(struct evhttp_connection *evcon, void *arg)
-{
-    struct front_connection *c = arg;
-    struct front_pending *p;
-
-    (void)evcon;
-    if (c->pending == 0) {
-        return;
-    }
-    p = &c->front->pending[c->pending - 1];
-    c->pending = 0;
-    p->connection = NULL;
-    if (p->request != NULL && evhttp_request_get_connection(p->request) == NULL) {
-        evhttp_request_free(p->request);
-    }
-    p->request = NULL;
 }
 
 /* evhttp would answer in the clear without a bufferevent: so it gets one, or we end. */
@@ -267,7 +363,6 @@ struct front_connection *front_connection_of(struct front *f, struct evhttp_requ
     struct front_connection *c = SSL_get_ex_data(ssl, connection_index);
 
     if (!c->judged) {
-        evhttp_connection_set_closecb(evcon, on_close, c);
         service_peer_read(f->tls, ssl, &c->peer);
         c->judged = true;
     }
@@ -297,10 +392,12 @@ static void hear_control(evutil_socket_t fd, short what, void *arg)
         if (m.type == SERVICE_STOP) {
             stop(f);
         } else if (m.type == SERVICE_LOST && m.u.lost == SERVICE_BOOKS) {
-            later_all(f, INT64_MAX, false);
+            later_all(f, false);
             if (f->server_id != 0) {
                 ask_server(f);
             }
+        } else if (m.type == SERVICE_LOST && m.u.lost == SERVICE_STATUS) {
+            later_all(f, true);
         }
     }
     if (got == SERVICE_CLOSED) {
@@ -315,7 +412,7 @@ static void tick(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    later_all(f, now - TAKES_LONG_MS, true);
+    later_old(f, now - TAKES_LONG_MS);
     if (now >= f->renew_at_ms) {
         ask_server(f);
     }
@@ -347,6 +444,14 @@ static enum stamp_err make_cacerts(struct front *f, struct stamp_error *err)
                                  "the authorities' certificates are too long");
 }
 
+static void set_limits(struct evhttp *http)
+{
+    evhttp_set_default_content_type(http, NULL);
+    evhttp_set_max_headers_size(http, HEADERS_MAX);
+    evhttp_set_max_body_size(http, EST_BODY_MAX);
+    evhttp_set_timeout(http, IDLE_S);
+}
+
 static bool make_events(struct front *f)
 {
     const struct timeval every = {0, TICK_MS * 1000};
@@ -358,10 +463,22 @@ static bool make_events(struct front *f)
     }
     evhttp_set_bevcb(f->http, new_connection, f);
     evhttp_set_gencb(f->http, est_request, f);
-    evhttp_set_default_content_type(f->http, NULL);
-    evhttp_set_max_headers_size(f->http, HEADERS_MAX);
-    evhttp_set_max_body_size(f->http, EST_BODY_MAX);
-    evhttp_set_timeout(f->http, IDLE_S);
+    set_limits(f->http);
+    if (f->setup->http != NULL) {
+        f->plain = evhttp_new(f->base);
+        if (f->plain == NULL) {
+            return false;
+        }
+        evhttp_set_gencb(f->plain, public_http, f);
+        set_limits(f->plain);
+    }
+    f->status_readable =
+        event_new(f->base, f->status.fd, EV_READ | EV_PERSIST, hear_status, f);
+    f->status_writable = event_new(f->base, f->status.fd, EV_WRITE, can_send_status, f);
+    if (f->status_readable == NULL || f->status_writable == NULL ||
+        event_add(f->status_readable, NULL) != 0) {
+        return false;
+    }
     f->books_readable =
         event_new(f->base, f->books.fd, EV_READ | EV_PERSIST, hear_books, f);
     f->books_writable = event_new(f->base, f->books.fd, EV_WRITE, can_send, f);
@@ -390,6 +507,9 @@ static enum stamp_err open_all(struct front *f, struct stamp_error *err)
     if (rc == STAMP_OK) {
         rc = make_cacerts(f, err);
     }
+    if (rc == STAMP_OK) {
+        rc = public_init(f, err);
+    }
     if (rc != STAMP_OK) {
         return rc;
     }
@@ -414,6 +534,7 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
     f.index = index;
     service_channel_init(&f.control, SERVICE_FD_CONTROL);
     service_channel_init(&f.books, SERVICE_FD_BOOKS);
+    service_channel_init(&f.status, SERVICE_FD_STATUS);
     if (open_all(&f, &err) != STAMP_OK ||
         service_sandbox_enter(&(struct service_sandbox){.role = SERVICE_FRONT}, &err) !=
             STAMP_OK) {
@@ -422,6 +543,15 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
     ask_server(&f);
     (void)event_base_dispatch(f.base);
     evhttp_free(f.http);
+    if (f.plain != NULL) {
+        evhttp_free(f.plain);
+    }
+    if (f.list != NULL) {
+        evbuffer_file_segment_free(f.list);
+    }
+    ocsp_cache_flush(&f.ocsp);
+    event_free(f.status_readable);
+    event_free(f.status_writable);
     event_free(f.books_readable);
     event_free(f.books_writable);
     event_free(f.control_readable);

@@ -10,6 +10,7 @@
 #include <event2/http.h>
 
 #include "service/est_body.h"
+#include "service/ocsp_cache.h"
 #include "service/process.h"
 #include "service/tls.h"
 
@@ -23,17 +24,24 @@ struct front_connection {
     SSL *ssl;
     bool judged;
     struct service_peer peer;
-    uint32_t pending; /* slot + 1 of its request; 0 = none */
 };
 
-/* A request that waits for the books. */
+/* A request that waits for the books, or for the status. */
 struct front_pending {
     bool used;
+    bool ocsp;
     uint64_t id;
     struct evhttp_request *request; /* NULL: who asked is gone */
-    struct front_connection *connection;
     enum est_style style;
+    struct service_ocsp asked; /* points into `number` */
+    uint8_t number[SERVICE_NUMBER_MAX];
     int64_t since_ms;
+};
+
+/* The authority, as OCSP requests name it. */
+struct front_issuer {
+    uint8_t name[32], key[32];
+    size_t len;
 };
 
 struct front {
@@ -45,9 +53,12 @@ struct front {
     struct evhttp *http;
     struct evhttp_bound_socket *bound;
     struct evconnlistener *listener;
+    struct evhttp *plain; /* HTTP; NULL = none */
     struct service_channel control;
     struct service_channel books;
+    struct service_channel status;
     struct event *books_readable, *books_writable, *control_readable, *tick;
+    struct event *status_readable, *status_writable;
     uint64_t sequence;
     uint64_t server_id;  /* of the request for its own certificate; 0 = none */
     int64_t renew_at_ms; /* its certificate */
@@ -55,6 +66,10 @@ struct front {
     bool ready, stopping;
     uint8_t *cacerts; /* certs-only PKCS#7, DER */
     size_t cacerts_len;
+    struct front_issuer issuer[2]; /* by enum service_ocsp_hash */
+    struct evbuffer_file_segment *list;
+    struct service_crl list_told;
+    struct ocsp_cache ocsp;
     struct front_pending pending[FRONT_PENDING_MAX];
     uint32_t free_slot[FRONT_PENDING_MAX];
     uint32_t n_free;
@@ -67,8 +82,12 @@ struct front_connection *front_connection_of(struct front *f, struct evhttp_requ
 
 /** Send what a device asks for to the books; the request is answered later. False where
  * too many wait. */
-bool front_ask(struct front *f, struct evhttp_request *req, struct front_connection *c,
+bool front_ask(struct front *f, struct evhttp_request *req,
                const struct service_enrol *asked, enum est_style style);
+
+/** The same with what the status is asked. */
+bool front_ask_status(struct front *f, struct evhttp_request *req,
+                      const struct service_ocsp *asked);
 
 /* ---- est.c ---- */
 

@@ -23,8 +23,8 @@
 #include "service/process.h"
 
 enum {
-    PROCESSES_MAX = SERVICE_FRONTS_MAX + 2,
-    FDS_MAX = SERVICE_FRONTS_MAX + 3, /* that one process gets */
+    PROCESSES_MAX = SERVICE_FRONTS_MAX + 3,
+    FDS_MAX = SERVICE_FRONTS_MAX + 4, /* that one process gets */
     HIGH_FD = 200, /* above all that a process is given, so that none is overwritten */
     ARGS_MAX = 64,
     BACKLOG = 4096,
@@ -52,10 +52,14 @@ struct parent {
     struct process process[PROCESSES_MAX];
     unsigned n;
     int listener;
+    int http; /* -1 = none */
     char address[128];
+    char http_address[128];
     int signals;
     int front_books[SERVICE_FRONTS_MAX][2]; /* front's end, books' end */
+    int front_status[SERVICE_FRONTS_MAX][2];
     int books_signer[2];
+    int status_signer[2];
     bool announced;
     bool stopping;
     int64_t stop_by_ms;
@@ -156,27 +160,25 @@ static int listen_on(const struct addrinfo *a)
     return to_high(fd);
 }
 
-static void say_address(struct parent *p)
+static void say_address(int listener, const char *scheme, char *out, size_t size)
 {
     struct sockaddr_storage at;
     socklen_t len = sizeof at;
     char host[64] = "?";
     char port[8] = "?";
 
-    if (getsockname(p->listener, (struct sockaddr *)&at, &len) == 0) {
+    if (getsockname(listener, (struct sockaddr *)&at, &len) == 0) {
         (void)getnameinfo((struct sockaddr *)&at, len, host, sizeof host, port,
                           sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
     }
-    (void)snprintf(p->address, sizeof p->address,
-                   strchr(host, ':') != NULL ? "https://[%s]:%s" : "https://%s:%s", host,
-                   port);
+    (void)snprintf(out, size, strchr(host, ':') != NULL ? "%s://[%s]:%s" : "%s://%s:%s",
+                   scheme, host, port);
 }
 
-static enum stamp_err make_listener(struct parent *p, struct stamp_error *err)
+static enum stamp_err make_listener(const char *text, int *out, struct stamp_error *err)
 {
     const struct addrinfo want = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
                                   .ai_socktype = SOCK_STREAM};
-    const char *text = p->setup->listen;
     struct addrinfo *list = NULL;
     char host[64];
     char port[8];
@@ -190,16 +192,15 @@ static enum stamp_err make_listener(struct parent *p, struct stamp_error *err)
         return bad_address(text, gai_strerror(rc), err);
     }
     errno = 0;
-    for (struct addrinfo *a = list; a != NULL && p->listener < 0; a = a->ai_next) {
-        p->listener = listen_on(a);
+    for (struct addrinfo *a = list; a != NULL && *out < 0; a = a->ai_next) {
+        *out = listen_on(a);
     }
     rc = errno;
     freeaddrinfo(list);
-    if (p->listener < 0) {
+    if (*out < 0) {
         return stamp_error_set(err, STAMP_E_IO, rc, "cannot listen on '%s': %s", text,
                                strerror(rc));
     }
-    say_address(p);
     return STAMP_OK;
 }
 
@@ -237,8 +238,13 @@ static enum stamp_err add_process(struct parent *p, enum service_role role,
 
 static enum stamp_err make_all(struct parent *p, struct stamp_error *err)
 {
-    enum stamp_err rc = make_listener(p, err);
+    enum stamp_err rc = make_listener(p->setup->listen, &p->listener, err);
 
+    if (rc == STAMP_OK && p->setup->http != NULL) {
+        rc = make_listener(p->setup->http, &p->http, err);
+        say_address(p->http, "http", p->http_address, sizeof p->http_address);
+    }
+    say_address(p->listener, "https", p->address, sizeof p->address);
     if (rc == STAMP_OK) {
         rc = make_signals(p, err);
     }
@@ -246,13 +252,22 @@ static enum stamp_err make_all(struct parent *p, struct stamp_error *err)
         rc = make_pair(p->books_signer, err);
     }
     if (rc == STAMP_OK) {
+        rc = make_pair(p->status_signer, err);
+    }
+    if (rc == STAMP_OK) {
         rc = add_process(p, SERVICE_SIGNER, 0, err);
     }
     if (rc == STAMP_OK) {
         rc = add_process(p, SERVICE_BOOKS, 0, err);
     }
+    if (rc == STAMP_OK) {
+        rc = add_process(p, SERVICE_STATUS, 0, err);
+    }
     for (unsigned i = 0; i < p->setup->fronts && rc == STAMP_OK; i++) {
         rc = make_pair(p->front_books[i], err);
+        if (rc == STAMP_OK) {
+            rc = make_pair(p->front_status[i], err);
+        }
         if (rc == STAMP_OK) {
             rc = add_process(p, SERVICE_FRONT, i, err);
         }
@@ -269,21 +284,24 @@ static unsigned list_fds(const struct parent *p, const struct process *one,
     unsigned n = 0;
 
     fds[n++] = one->control;
+    fds[n++] = one->role == SERVICE_FRONT ? p->listener : -1;
+    fds[n++] = one->role == SERVICE_FRONT ? p->http : -1;
     switch (one->role) {
     case SERVICE_FRONT:
-        fds[n++] = p->listener;
         fds[n++] = p->front_books[one->index][0];
+        fds[n++] = p->front_status[one->index][0];
         break;
     case SERVICE_SIGNER:
-        fds[n++] = -1;
         fds[n++] = p->books_signer[1];
+        fds[n++] = p->status_signer[1];
         break;
     case SERVICE_BOOKS:
+    case SERVICE_STATUS:
     default:
-        fds[n++] = -1;
-        fds[n++] = p->books_signer[0];
+        fds[n++] = one->role == SERVICE_BOOKS ? p->books_signer[0] : p->status_signer[0];
         for (unsigned i = 0; i < p->setup->fronts; i++) {
-            fds[n++] = p->front_books[i][1];
+            fds[n++] =
+                one->role == SERVICE_BOOKS ? p->front_books[i][1] : p->front_status[i][1];
         }
         break;
     }
@@ -397,7 +415,7 @@ static void announce(struct parent *p)
     }
     if (!p->announced) {
         p->announced = true;
-        service_log("listening", "url", p->address, NULL);
+        service_log("listening", "url", p->address, "http", p->http_address, NULL);
     }
 }
 
@@ -493,7 +511,7 @@ static enum stamp_err start_due(struct parent *p, struct stamp_error *err)
 static bool stop_some(struct parent *p)
 {
     static const enum service_role order[] = {SERVICE_FRONT, SERVICE_BOOKS,
-                                              SERVICE_SIGNER};
+                                              SERVICE_STATUS, SERVICE_SIGNER};
     const struct service_message m = {.type = SERVICE_STOP};
 
     for (unsigned k = 0; k < sizeof order / sizeof order[0]; k++) {
@@ -595,7 +613,7 @@ enum stamp_err stamp_service_run(const struct stamp_service_setup *setup,
     p->setup = setup;
     p->argv = argv;
     p->passphrase = passphrase;
-    p->listener = -1;
+    p->listener = p->http = -1;
     rc = run(p, err);
     for (unsigned i = 0; i < p->n; i++) {
         service_channel_fini(&p->process[i].channel);

@@ -9,7 +9,7 @@
 
 #include "service/log.h"
 
-static const char *const names[] = {"front", "books", "signer"};
+static const char *const names[] = {"front", "books", "signer", "status"};
 
 const char *service_role_name(enum service_role role)
 {
@@ -52,6 +52,9 @@ int stamp_service_child(const struct stamp_service_setup *setup, const char *rol
     }
     if (strcmp(role, names[SERVICE_SIGNER]) == 0) {
         return service_signer(setup);
+    }
+    if (strcmp(role, names[SERVICE_STATUS]) == 0) {
+        return service_status(setup);
     }
     if (strncmp(role, "front ", 6) == 0) {
         index = strtoul(role + 6, NULL, 10);

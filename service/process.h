@@ -8,24 +8,32 @@
 #include "service/channel.h"
 #include "service/service.h"
 
-enum service_role { SERVICE_FRONT = 0, SERVICE_BOOKS = 1, SERVICE_SIGNER = 2 };
+enum service_role {
+    SERVICE_FRONT = 0,
+    SERVICE_BOOKS = 1,
+    SERVICE_SIGNER = 2,
+    SERVICE_STATUS = 3
+};
 
 /* Descriptors of a process, behind the standard ones. */
 enum {
     SERVICE_FD_CONTROL = 3,
-    SERVICE_FD_LISTEN = 4, /* front */
-    SERVICE_FD_BOOKS = 5,  /* front, signer: the channel to the books */
-    SERVICE_FD_SIGNER = 5, /* books */
-    SERVICE_FD_FRONT = 6   /* books: the first of the fronts' */
+    SERVICE_FD_LISTEN = 4, /* front: HTTPS */
+    SERVICE_FD_HTTP = 5,   /* front: HTTP, where there is one */
+    SERVICE_FD_BOOKS = 6,  /* front, signer: the channel to the books */
+    SERVICE_FD_STATUS = 7, /* front, signer: the channel to the status */
+    SERVICE_FD_SIGNER = 6, /* books, status: the channel to the signer */
+    SERVICE_FD_FRONT = 7   /* books, status: the first of the fronts' */
 };
 
-/** "front", "books", "signer" */
+/** "front", "books", "signer", "status" */
 const char *service_role_name(enum service_role role);
 
 /** Each runs one role until it is told to end; `index` counts the fronts. */
 int service_front(const struct stamp_service_setup *setup, unsigned index);
 int service_books(const struct stamp_service_setup *setup);
 int service_signer(const struct stamp_service_setup *setup);
+int service_status(const struct stamp_service_setup *setup);
 
 /** Say to the parent that this process works. */
 void service_ready(struct service_channel *control);

@@ -131,6 +131,7 @@ static bool allow(scmp_filter_ctx c, const struct service_sandbox *s)
         return ok && (!s->token || (allow_all(c, files) && allow_all(c, outwards) &&
                                     allow_family(c, AF_UNIX)));
     case SERVICE_BOOKS:
+    case SERVICE_STATUS:
         return ok && allow_all(c, files) &&
                (!stamp_registry_is_url(s->books) ||
                 (allow_all(c, outwards) && allow_family(c, AF_UNIX) &&
@@ -187,28 +188,64 @@ static bool allow_path(int rules, const char *path, uint64_t access)
     return rc == 0;
 }
 
-/* Which files: the directory of an SQLite registry; for PostgreSQL what libpq and the
- * resolver read; what a token's module has lies anywhere, so a signer with one may read
- * and write what its user may, and execute nothing. Others: none. */
+/* The files of an SQLite registry, by name: the workspace's keys lie in a folder beside
+ * them. In their directory others can be made and removed, but not read. */
+static bool allow_sqlite(int rules, const char *books)
+{
+    static const char *const ends[] = {"", "-wal", "-shm", "-journal"};
+    char path[PATH_MAX];
+
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        if (snprintf(path, sizeof path, "%s%s", books, ends[i]) >= (int)sizeof path ||
+            !allow_path(rules, path,
+                        LANDLOCK_ACCESS_FS_READ_FILE | LANDLOCK_ACCESS_FS_WRITE_FILE)) {
+            return false;
+        }
+    }
+    (void)snprintf(path, sizeof path, "%s", books);
+    return allow_path(rules, dirname(path),
+                      LANDLOCK_ACCESS_FS_READ_DIR | LANDLOCK_ACCESS_FS_MAKE_REG |
+                          LANDLOCK_ACCESS_FS_REMOVE_FILE);
+}
+
+/* What libpq and the resolver read. */
+static bool allow_postgres(int rules)
+{
+    const char *home = getenv("HOME");
+    const char *passwords = getenv("PGPASSFILE");
+    char path[PATH_MAX];
+
+    if (home != NULL) {
+        (void)snprintf(path, sizeof path, "%s/.pgpass", home);
+        if (!allow_path(rules, path, LANDLOCK_ACCESS_FS_READ_FILE)) {
+            return false;
+        }
+        (void)snprintf(path, sizeof path, "%s/.postgresql", home);
+        if (!allow_path(rules, path, READ)) {
+            return false;
+        }
+    }
+    return allow_path(rules, "/etc", READ) && allow_path(rules, "/run", READ) &&
+           (passwords == NULL ||
+            allow_path(rules, passwords, LANDLOCK_ACCESS_FS_READ_FILE));
+}
+
+/* What a token's module has lies anywhere, so a signer with one may read and write what
+ * its user may, and execute nothing. Who has the registry has its files, and temporary
+ * ones. Others have none. */
 static bool allow_paths(int rules, const struct service_sandbox *s)
 {
-    char copy[PATH_MAX];
-    const char *home = getenv("HOME");
-
     if (s->role == SERVICE_SIGNER) {
         return !s->token || allow_path(rules, "/", READ | WRITE);
     }
-    if (s->role != SERVICE_BOOKS) {
+    if (s->role == SERVICE_FRONT) {
         return true;
     }
-    if (stamp_registry_is_url(s->books)) {
-        return allow_path(rules, "/etc", READ) && allow_path(rules, "/run", READ) &&
-               (home == NULL || allow_path(rules, home, READ));
-    }
-    (void)snprintf(copy, sizeof copy, "%s", s->books);
-    return allow_path(rules, dirname(copy), READ | WRITE) &&
+    return allow_path(rules, "/tmp", READ | WRITE) &&
            allow_path(rules, "/dev/urandom", LANDLOCK_ACCESS_FS_READ_FILE) &&
-           allow_path(rules, "/etc/localtime", LANDLOCK_ACCESS_FS_READ_FILE);
+           allow_path(rules, "/etc/localtime", LANDLOCK_ACCESS_FS_READ_FILE) &&
+           (stamp_registry_is_url(s->books) ? allow_postgres(rules)
+                                            : allow_sqlite(rules, s->books));
 }
 
 enum stamp_err service_sandbox_files(const struct service_sandbox *s, bool *have,
@@ -243,7 +280,7 @@ static bool find_user(const struct service_sandbox *s, uid_t *uid, gid_t *gid)
     const struct passwd *pw;
     struct stat st;
 
-    if (s->role == SERVICE_BOOKS) {
+    if (s->role == SERVICE_BOOKS || s->role == SERVICE_STATUS) {
         if (stamp_registry_is_url(s->books) || stat(s->books, &st) != 0) {
             return false;
         }

@@ -13,7 +13,7 @@
 struct service_sandbox {
     enum service_role role;
     bool token; /* signer: its key is in a token, whose module has files of its own */
-    const char *books; /* books: the file or URL of the registry */
+    const char *books; /* books, status: the file or URL of the registry */
 };
 
 /**

@@ -9,8 +9,11 @@
  *     books    the registry: who is who, and what each may have; one transaction for all
  *              that waits at the time
  *     signer   the key of the certificate authority; signs what its own policy allows
+ *     status   the registry, to read: what is revoked; lists (CRL) and answers (OCSP),
+ *              for which it has a key of its own
  *
  *     device ──TLS── front ── books ── signer
+ *                      └───── status ────┘
  *
  * They talk in messages of bounded size (service/wire.h). Intent goes on the books before
  * anything is signed, and the certificate before it is told.
@@ -32,6 +35,7 @@
 struct stamp_service_setup {
     const char *dir;    /* workspace; NULL = look for it */
     const char *listen; /* "ADDR:PORT", "[ADDR]:PORT", ":PORT"; port 0 = any */
+    const char *http;   /* the same, for what is public: lists and OCSP; NULL = not so */
     const char *name[SERVICE_NAMES_MAX]; /* of this server, for its certificate */
     uint32_t n_names;                    /* 0 = the machine's, and localhost */
     uint32_t fronts;                     /* 1..SERVICE_FRONTS_MAX */

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "host/crl.h"
 #include "host/issued.h"
 #include "host/operational.h"
 #include "host/workspace.h"
@@ -17,6 +18,7 @@
 #include "service/names.h"
 #include "service/process.h"
 #include "service/sandbox.h"
+#include "service/status.h"
 
 enum { SKEW = 3600, DAY = 86400 };
 
@@ -24,9 +26,11 @@ struct signer {
     const struct stamp_service_setup *setup;
     struct service_channel control;
     struct service_channel books;
+    struct service_channel status;
     struct stamp_workspace *ws;
     EVP_PKEY *key;
     struct stamp_operational_maker *maker;
+    struct stamp_crl *crl; /* a list that goes by */
     struct service_names names;
     bool stopping;
 };
@@ -64,14 +68,18 @@ static enum stamp_err sign_device(struct signer *s, const struct service_sign *w
     return stamp_operational_make(s->maker, &o, out, len, err);
 }
 
-static enum stamp_err sign_server(struct signer *s, const struct service_sign *what,
-                                  uint8_t *out, size_t *len, struct stamp_error *err)
+/* For this server, or for who answers in the authority's name. */
+static enum stamp_err sign_issued(struct signer *s, enum stamp_issued_kind kind,
+                                  const struct service_sign *what, uint8_t *out,
+                                  size_t *len, struct stamp_error *err)
 {
-    struct stamp_issued_asked asked = {.kind = STAMP_ISSUED_SERVER,
+    static const char *const ocsp = "OCSP";
+    bool server = kind == STAMP_ISSUED_SERVER;
+    struct stamp_issued_asked asked = {.kind = kind,
                                        .point = what->point,
                                        .organization = s->ws->profile->company,
-                                       .name = s->names.name,
-                                       .n_names = s->names.n,
+                                       .name = server ? s->names.name : &ocsp,
+                                       .n_names = server ? s->names.n : 1,
                                        .purpose = s->ws->purpose,
                                        .pen = s->ws->profile->certificate.pen,
                                        .not_before = (time_t)what->not_before,
@@ -79,8 +87,8 @@ static enum stamp_err sign_server(struct signer *s, const struct service_sign *w
     uint8_t *der = NULL;
     enum stamp_err rc;
 
-    if (!dates_are_fair(what, SERVICE_SERVER_DAYS)) {
-        return refuse("a server's certificate with such dates", err);
+    if (!dates_are_fair(what, server ? SERVICE_SERVER_DAYS : STATUS_KEY_DAYS)) {
+        return refuse("a certificate of the service with such dates", err);
     }
     memcpy(asked.serial_number, what->serial_number, sizeof asked.serial_number);
     rc = stamp_issued_make(&asked, s->ws->sub_ca, s->key, &der, len, err);
@@ -101,15 +109,26 @@ static bool is_policy(enum stamp_err rc)
            rc == STAMP_E_RANGE || rc == STAMP_E_SPACE;
 }
 
-static void answer(struct signer *s, const struct service_message *m)
+static enum stamp_err sign(struct signer *s, const struct service_message *m,
+                           uint8_t *out, size_t *len, struct stamp_error *err)
+{
+    if (m->type == SERVICE_SIGN) {
+        return sign_device(s, &m->u.sign, out, len, err);
+    }
+    return sign_issued(s,
+                       m->type == SERVICE_SIGN_OCSP ? STAMP_ISSUED_OCSP
+                                                    : STAMP_ISSUED_SERVER,
+                       &m->u.sign, out, len, err);
+}
+
+static void answer(struct signer *s, struct service_channel *to,
+                   const struct service_message *m)
 {
     struct service_message reply = {.type = SERVICE_SIGNED, .id = m->id};
     struct stamp_error err = STAMP_ERROR_INIT;
     uint8_t out[STAMP_MAX_CERTIFICATE];
     size_t len = 0;
-    enum stamp_err rc = m->type == SERVICE_SIGN
-                            ? sign_device(s, &m->u.sign, out, &len, &err)
-                            : sign_server(s, &m->u.sign, out, &len, &err);
+    enum stamp_err rc = sign(s, m, out, &len, &err);
 
     if (rc == STAMP_OK) {
         reply.u.signed_.certificate = (struct stamp_slice){out, len};
@@ -118,8 +137,73 @@ static void answer(struct signer *s, const struct service_message *m)
         reply.u.signed_.why =
             (struct stamp_slice){(const uint8_t *)err.what, strlen(err.what)};
     }
-    service_channel_send(&s->books, &reply);
+    service_channel_send(to, &reply);
     if (rc != STAMP_OK && !is_policy(rc)) { /* a token that was pulled: open it anew */
+        service_log_error("failed", &err);
+        service_die("it cannot sign");
+    }
+}
+
+/* ---- lists ---- */
+
+static enum stamp_err begin_list(struct signer *s, const struct service_crl_begin *b,
+                                 struct stamp_error *err)
+{
+    const struct stamp_crl_what what = {b->number, (time_t)b->this_update,
+                                        (time_t)b->next_update, b->entries_len};
+    time_t now = time(NULL);
+
+    stamp_crl_free(&s->crl);
+    if (b->this_update > INT64_MAX || b->next_update > INT64_MAX ||
+        what.this_update > now + SKEW || what.this_update < now - 2 * DAY ||
+        what.next_update > now + (time_t)STATUS_LIST_DAYS_MAX * DAY) {
+        return refuse("a list with such dates", err);
+    }
+    if (stamp_crl_new(s->ws->sub_ca, s->key, &s->crl, err) != STAMP_OK) {
+        return err->code;
+    }
+    return stamp_crl_begin(s->crl, &what, err);
+}
+
+static enum stamp_err no_list(struct stamp_error *err)
+{
+    return refuse("a part of no list", err);
+}
+
+/* Its entries are only hashed: what is around them makes it a list, whatever they are. */
+static void answer_list(struct signer *s, const struct service_message *m)
+{
+    struct service_message reply = {.type = SERVICE_CRL_SIGNED, .id = m->id};
+    struct stamp_error err = STAMP_ERROR_INIT;
+    uint8_t head[STAMP_CRL_HEAD_MAX];
+    uint8_t tail[STAMP_CRL_TAIL_MAX];
+    enum stamp_err rc = STAMP_OK;
+
+    if (m->type == SERVICE_CRL_BEGIN) {
+        rc = begin_list(s, &m->u.crl_begin, &err);
+    } else if (m->type == SERVICE_CRL_PART) {
+        rc = s->crl == NULL ? no_list(&err)
+                            : stamp_crl_add(s->crl, m->u.crl_part.p, m->u.crl_part.len,
+                                            &err);
+    } else {
+        rc = s->crl == NULL
+                 ? no_list(&err)
+                 : stamp_crl_end(s->crl, head, &reply.u.crl_signed.head.len, tail,
+                                 &reply.u.crl_signed.tail.len, &err);
+    }
+    if (rc == STAMP_OK && m->type != SERVICE_CRL_END) {
+        return;
+    }
+    if (rc == STAMP_OK) {
+        reply.u.crl_signed.head.p = head;
+        reply.u.crl_signed.tail.p = tail;
+    } else {
+        reply.u.crl_signed = (struct service_crl_signed){
+            .why = {(const uint8_t *)err.what, strlen(err.what)}};
+    }
+    stamp_crl_free(&s->crl);
+    service_channel_send(&s->status, &reply);
+    if (rc != STAMP_OK && !is_policy(rc)) {
         service_log_error("failed", &err);
         service_die("it cannot sign");
     }
@@ -194,7 +278,43 @@ static void hear_books(struct signer *s)
         if (m.type != SERVICE_SIGN && m.type != SERVICE_SIGN_SERVER) {
             service_die("the books ask for what they may not");
         }
-        answer(s, &m);
+        answer(s, &s->books, &m);
+    }
+}
+
+static void hear_status(struct signer *s)
+{
+    uint8_t buf[SERVICE_MESSAGE_MAX];
+    struct service_message m;
+
+    while (service_channel_receive(&s->status, buf, &m) == SERVICE_GOT) {
+        switch ((enum service_type)m.type) {
+        case SERVICE_SIGN_OCSP:
+            answer(s, &s->status, &m);
+            break;
+        case SERVICE_CRL_BEGIN:
+        case SERVICE_CRL_PART:
+        case SERVICE_CRL_END:
+            answer_list(s, &m);
+            break;
+        case SERVICE_READY:
+        case SERVICE_STOP:
+        case SERVICE_LOST:
+        case SERVICE_SECRET:
+        case SERVICE_ENROL:
+        case SERVICE_SERVER:
+        case SERVICE_ANSWER:
+        case SERVICE_SIGN:
+        case SERVICE_SIGN_SERVER:
+        case SERVICE_SIGNED:
+        case SERVICE_CRL_SIGNED:
+        case SERVICE_CRL:
+        case SERVICE_OCSP:
+        case SERVICE_OCSP_ANSWER:
+        case SERVICE_OCSP_FLUSH:
+        default:
+            service_die("the status asks for what it may not");
+        }
     }
 }
 
@@ -205,23 +325,30 @@ int service_signer(const struct stamp_service_setup *setup)
 
     service_channel_init(&s.control, SERVICE_FD_CONTROL);
     service_channel_init(&s.books, SERVICE_FD_BOOKS);
+    service_channel_init(&s.status, SERVICE_FD_STATUS);
     if (open_all(&s, &err) != STAMP_OK || go_in(&s, &err) != STAMP_OK) {
         return service_failed(&err);
     }
     service_ready(&s.control);
     while (!s.stopping) {
         struct pollfd fds[] = {{.fd = s.control.fd, .events = POLLIN},
-                               {.fd = s.books.fd, .events = POLLIN}};
+                               {.fd = s.books.fd, .events = POLLIN},
+                               {.fd = s.status.fd, .events = POLLIN}};
 
         if (!service_channel_flush(&s.books)) {
             fds[1].events |= POLLOUT;
         }
-        (void)poll(fds, 2, -1);
+        if (!service_channel_flush(&s.status)) {
+            fds[2].events |= POLLOUT;
+        }
+        (void)poll(fds, 3, -1);
         hear_books(&s);
+        hear_status(&s);
         hear_control(&s);
     }
     (void)service_channel_flush(&s.books);
     stamp_operational_free(&s.maker);
+    stamp_crl_free(&s.crl);
     EVP_PKEY_free(s.key);
     stamp_workspace_close(&s.ws);
     return 0;

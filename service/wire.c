@@ -54,6 +54,19 @@ static const struct field fields[SERVICE_TYPES][FIELDS_MAX] = {
     [SERVICE_SIGNED] = {U8(signed_.refused),
                         UP_TO(signed_.certificate, STAMP_MAX_CERTIFICATE),
                         UP_TO(signed_.why, 200)},
+    [SERVICE_SIGN_OCSP] = {EXACT(sign.serial_number, STAMP_CERTIFICATE_SERIAL_SIZE),
+                           EXACT(sign.point, STAMP_POINT_SIZE), U64(sign.not_before),
+                           U64(sign.not_after)},
+    [SERVICE_CRL_BEGIN] = {U64(crl_begin.number), U64(crl_begin.this_update),
+                           U64(crl_begin.next_update), U64(crl_begin.entries_len)},
+    [SERVICE_CRL_PART] = {UP_TO(crl_part, SERVICE_PART_MAX)},
+    [SERVICE_CRL_SIGNED] = {UP_TO(crl_signed.head, STAMP_CRL_HEAD_MAX),
+                            UP_TO(crl_signed.tail, STAMP_CRL_TAIL_MAX),
+                            UP_TO(crl_signed.why, 200)},
+    [SERVICE_CRL] = {U64(crl.len), U64(crl.this_update), U64(crl.next_update)},
+    [SERVICE_OCSP] = {U8(ocsp.hash), UP_TO(ocsp.serial_number, SERVICE_NUMBER_MAX)},
+    [SERVICE_OCSP_ANSWER] = {UP_TO(ocsp_answer.response, SERVICE_OCSP_MAX),
+                             U64(ocsp_answer.this_update), U64(ocsp_answer.next_update)},
 };
 
 static void put64(uint8_t *p, uint64_t v)

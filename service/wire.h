@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "host/crl.h"
 #include "host/evidence.h"
 #include "host/leaf.h"
 #include "host/registry_enrol.h"
@@ -21,6 +22,9 @@
 #define SERVICE_MESSAGE_MAX 16384u
 #define SERVICE_FROM_MAX 64u
 #define SERVICE_SECRET_MAX 1024u
+#define SERVICE_PART_MAX 12288u
+#define SERVICE_OCSP_MAX 4096u
+#define SERVICE_NUMBER_MAX 20u /* bytes of a certificate's serial number, RFC 5280 */
 
 enum service_type {
     SERVICE_READY = 1,  /* to the parent: this process works */
@@ -32,9 +36,18 @@ enum service_type {
     SERVICE_ANSWER = 7, /* books to front */
     SERVICE_SIGN = 8,   /* books to signer: a device's operational certificate */
     SERVICE_SIGN_SERVER = 9,
-    SERVICE_SIGNED = 10 /* signer to books */
+    SERVICE_SIGNED = 10,      /* signer to who asked */
+    SERVICE_SIGN_OCSP = 11,   /* status to signer: who answers for the authority */
+    SERVICE_CRL_BEGIN = 12,   /* status to signer: a list, in parts */
+    SERVICE_CRL_PART = 13,
+    SERVICE_CRL_END = 14,
+    SERVICE_CRL_SIGNED = 15,  /* signer to status */
+    SERVICE_CRL = 16,         /* status to front, with a file */
+    SERVICE_OCSP = 17,        /* front to status: what of a certificate? */
+    SERVICE_OCSP_ANSWER = 18, /* status to front */
+    SERVICE_OCSP_FLUSH = 19   /* status to front: answers that it kept are old */
 };
-#define SERVICE_TYPES 11u
+#define SERVICE_TYPES 20u
 
 /** How a device shows who it is. */
 enum service_credential {
@@ -89,6 +102,32 @@ struct service_signed {
     struct stamp_slice why;         /* for the log */
 };
 
+struct service_crl_begin {
+    uint64_t number, this_update, next_update, entries_len;
+};
+
+struct service_crl_signed {
+    struct stamp_slice head, tail; /* empty: it could not */
+    struct stamp_slice why;
+};
+
+struct service_crl {
+    uint64_t len, this_update, next_update;
+};
+
+/** Which hash the request has of the issuer; the answer has the same. */
+enum service_ocsp_hash { SERVICE_OCSP_SHA1 = 0, SERVICE_OCSP_SHA256 = 1 };
+
+struct service_ocsp {
+    uint8_t hash;
+    struct stamp_slice serial_number; /* without leading zeros */
+};
+
+struct service_ocsp_answer {
+    struct stamp_slice response; /* DER; empty: not now */
+    uint64_t this_update, next_update;
+};
+
 struct service_message {
     uint8_t type;
     uint64_t id;
@@ -100,6 +139,12 @@ struct service_message {
         struct service_answer answer;
         struct service_sign sign;
         struct service_signed signed_;
+        struct service_crl_begin crl_begin;
+        struct stamp_slice crl_part;
+        struct service_crl_signed crl_signed;
+        struct service_crl crl;
+        struct service_ocsp ocsp;
+        struct service_ocsp_answer ocsp_answer;
     } u;
 };
 

@@ -22,9 +22,10 @@
 
 enum { DID_IT = 0, REFUSED = 10, NO_SANDBOX = 11, NO_LANDLOCK = 12 };
 
-static char dir[] = "/tmp/stamp-sandbox-XXXXXX";
+static char dir[] = "stamp-sandbox-XXXXXX"; /* not in /tmp, which some may use */
 static char books[64];
-static char key[64];
+static char keys[64]; /* a folder beside the registry, as in a workspace */
+static char key[80];
 
 static const struct service_sandbox a_front = {.role = SERVICE_FRONT};
 static const struct service_sandbox a_signer = {.role = SERVICE_SIGNER};
@@ -112,7 +113,7 @@ static bool open_books(void)
 
 static bool write_elsewhere(void)
 {
-    return open("/tmp/stamp-sandbox-elsewhere", O_WRONLY | O_CREAT, 0600) >= 0;
+    return open("/var/tmp/stamp-sandbox-elsewhere", O_WRONLY | O_CREAT, 0600) >= 0;
 }
 
 static bool start_program(void)
@@ -204,6 +205,7 @@ static void landlock_refuses_what_is_not_its_own(void **state)
     files_say(&a_signer, read_key, REFUSED);
     files_say(&a_signer, write_elsewhere, REFUSED);
     files_say(&the_books, open_books, DID_IT);
+    files_say(&the_books, read_key, REFUSED);
     files_say(&the_books, write_elsewhere, REFUSED);
     files_say(&far_books, write_elsewhere, REFUSED);
     files_say(&far_books, read_key, REFUSED);
@@ -218,7 +220,11 @@ static int setup(void **state)
         return -1;
     }
     (void)snprintf(books, sizeof books, "%s/registry.db", dir);
-    (void)snprintf(key, sizeof key, "%s.key", dir); /* beside it */
+    (void)snprintf(keys, sizeof keys, "%s/keys", dir);
+    (void)snprintf(key, sizeof key, "%s/sub-ca.key", keys);
+    if (mkdir(keys, 0700) != 0) {
+        return -1;
+    }
     fd = open(books, O_WRONLY | O_CREAT, 0600);
     (void)close(fd);
     fd = open(key, O_WRONLY | O_CREAT, 0600);
@@ -230,6 +236,7 @@ static int teardown(void **state)
     (void)state;
     (void)unlink(books);
     (void)unlink(key);
+    (void)rmdir(keys);
     return rmdir(dir);
 }
 
