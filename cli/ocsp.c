@@ -14,7 +14,8 @@ static const char help[] =
     "usage: stamp ocsp [OPTION]... SERIAL\n"
     "\n"
     "Says of each certificate of a device that the workspace's sub-CA issued whether it\n"
-    "is good or revoked, and writes that as an OCSP answer (RFC 6960, DER) signed by the\n"
+    "is good or revoked, and writes that as an OCSP answer (RFC 6960, DER) signed by "
+    "the\n"
     "sub-CA: for a TLS server to staple, or for who has no network. A running service\n"
     "answers for itself: /ocsp.\n"
     "\n"
@@ -90,8 +91,7 @@ static enum stamp_err say_all(struct answer *a, struct stamp_error *err)
     struct stamp_ldevid keys[KEYS_MAX];
     char what[32];
     size_t n = 0;
-    enum stamp_err rc =
-        stamp_registry_find(a->ws->registry, a->args->serial, &row, err);
+    enum stamp_err rc = stamp_registry_find(a->ws->registry, a->args->serial, &row, err);
 
     if (rc != STAMP_OK) {
         return rc;

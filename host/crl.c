@@ -72,8 +72,7 @@ static void put_reason(struct stamp_der *d, enum stamp_reason reason)
     }
 }
 
-size_t stamp_crl_entry(const struct stamp_revocation *r,
-                       uint8_t out[STAMP_CRL_ENTRY_MAX])
+size_t stamp_crl_entry(const struct stamp_revocation *r, uint8_t out[STAMP_CRL_ENTRY_MAX])
 {
     struct stamp_der d;
     size_t len;
@@ -355,7 +354,8 @@ static enum stamp_err sign_file(struct stamp_crl *c, const struct stamp_crl_what
         rc = cannot_write(path, err);
     }
     free(buf);
-    return buf != NULL ? rc : stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    return buf != NULL ? rc
+                       : stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
 }
 
 static enum stamp_err put_in_place(struct stamp_crl *c, const struct stamp_crl_what *what,

@@ -37,8 +37,7 @@ void stamp_ocsp_free(struct stamp_ocsp **p)
 static OCSP_CERTID *id_of(const struct stamp_ocsp *o,
                           const struct stamp_ocsp_single *single)
 {
-    BIGNUM *bn =
-        BN_bin2bn(single->serial_number.p, (int)single->serial_number.len, NULL);
+    BIGNUM *bn = BN_bin2bn(single->serial_number.p, (int)single->serial_number.len, NULL);
     ASN1_INTEGER *number = bn == NULL ? NULL : BN_to_ASN1_INTEGER(bn, NULL);
     OCSP_CERTID *id = NULL;
 

@@ -167,7 +167,7 @@ struct stamp_registry_change {
     const char *who;   /* NULL = stamp_registry_author() */
     const char *where; /* NULL = stamp_registry_author() */
     const char *why;   /* NULL = "" */
-    uint8_t reason; /* of a revocation: enum stamp_reason (host/registry_revoke.h) */
+    uint8_t reason;    /* of a revocation: enum stamp_reason (host/registry_revoke.h) */
 };
 
 /**

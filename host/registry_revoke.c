@@ -96,7 +96,8 @@ static time_t end_of(const X509 *cert)
     struct tm tm;
     time_t end;
 
-    if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1 || tm.tm_year >= 9999 - 1900) {
+    if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1 ||
+        tm.tm_year >= 9999 - 1900) {
         return 0;
     }
     end = timegm(&tm);
@@ -359,12 +360,12 @@ enum stamp_err stamp_registry_revocations(struct stamp_registry *r,
     enum stamp_err rc = have_all(r, err);
 
     if (rc == STAMP_OK) {
-        rc = STAMPI_RUN(r, STAMPI_REVOCATION_LIST, take_row, &p, NULL, err,
-                        stampi_blob(ca->id, ca->len),
-                        stampi_blob(after == NULL ? (const uint8_t *)""
-                                                  : after->serial_number,
-                                    after == NULL ? 0 : sizeof after->serial_number),
-                        stampi_int((int64_t)now), stampi_int((int64_t)max));
+        rc = STAMPI_RUN(
+            r, STAMPI_REVOCATION_LIST, take_row, &p, NULL, err,
+            stampi_blob(ca->id, ca->len),
+            stampi_blob(after == NULL ? (const uint8_t *)"" : after->serial_number,
+                        after == NULL ? 0 : sizeof after->serial_number),
+            stampi_int((int64_t)now), stampi_int((int64_t)max));
     }
     *n = rc == STAMP_OK ? p.n : 0;
     return rc;
@@ -390,9 +391,9 @@ static enum stamp_err is_known(struct stamp_registry *r, const uint8_t *number,
     int64_t device = -1;
     int64_t in_block = 0;
     int64_t index = 0;
-    enum stamp_err rc = STAMPI_RUN(r, STAMPI_CERTIFICATE_OWNER, stampi_take_number,
-                                   &device, NULL, err,
-                                   stampi_blob(number, STAMP_CERTIFICATE_SERIAL_SIZE));
+    enum stamp_err rc =
+        STAMPI_RUN(r, STAMPI_CERTIFICATE_OWNER, stampi_take_number, &device, NULL, err,
+                   stampi_blob(number, STAMP_CERTIFICATE_SERIAL_SIZE));
 
     *known = device >= 0;
     if (rc != STAMP_OK || *known) {

@@ -51,10 +51,11 @@ STAMP_MUST_USE enum stamp_err stamp_registry_revoke(struct stamp_registry *r,
 
 /** Revoke its operational certificates alone; their keys are retired. @param n  how many
  * there were */
-STAMP_MUST_USE enum stamp_err
-stamp_registry_revoke_operational(struct stamp_registry *r, const char *serial,
-                                  enum stamp_reason reason, time_t at, size_t *n,
-                                  struct stamp_error *err);
+STAMP_MUST_USE enum stamp_err stamp_registry_revoke_operational(struct stamp_registry *r,
+                                                                const char *serial,
+                                                                enum stamp_reason reason,
+                                                                time_t at, size_t *n,
+                                                                struct stamp_error *err);
 
 struct stamp_revocation {
     uint8_t serial_number[STAMP_CERTIFICATE_SERIAL_SIZE];

@@ -252,10 +252,10 @@
     "CREATE INDEX issued_key ON issued (fingerprint);"                                   \
     "INSERT INTO counter (name, next) VALUES ('service', 1);"
 
-/* What is revoked: certificates, by the key identifier of their authority and their serial
- * number, so that a list of an authority is a range of the primary key. not_after 0 =
- * never. The counter 'revocation' grows with each; 'revoked-before' is 1 until devices
- * that were revoked before this table was are in it. */
+/* What is revoked: certificates, by the key identifier of their authority and their
+ * serial number, so that a list of an authority is a range of the primary key. not_after
+ * 0 = never. The counter 'revocation' grows with each; 'revoked-before' is 1 until
+ * devices that were revoked before this table was are in it. */
 #define TABLES_6(INT, BLOB, TEXT, KEYED)                                                 \
     "CREATE TABLE revocation ("                                                          \
     "  ca " BLOB " NOT NULL CHECK (length(ca) > 0),"                                     \

@@ -10,7 +10,8 @@
 
 struct service_channel {
     int fd;
-    int file; /* that came with the message received last; -1 = none. The caller takes it */
+    int file; /* that came with the message received last; -1 = none. The caller takes it
+               */
     struct service_waiting *first, *last; /* to be sent */
 };
 

@@ -1,7 +1,7 @@
 /*
  * What everybody may ask, over HTTP or HTTPS: the revocation list (RFC 5280), and what of
- * one certificate (OCSP, RFC 6960, in the way of RFC 5019: by GET or POST, one certificate
- * a request, answers that were signed before and can be kept by caches).
+ * one certificate (OCSP, RFC 6960, in the way of RFC 5019: by GET or POST, one
+ * certificate a request, answers that were signed before and can be kept by caches).
  */
 #include "service/public.h"
 
@@ -45,7 +45,8 @@ static void put_cache(struct evhttp_request *req, time_t from, time_t to)
     char text[80];
     time_t left = to - time(NULL);
 
-    (void)snprintf(text, sizeof text, "max-age=%lld, public, no-transform, must-revalidate",
+    (void)snprintf(text, sizeof text,
+                   "max-age=%lld, public, no-transform, must-revalidate",
                    left > 0 ? (long long)left : 0);
     header(req, "Cache-Control", text);
     put_date(req, "Last-Modified", from);

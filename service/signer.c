@@ -115,10 +115,9 @@ static enum stamp_err sign(struct signer *s, const struct service_message *m,
     if (m->type == SERVICE_SIGN) {
         return sign_device(s, &m->u.sign, out, len, err);
     }
-    return sign_issued(s,
-                       m->type == SERVICE_SIGN_OCSP ? STAMP_ISSUED_OCSP
-                                                    : STAMP_ISSUED_SERVER,
-                       &m->u.sign, out, len, err);
+    return sign_issued(
+        s, m->type == SERVICE_SIGN_OCSP ? STAMP_ISSUED_OCSP : STAMP_ISSUED_SERVER,
+        &m->u.sign, out, len, err);
 }
 
 static void answer(struct signer *s, struct service_channel *to,
@@ -182,14 +181,13 @@ static void answer_list(struct signer *s, const struct service_message *m)
     if (m->type == SERVICE_CRL_BEGIN) {
         rc = begin_list(s, &m->u.crl_begin, &err);
     } else if (m->type == SERVICE_CRL_PART) {
-        rc = s->crl == NULL ? no_list(&err)
-                            : stamp_crl_add(s->crl, m->u.crl_part.p, m->u.crl_part.len,
-                                            &err);
-    } else {
         rc = s->crl == NULL
                  ? no_list(&err)
-                 : stamp_crl_end(s->crl, head, &reply.u.crl_signed.head.len, tail,
-                                 &reply.u.crl_signed.tail.len, &err);
+                 : stamp_crl_add(s->crl, m->u.crl_part.p, m->u.crl_part.len, &err);
+    } else {
+        rc = s->crl == NULL ? no_list(&err)
+                            : stamp_crl_end(s->crl, head, &reply.u.crl_signed.head.len,
+                                            tail, &reply.u.crl_signed.tail.len, &err);
     }
     if (rc == STAMP_OK && m->type != SERVICE_CRL_END) {
         return;

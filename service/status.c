@@ -1,8 +1,8 @@
 /*
  * The status: what is revoked, said in lists (CRL, RFC 5280) and answers (OCSP, RFC 6960
  * and 5019). It reads the registry, and has the key of a certificate with which the
- * authority lets it answer. Lists are the authority's own: their entries go to the signer,
- * which makes a list around them.
+ * authority lets it answer. Lists are the authority's own: their entries go to the
+ * signer, which makes a list around them.
  */
 #include "service/status.h"
 
@@ -26,12 +26,12 @@
 
 enum {
     DAY = 86400,
-    LIST_DAYS = 7,     /* until the next list; made anew after half of it */
-    ANSWER_S = DAY,    /* an answer is good for */
-    SKEW_S = 300,      /* clocks of clients that are late */
-    AGAIN_S = 5,       /* after something failed */
-    LOOK_MS = 1000,    /* for new revocations */
-    KEY_ID = 1         /* of the message that asks for the certificate */
+    LIST_DAYS = 7,  /* until the next list; made anew after half of it */
+    ANSWER_S = DAY, /* an answer is good for */
+    SKEW_S = 300,   /* clocks of clients that are late */
+    AGAIN_S = 5,    /* after something failed */
+    LOOK_MS = 1000, /* for new revocations */
+    KEY_ID = 1      /* of the message that asks for the certificate */
 };
 
 /* A list that is being made. */
@@ -53,13 +53,13 @@ struct status {
     EVP_PKEY *next_key; /* waits for its certificate */
     EVP_PKEY *key;
     X509 *cert;
-    time_t renew_at; /* the certificate */
+    time_t renew_at;                               /* the certificate */
     uint8_t number[STAMP_CERTIFICATE_SERIAL_SIZE]; /* that was asked for */
     struct list list;
     int file; /* of the list that is told; -1 = none yet */
     struct service_message told;
-    int64_t mark;       /* of the registry, when it was made */
-    time_t list_at;     /* make the next one */
+    int64_t mark;   /* of the registry, when it was made */
+    time_t list_at; /* make the next one */
     bool front_has[SERVICE_FRONTS_MAX];
     bool ready, stopping;
 };
@@ -106,10 +106,10 @@ static enum stamp_err take_certificate(struct status *s, const struct service_si
                                        struct stamp_error *err)
 {
     X509 *cert = NULL;
-    enum stamp_err rc = m->certificate.len == 0
-                            ? stamp_error_set(err, STAMP_E_STATE, 0,
-                                              "the signer gives no certificate")
-                            : stamp_pki_decode(m->certificate, &cert, err);
+    enum stamp_err rc =
+        m->certificate.len == 0
+            ? stamp_error_set(err, STAMP_E_STATE, 0, "the signer gives no certificate")
+            : stamp_pki_decode(m->certificate, &cert, err);
 
     if (rc == STAMP_OK) {
         rc = stamp_registry_issued_certify(s->registry, s->number, m->certificate, err);
@@ -229,10 +229,10 @@ static enum stamp_err gather(struct status *s, struct stamp_error *err)
 static void send_begin(struct status *s)
 {
     const struct stamp_crl_what *w = &s->list.what;
-    const struct service_message m = {
-        .type = SERVICE_CRL_BEGIN,
-        .u.crl_begin = {w->number, (uint64_t)w->this_update, (uint64_t)w->next_update,
-                        w->entries_len}};
+    const struct service_message m = {.type = SERVICE_CRL_BEGIN,
+                                      .u.crl_begin = {w->number, (uint64_t)w->this_update,
+                                                      (uint64_t)w->next_update,
+                                                      w->entries_len}};
 
     s->list.sent = 0;
     s->list.ended = false;
@@ -281,8 +281,7 @@ static void tell_list(struct status *s)
 {
     for (unsigned i = 0; i < s->setup->fronts; i++) {
         if (s->file >= 0 && !s->front_has[i]) {
-            s->front_has[i] =
-                service_channel_send_file(&s->front[i], &s->told, s->file);
+            s->front_has[i] = service_channel_send_file(&s->front[i], &s->told, s->file);
         }
     }
 }
@@ -306,10 +305,10 @@ static enum stamp_err finish_list(struct status *s, const struct service_crl_sig
         (void)close(s->file);
     }
     s->file = file;
-    s->told = (struct service_message){
-        .type = SERVICE_CRL,
-        .u.crl = {m->head.len + s->list.len + m->tail.len,
-                  (uint64_t)s->list.what.this_update, (uint64_t)s->list.what.next_update}};
+    s->told = (struct service_message){.type = SERVICE_CRL,
+                                       .u.crl = {m->head.len + s->list.len + m->tail.len,
+                                                 (uint64_t)s->list.what.this_update,
+                                                 (uint64_t)s->list.what.next_update}};
     memset(s->front_has, 0, sizeof s->front_has);
     (void)snprintf(count, sizeof count, "%llu", (unsigned long long)s->list.count);
     service_log("list", "certificates", count, NULL);

@@ -36,9 +36,9 @@ enum service_type {
     SERVICE_ANSWER = 7, /* books to front */
     SERVICE_SIGN = 8,   /* books to signer: a device's operational certificate */
     SERVICE_SIGN_SERVER = 9,
-    SERVICE_SIGNED = 10,      /* signer to who asked */
-    SERVICE_SIGN_OCSP = 11,   /* status to signer: who answers for the authority */
-    SERVICE_CRL_BEGIN = 12,   /* status to signer: a list, in parts */
+    SERVICE_SIGNED = 10,    /* signer to who asked */
+    SERVICE_SIGN_OCSP = 11, /* status to signer: who answers for the authority */
+    SERVICE_CRL_BEGIN = 12, /* status to signer: a list, in parts */
     SERVICE_CRL_PART = 13,
     SERVICE_CRL_END = 14,
     SERVICE_CRL_SIGNED = 15,  /* signer to status */

@@ -37,7 +37,7 @@ kill_one() {
 }
 
 killed=0
-while [ "$killed" -lt "$kills" ] && kill -0 "$load_pid" 2> /dev/null; do
+while [ "$killed" -lt "$kills" ] && kill -0 "$load_pid" 2> /dev/null && kill -0 "$parent" 2> /dev/null; do
     sleep "0.$((RANDOM % 3 + 1))"
     kill_one && killed=$((killed + 1))
 done

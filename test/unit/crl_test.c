@@ -120,9 +120,8 @@ static void lists_of_every_length_are_read_by_openssl(void **state)
             ASN1_ENUMERATED *reason;
 
             assert_int_equal(X509_CRL_get0_by_serial(crl, &found, number), 1);
-            assert_int_equal(ASN1_TIME_cmp_time_t(X509_REVOKED_get0_revocationDate(found),
-                                                  r.at),
-                             0);
+            assert_int_equal(
+                ASN1_TIME_cmp_time_t(X509_REVOKED_get0_revocationDate(found), r.at), 0);
             reason = X509_REVOKED_get_ext_d2i(found, NID_crl_reason, NULL, NULL);
             assert_true((reason == NULL) == (r.reason == STAMP_REASON_UNSPECIFIED));
             assert_true(reason == NULL || ASN1_ENUMERATED_get(reason) == (long)r.reason);
@@ -167,8 +166,9 @@ static void an_answer_is_kept_until_it_is_old_or_something_is_revoked(void **sta
     const struct service_ocsp asked = {SERVICE_OCSP_SHA1, {number, 3}};
     const struct service_ocsp longer = {SERVICE_OCSP_SHA1, {number, 2}};
     const struct service_ocsp other = {SERVICE_OCSP_SHA256, {number, 3}};
-    const struct service_ocsp_answer answer = {
-        .response = {(const uint8_t *)"answer", 6}, .this_update = 900, .next_update = 2000};
+    const struct service_ocsp_answer answer = {.response = {(const uint8_t *)"answer", 6},
+                                               .this_update = 900,
+                                               .next_update = 2000};
     const struct ocsp_kept *k;
 
     (void)state;
@@ -189,8 +189,8 @@ static void an_answer_is_kept_until_it_is_old_or_something_is_revoked(void **sta
 static void more_answers_than_there_is_room_for_take_others_places(void **state)
 {
     static struct ocsp_cache cache;
-    const struct service_ocsp_answer answer = {
-        .response = {(const uint8_t *)"answer", 6}, .next_update = 2000};
+    const struct service_ocsp_answer answer = {.response = {(const uint8_t *)"answer", 6},
+                                               .next_update = 2000};
     unsigned found = 0;
 
     (void)state;

@@ -173,9 +173,9 @@ static void a_revoked_device_takes_its_certificates_along(void **state)
         assert_int_equal(keys[i].state, STAMP_LDEVID_RETIRED);
         stamp_ldevid_fini(&keys[i]);
     }
-    assert_int_equal(stamp_registry_revoke(books, "SN-1", STAMP_REASON_SUPERSEDED,
-                                           NOW + 6, "", &err),
-                     STAMP_E_STATE);
+    assert_int_equal(
+        stamp_registry_revoke(books, "SN-1", STAMP_REASON_SUPERSEDED, NOW + 6, "", &err),
+        STAMP_E_STATE);
     assert_int_equal(listed(0, NOW), 3);
 }
 
@@ -294,9 +294,8 @@ static void a_list_has_all_of_them(void **state)
         assert_int_equal(BIO_read(bio, &count, 1), 0); /* nothing behind it */
         assert_int_equal(X509_CRL_verify(crl, rig.key[0]), 1);
         assert_int_equal(X509_CRL_get_version(crl), 1);
-        assert_int_equal(X509_NAME_cmp(X509_CRL_get_issuer(crl),
-                                       X509_get_subject_name(rig.ca[0])),
-                         0);
+        assert_int_equal(
+            X509_NAME_cmp(X509_CRL_get_issuer(crl), X509_get_subject_name(rig.ca[0])), 0);
         assert_int_equal(sk_X509_REVOKED_num(X509_CRL_get_REVOKED(crl)),
                          made == 0 ? -1 : (int)made);
         number = X509_CRL_get_ext_d2i(crl, NID_crl_number, NULL, NULL);
@@ -325,7 +324,8 @@ static void reasons_have_the_names_of_rfc_5280(void **state)
     assert_true(stamp_reason_parse("keyCompromise", &r));
     assert_int_equal(r, STAMP_REASON_KEY_COMPROMISE);
     assert_true(stamp_reason_parse("KEYCOMPROMISE", &r));
-    assert_string_equal(stamp_reason_name(STAMP_REASON_CESSATION), "cessationOfOperation");
+    assert_string_equal(stamp_reason_name(STAMP_REASON_CESSATION),
+                        "cessationOfOperation");
     assert_false(stamp_reason_parse("certificateHold", &r)); /* there is no way back */
     assert_false(stamp_reason_parse("removeFromCRL", &r));
     assert_false(stamp_reason_parse("", &r));
