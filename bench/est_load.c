@@ -79,8 +79,7 @@ static int64_t now_us(void)
 static void make_context(struct device *d)
 {
     d->ctx = SSL_CTX_new(TLS_client_method());
-    if (d->ctx == NULL ||
-        SSL_CTX_set_min_proto_version(d->ctx, TLS1_3_VERSION) != 1 ||
+    if (d->ctx == NULL || SSL_CTX_set_min_proto_version(d->ctx, TLS1_3_VERSION) != 1 ||
         SSL_CTX_load_verify_locations(d->ctx, load.ca, NULL) != 1 ||
         SSL_CTX_use_certificate(d->ctx, d->cert) != 1 ||
         SSL_CTX_use_PrivateKey(d->ctx, d->key) != 1) {
@@ -140,7 +139,8 @@ static char *request_text(const struct device *d)
 
     if (req == NULL || key == NULL || text == NULL ||
         X509_REQ_set_subject_name(req, X509_get_subject_name(d->cert)) != 1 ||
-        X509_REQ_set_pubkey(req, key) != 1 || X509_REQ_sign(req, key, EVP_sha256()) == 0) {
+        X509_REQ_set_pubkey(req, key) != 1 ||
+        X509_REQ_sign(req, key, EVP_sha256()) == 0) {
         die("cannot make a request");
     }
     len = i2d_X509_REQ(req, &der);
@@ -163,8 +163,8 @@ static void prepare(struct worker *w, unsigned count)
         die("out of memory");
     }
     for (; w->n_texts < count; w->n_texts++) {
-        w->texts[w->n_texts] =
-            request_text(device_of(w, strcmp(load.mode, "keepalive") == 0 ? 0 : w->n_texts));
+        w->texts[w->n_texts] = request_text(
+            device_of(w, strcmp(load.mode, "keepalive") == 0 ? 0 : w->n_texts));
     }
 }
 
@@ -278,7 +278,8 @@ static void ask_anew(struct worker *w, bool with_request)
     while (more(w)) {
         int64_t began = now_us();
 
-        count(w, began, once(device_of(w, w->done), with_request ? w->texts[w->done] : NULL));
+        count(w, began,
+              once(device_of(w, w->done), with_request ? w->texts[w->done] : NULL));
     }
 }
 
@@ -305,13 +306,13 @@ static void ask_ocsp(struct worker *w)
 {
     int fd = open_socket();
     char text[TEXT_MAX];
-    size_t len = (size_t)snprintf(text, sizeof text,
-                                  "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", load.path);
+    size_t len = (size_t)snprintf(
+        text, sizeof text, "GET %s HTTP/1.1\r\nHost: localhost\r\n\r\n", load.path);
 
     while (fd >= 0 && more(w)) {
         int64_t began = now_us();
-        bool ok = send(fd, text, len, MSG_NOSIGNAL) == (ssize_t)len &&
-                  answer(&fd, read_plain);
+        bool ok =
+            send(fd, text, len, MSG_NOSIGNAL) == (ssize_t)len && answer(&fd, read_plain);
 
         count(w, began, ok);
         if (!ok) {
@@ -430,11 +431,10 @@ int main(int argc, char **argv)
     if (w == NULL) {
         die("out of memory");
     }
-    per_worker = strcmp(load.mode, "renew") == 0
-                     ? 1500 * load.seconds / load.n_workers + 10
-                 : strcmp(load.mode, "keepalive") == 0
-                     ? 6000 * load.seconds / load.n_workers + 10
-                     : 0;
+    per_worker =
+        strcmp(load.mode, "renew") == 0       ? 1500 * load.seconds / load.n_workers + 10
+        : strcmp(load.mode, "keepalive") == 0 ? 6000 * load.seconds / load.n_workers + 10
+                                              : 0;
     for (unsigned i = 0; i < load.n_workers; i++) {
         w[i].index = i;
         prepare(&w[i], per_worker);

@@ -18,6 +18,9 @@ static const char help[] =
     "      --http ADDR:PORT    plain HTTP for what is public, /crl and /ocsp; else only "
     "over\n"
     "                          HTTPS\n"
+    "      --admin ADDR:PORT   plain HTTP for who runs it: /metrics (Prometheus), "
+    "/healthz\n"
+    "                          and /readyz; else not at all\n"
     "  -n, --name NAME         host name or address of this server, for its "
     "certificate;\n"
     "                          up to 8 times. Else the machine's name, localhost and "
@@ -37,6 +40,7 @@ static const char help[] =
 static const struct option options[] = {
     {"listen", required_argument, NULL, 'l'},
     {"http", required_argument, NULL, 'T'},
+    {"admin", required_argument, NULL, 'M'},
     {"name", required_argument, NULL, 'n'},
     {"fronts", required_argument, NULL, 'F'},
     {"days", required_argument, NULL, 'D'},
@@ -102,6 +106,9 @@ static int take(struct args *a, int opt)
         return 0;
     case 'T':
         s->http = optarg;
+        return 0;
+    case 'M':
+        s->admin = optarg;
         return 0;
     case 'n':
         if (s->n_names == SERVICE_NAMES_MAX) {

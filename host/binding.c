@@ -75,12 +75,12 @@ static bool decode(const uint8_t *p, size_t len, struct stamp_binding *b)
            memcmp(want, p, len) == 0;
 }
 
-enum stamp_err stamp_binding_read(const X509 *cert, struct stamp_binding *out,
-                                  struct stamp_error *err)
+enum stamp_err stamp_binding_of(const STACK_OF(X509_EXTENSION) * extensions,
+                                struct stamp_binding *out, struct stamp_error *err)
 {
     memset(out, 0, sizeof *out);
-    for (int i = 0; i < X509_get_ext_count(cert); i++) {
-        X509_EXTENSION *ext = X509_get_ext(cert, i);
+    for (int i = 0; i < sk_X509_EXTENSION_num(extensions); i++) {
+        X509_EXTENSION *ext = sk_X509_EXTENSION_value(extensions, i);
         const ASN1_OCTET_STRING *value = X509_EXTENSION_get_data(ext);
 
         if (!is_binding(X509_EXTENSION_get_object(ext))) {
@@ -96,4 +96,10 @@ enum stamp_err stamp_binding_read(const X509 *cert, struct stamp_binding *out,
         out->at = i;
     }
     return STAMP_OK;
+}
+
+enum stamp_err stamp_binding_read(const X509 *cert, struct stamp_binding *out,
+                                  struct stamp_error *err)
+{
+    return stamp_binding_of(X509_get0_extensions(cert), out, err);
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/certificate.h"
 #include "host/leaf_own.h"
 #include "host/pki.h"
 
@@ -76,10 +77,13 @@ void stamp_operational_free(struct stamp_operational_maker **p)
 }
 
 /* An extension of the birth certificate as it is; nothing where there is none. */
-static void put_extension(struct stamp_der *d, const X509 *birth, int at)
+static void put_extension(struct stamp_der *d, const struct stamp_certificate *birth,
+                          int at)
 {
     unsigned char *der = NULL;
-    int len = at < 0 ? 0 : i2d_X509_EXTENSION(X509_get_ext(birth, at), &der);
+    int len =
+        at < 0 ? 0
+               : i2d_X509_EXTENSION(sk_X509_EXTENSION_value(birth->extensions, at), &der);
 
     if (at >= 0 && len <= 0) {
         d->full = true;
@@ -89,41 +93,30 @@ static void put_extension(struct stamp_der *d, const X509 *birth, int at)
     OPENSSL_free(der);
 }
 
-static void put_names(struct stamp_der *d, const X509 *birth)
-{
-    unsigned char *der = NULL;
-    int len = i2d_X509_NAME(X509_get_subject_name(birth), &der);
-
-    if (len <= 0) {
-        d->full = true;
-    } else {
-        stamp_der_raw(d, der, (size_t)len);
-    }
-    OPENSSL_free(der);
-}
-
 static void put_tbs(struct stamp_der *d, const struct stamp_operational_maker *m,
-                    const struct stamp_operational *what, const X509 *birth,
-                    const struct stamp_binding *b)
+                    const struct stamp_operational *what,
+                    const struct stamp_certificate *birth, const struct stamp_binding *b)
 {
     put_extension(d, birth, b->present ? b->at : -1);
-    put_extension(d, birth, X509_get_ext_by_NID(birth, NID_subject_alt_name, -1));
+    put_extension(d, birth,
+                  X509v3_get_ext_by_NID(birth->extensions, NID_subject_alt_name, -1));
     stampi_put_key_usage(d);
     stampi_put_part(d, &m->authority_key);
     stamp_der_wrap(d, STAMP_DER_SEQUENCE, 0);
     stamp_der_wrap(d, STAMP_DER_CONTEXT(3), 0);
     stampi_put_key(d, what->point);
-    put_names(d, birth);
+    stamp_der_raw(d, birth->subject.p, birth->subject.len);
     stampi_put_validity(d, what->not_before, what->not_after);
     stampi_put_part(d, &m->issuer);
     stampi_put_head(d, what->serial_number);
 }
 
 static enum stamp_err check(const struct stamp_operational_maker *m,
-                            const struct stamp_operational *what, const X509 *birth,
+                            const struct stamp_operational *what,
+                            const struct stamp_certificate *birth,
                             struct stamp_binding *b, struct stamp_error *err)
 {
-    enum stamp_err rc = stamp_binding_read(birth, b, err);
+    enum stamp_err rc = stamp_binding_of(birth->extensions, b, err);
 
     if (rc == STAMP_OK && b->present && b->purpose != m->purpose) {
         rc = stamp_error_set(err, STAMP_E_PURPOSE, 0,
@@ -149,20 +142,20 @@ enum stamp_err stamp_operational_make(struct stamp_operational_maker *m,
                                       const struct stamp_operational *what, uint8_t *out,
                                       size_t *len, struct stamp_error *err)
 {
-    STAMP_X509_AUTO *birth = NULL;
+    STAMP_CERTIFICATE_AUTO birth;
     uint8_t tbs[STAMP_MAX_CERTIFICATE];
     struct stamp_binding b;
     struct stamp_der d;
-    enum stamp_err rc = stamp_pki_decode(what->birth, &birth, err);
+    enum stamp_err rc = stamp_certificate_open(what->birth, &birth, err);
 
     *len = 0;
     if (rc == STAMP_OK) {
-        rc = check(m, what, birth, &b, err);
+        rc = check(m, what, &birth, &b, err);
     }
     if (rc != STAMP_OK) {
         return rc;
     }
     stamp_der_init(&d, tbs, sizeof tbs);
-    put_tbs(&d, m, what, birth, &b);
+    put_tbs(&d, m, what, &birth, &b);
     return stampi_leaf_sign(m->signer, &d, out, len, err);
 }

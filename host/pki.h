@@ -41,6 +41,11 @@ size_t stamp_binding_encode(uint8_t purpose, const uint8_t *digest,
 STAMP_MUST_USE enum stamp_err
 stamp_binding_read(const X509 *cert, struct stamp_binding *out, struct stamp_error *err);
 
+/** The same among a certificate's extensions. */
+STAMP_MUST_USE enum stamp_err
+stamp_binding_of(const STACK_OF(X509_EXTENSION) * extensions, struct stamp_binding *out,
+                 struct stamp_error *err);
+
 /** What a new authority's certificate says. */
 struct stamp_authority {
     const char *organization; /* 1..64 characters, UTF-8 */

@@ -9,6 +9,7 @@
 #include "host/key.h"
 #include "host/registry_issued.h"
 #include "host/workspace.h"
+#include "service/counters.h"
 #include "service/log.h"
 #include "service/names.h"
 #include "service/sandbox.h"
@@ -82,6 +83,7 @@ static void tell(struct books *b, unsigned front, uint64_t id,
 
 static void later(struct books *b, unsigned front, uint64_t id)
 {
+    SERVICE_COUNT(later);
     tell(b, front, id, SERVICE_LATER, STAMP_REFUSAL_NONE, (struct stamp_slice){NULL, 0});
 }
 
@@ -431,18 +433,21 @@ static void tell_enrol(struct books *b, struct taken *t)
 {
     struct books_verdict *v = &t->verdict;
 
-    if (v->confirmed) {
+    if (v->confirmed && !t->failed) {
+        SERVICE_COUNT(confirmed);
         say("confirmed", v, t->m.u.enrol.from, STAMP_REFUSAL_NONE);
     }
     if (t->failed) {
         later(b, (unsigned)t->front, t->m.id);
     } else if (v->refusal != STAMP_REFUSAL_NONE) {
+        SERVICE_COUNT(refused[v->refusal]);
         say("refused", v, t->m.u.enrol.from, v->refusal);
         tell(b, (unsigned)t->front, t->m.id, SERVICE_REFUSED, v->refusal,
              (struct stamp_slice){NULL, 0});
     } else if (v->ldevid.state == STAMP_LDEVID_INTENT) {
         ask_signer(b, t);
     } else {
+        SERVICE_COUNT(again);
         say("again", v, t->m.u.enrol.from, STAMP_REFUSAL_NONE);
         tell(b, (unsigned)t->front, t->m.id, SERVICE_CERTIFICATE, STAMP_REFUSAL_NONE,
              (struct stamp_slice){v->ldevid.certificate, v->ldevid.certificate_len});
@@ -456,6 +461,7 @@ static void tell_refused(struct books *b, const struct taken *t, const struct jo
 
     memcpy(why, t->m.u.signed_.why.p, len);
     why[len] = '\0';
+    SERVICE_COUNT(refused[STAMP_REFUSAL_POLICY]);
     service_log("alarm", "why", "the signer refuses", "reason", why, "device", j->serial,
                 "by", j->who, NULL);
     tell(b, j->front, j->front_id, SERVICE_REFUSED, STAMP_REFUSAL_POLICY,
@@ -478,6 +484,7 @@ static void tell_signed(struct books *b, struct taken *t)
     } else if (t->failed || t->certificate == NULL) {
         later(b, j->front, j->front_id);
     } else {
+        SERVICE_COUNT(issued);
         service_log("issued", "device", j->serial, "by", j->who, NULL);
         tell(b, j->front, j->front_id, SERVICE_CERTIFICATE, STAMP_REFUSAL_NONE,
              (struct stamp_slice){t->certificate, t->certificate_len});

@@ -13,7 +13,9 @@
 #include "host/pki.h"
 #include "host/registry_token.h"
 #include "host/request.h"
+#include "service/counters.h"
 #include "service/front.h"
+#include "service/log.h"
 #include "service/public.h"
 
 #define ROOT "/.well-known/est/"
@@ -132,6 +134,23 @@ static void refuse(struct evhttp_request *req, enum stamp_refusal refusal)
         header(req, "Retry-After", "3600");
     }
     say(req, status_of(refusal), stamp_refusal_text(refusal));
+}
+
+/* Refused before the books are asked. Whoever shows nothing is counted and not logged:
+ * anybody can do that without end. */
+static void refuse_here(struct evhttp_request *req, const struct front_connection *c,
+                        enum stamp_refusal refusal)
+{
+    char *from = NULL;
+    ev_uint16_t port;
+
+    SERVICE_COUNT(refused[refusal]);
+    if (c->peer.present) {
+        evhttp_connection_get_peer(evhttp_request_get_connection(req), &from, &port);
+        service_log("refused", "claims", c->peer.serial, "from", from, "refusal",
+                    stamp_refusal_name(refusal), NULL);
+    }
+    refuse(req, refusal);
 }
 
 void est_answer(struct evhttp_request *req, const struct service_answer *answer,
@@ -350,18 +369,19 @@ static void enroll(struct front *f, struct evhttp_request *req, bool again,
     } else if (c->peer.present) {
         put_peer(&c->peer, &e);
     } else {
-        refuse(req, STAMP_REFUSAL_CREDENTIAL);
+        refuse_here(req, c, STAMP_REFUSAL_CREDENTIAL);
         return;
     }
     rc = read_request(req, &r, &style);
     if (rc != STAMP_OK) {
-        refuse(req, rc == STAMP_E_UNSUPPORTED ? STAMP_REFUSAL_KEY_KIND
+        refuse_here(req, c,
+                    rc == STAMP_E_UNSUPPORTED ? STAMP_REFUSAL_KEY_KIND
                                               : STAMP_REFUSAL_REQUEST);
         return;
     }
     refusal = check_request(f, again, c, &r, &e, serial);
     if (refusal != STAMP_REFUSAL_NONE) {
-        refuse(req, refusal);
+        refuse_here(req, c, refusal);
         return;
     }
     evhttp_connection_get_peer(evhttp_request_get_connection(req), &from, &port);

@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include "host/pki.h"
+#include "service/counters.h"
 #include "service/log.h"
 #include "service/names.h"
 #include "service/public.h"
@@ -29,12 +30,17 @@ enum {
     CACERTS_MAX = 8192
 };
 
-int64_t front_now_ms(void)
+static int64_t now_us(void)
 {
     struct timespec t;
 
     (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+    return (int64_t)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static int64_t now_ms(void)
+{
+    return now_us() / 1000;
 }
 
 /* ---- the channel to the books ---- */
@@ -104,7 +110,7 @@ static struct front_pending *new_pending(struct front *f, struct evhttp_request 
     *p = (struct front_pending){.used = true,
                                 .id = ++f->sequence * FRONT_PENDING_MAX + slot,
                                 .request = req,
-                                .since_ms = front_now_ms()};
+                                .since_us = now_us()};
     evhttp_connection_set_closecb(evhttp_request_get_connection(req), on_close, p);
     return p;
 }
@@ -181,7 +187,7 @@ static void later_all(struct front *f, bool ocsp)
 static void later_old(struct front *f, int64_t older_than_ms)
 {
     for (uint32_t i = 0; i < FRONT_PENDING_MAX && f->n_free < FRONT_PENDING_MAX; i++) {
-        if (f->pending[i].used && f->pending[i].since_ms <= older_than_ms) {
+        if (f->pending[i].used && f->pending[i].since_us <= older_than_ms * 1000) {
             later(f, &f->pending[i], true);
         }
     }
@@ -196,7 +202,7 @@ static void ask_server(struct front *f)
 
     if (service_tls_next_key(f->tls, m.u.server.point, &err) != STAMP_OK) {
         service_log_error("failed", &err);
-        f->renew_at_ms = front_now_ms() + SERVER_AGAIN_MS;
+        f->renew_at_ms = now_ms() + SERVER_AGAIN_MS;
         return;
     }
     m.id = m.id * FRONT_PENDING_MAX;
@@ -212,8 +218,10 @@ static void begin_listening(struct front *f)
         service_die("cannot accept connections");
     }
     f->listener = evhttp_bound_socket_get_listener(f->bound);
-    if (f->plain != NULL &&
-        evhttp_accept_socket_with_handle(f->plain, SERVICE_FD_HTTP) == NULL) {
+    if ((f->plain != NULL &&
+         evhttp_accept_socket_with_handle(f->plain, SERVICE_FD_HTTP) == NULL) ||
+        (f->admin != NULL &&
+         evhttp_accept_socket_with_handle(f->admin, SERVICE_FD_ADMIN) == NULL)) {
         service_die("cannot accept connections");
     }
     f->ready = true;
@@ -229,10 +237,10 @@ static void take_server(struct front *f, const struct service_answer *a)
         service_tls_use(f->tls, a->certificate, &err) != STAMP_OK) {
         service_log("no-server-certificate", "why",
                     a->outcome == SERVICE_CERTIFICATE ? err.what : "not now", NULL);
-        f->renew_at_ms = front_now_ms() + SERVER_AGAIN_MS;
+        f->renew_at_ms = now_ms() + SERVER_AGAIN_MS;
         return;
     }
-    f->renew_at_ms = front_now_ms() + (int64_t)SERVICE_SERVER_DAYS * 86400 * 1000 / 2;
+    f->renew_at_ms = now_ms() + (int64_t)SERVICE_SERVER_DAYS * 86400 * 1000 / 2;
     if (!f->ready) {
         begin_listening(f);
     }
@@ -256,8 +264,10 @@ static void hear_books(evutil_socket_t fd, short what, void *arg)
             take_server(f, &m.u.answer);
         } else if (p->used && p->id == m.id && !p->ocsp) {
             enum est_style style = p->style;
+            int64_t since_us = p->since_us;
             struct evhttp_request *req = take_pending(f, p);
 
+            service_counters_took(now_us() - since_us);
             if (req != NULL) {
                 est_answer(req, &m.u.answer, style);
             }
@@ -322,6 +332,7 @@ static void free_connection(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx
     if (c == NULL) {
         return;
     }
+    (void)atomic_fetch_sub(&service_count->connections[c->front->index], 1);
     if (c->front->connections-- == CONNECTIONS && !c->front->stopping) {
         (void)evconnlistener_enable(c->front->listener);
     }
@@ -341,6 +352,7 @@ static struct bufferevent *new_connection(struct event_base *base, void *arg)
         c->front = f;
         c->ssl = ssl;
         f->connections++;
+        SERVICE_COUNT(connections[f->index]);
         if (SSL_set_ex_data(ssl, connection_index, c) == 1) {
             bev = bufferevent_openssl_socket_new(base, -1, ssl, BUFFEREVENT_SSL_ACCEPTING,
                                                  BEV_OPT_CLOSE_ON_FREE);
@@ -408,7 +420,7 @@ static void hear_control(evutil_socket_t fd, short what, void *arg)
 static void tick(evutil_socket_t fd, short what, void *arg)
 {
     struct front *f = arg;
-    int64_t now = front_now_ms();
+    int64_t now = now_ms();
 
     (void)fd;
     (void)what;
@@ -452,6 +464,23 @@ static void set_limits(struct evhttp *http)
     evhttp_set_timeout(http, IDLE_S);
 }
 
+/* A server of plain HTTP, where one is wanted. */
+static bool make_http(struct front *f, const char *wanted,
+                      void (*answer)(struct evhttp_request *req, void *front),
+                      struct evhttp **out)
+{
+    if (wanted == NULL) {
+        return true;
+    }
+    *out = evhttp_new(f->base);
+    if (*out == NULL) {
+        return false;
+    }
+    evhttp_set_gencb(*out, answer, f);
+    set_limits(*out);
+    return true;
+}
+
 static bool make_events(struct front *f)
 {
     const struct timeval every = {0, TICK_MS * 1000};
@@ -464,13 +493,9 @@ static bool make_events(struct front *f)
     evhttp_set_bevcb(f->http, new_connection, f);
     evhttp_set_gencb(f->http, est_request, f);
     set_limits(f->http);
-    if (f->setup->http != NULL) {
-        f->plain = evhttp_new(f->base);
-        if (f->plain == NULL) {
-            return false;
-        }
-        evhttp_set_gencb(f->plain, public_http, f);
-        set_limits(f->plain);
+    if (!make_http(f, f->setup->http, public_http, &f->plain) ||
+        !make_http(f, f->setup->admin, public_admin, &f->admin)) {
+        return false;
     }
     f->status_readable =
         event_new(f->base, f->status.fd, EV_READ | EV_PERSIST, hear_status, f);
@@ -545,6 +570,9 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
     evhttp_free(f.http);
     if (f.plain != NULL) {
         evhttp_free(f.plain);
+    }
+    if (f.admin != NULL) {
+        evhttp_free(f.admin);
     }
     if (f.list != NULL) {
         evbuffer_file_segment_free(f.list);

@@ -35,7 +35,7 @@ struct front_pending {
     enum est_style style;
     struct service_ocsp asked; /* points into `number` */
     uint8_t number[SERVICE_NUMBER_MAX];
-    int64_t since_ms;
+    int64_t since_us;
 };
 
 /* The authority, as OCSP requests name it. */
@@ -54,6 +54,7 @@ struct front {
     struct evhttp_bound_socket *bound;
     struct evconnlistener *listener;
     struct evhttp *plain; /* HTTP; NULL = none */
+    struct evhttp *admin; /* the same */
     struct service_channel control;
     struct service_channel books;
     struct service_channel status;
@@ -74,8 +75,6 @@ struct front {
     uint32_t free_slot[FRONT_PENDING_MAX];
     uint32_t n_free;
 };
-
-int64_t front_now_ms(void);
 
 /** The connection of a request; who is on the other side is known from now on. */
 struct front_connection *front_connection_of(struct front *f, struct evhttp_request *req);

@@ -20,12 +20,13 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "service/counters.h"
 #include "service/log.h"
 #include "service/process.h"
 
 enum {
     PROCESSES_MAX = SERVICE_FRONTS_MAX + 3,
-    FDS_MAX = SERVICE_FRONTS_MAX + 4, /* that one process gets */
+    FDS_MAX = SERVICE_FRONTS_MAX + 6, /* that one process gets */
     HIGH_FD = 200, /* above all that a process is given, so that none is overwritten */
     ARGS_MAX = 64,
     BACKLOG = 4096,
@@ -54,8 +55,11 @@ struct parent {
     unsigned n;
     int listener;
     int http; /* -1 = none */
+    int admin;
+    int counters;
     char address[128];
     char http_address[128];
+    char admin_address[128];
     int signals;
     int front_books[SERVICE_FRONTS_MAX][2]; /* front's end, books' end */
     int front_status[SERVICE_FRONTS_MAX][2];
@@ -247,7 +251,16 @@ static enum stamp_err make_all(struct parent *p, struct stamp_error *err)
         rc = make_listener(p->setup->http, &p->http, err);
         say_address(p->http, "http", p->http_address, sizeof p->http_address);
     }
+    if (rc == STAMP_OK && p->setup->admin != NULL) {
+        rc = make_listener(p->setup->admin, &p->admin, err);
+        say_address(p->admin, "http", p->admin_address, sizeof p->admin_address);
+    }
     say_address(p->listener, "https", p->address, sizeof p->address);
+    p->counters = to_high(service_counters_make());
+    if (rc == STAMP_OK && (p->counters < 0 || !service_counters_open(p->counters))) {
+        rc = stamp_error_set(err, STAMP_E_IO, errno, "no shared memory: %s",
+                             strerror(errno));
+    }
     if (rc == STAMP_OK) {
         rc = make_signals(p, err);
     }
@@ -289,6 +302,8 @@ static unsigned list_fds(const struct parent *p, const struct process *one,
     fds[n++] = one->control;
     fds[n++] = one->role == SERVICE_FRONT ? p->listener : -1;
     fds[n++] = one->role == SERVICE_FRONT ? p->http : -1;
+    fds[n++] = one->role == SERVICE_FRONT ? p->admin : -1;
+    fds[n++] = p->counters;
     switch (one->role) {
     case SERVICE_FRONT:
         fds[n++] = p->front_books[one->index][0];
@@ -411,14 +426,16 @@ static enum stamp_err start(struct parent *p, struct process *one,
 
 static void announce(struct parent *p)
 {
+    uint64_t down = 0;
+
     for (unsigned i = 0; i < p->n; i++) {
-        if (!p->process[i].ready) {
-            return;
-        }
+        down += !p->process[i].ready;
     }
-    if (!p->announced) {
+    atomic_store(&service_count->down, down);
+    if (down == 0 && !p->announced) {
         p->announced = true;
-        service_log("listening", "url", p->address, "http", p->http_address, NULL);
+        service_log("listening", "url", p->address, "http", p->http_address, "admin",
+                    p->admin_address, NULL);
     }
 }
 
@@ -476,6 +493,12 @@ static enum stamp_err bury(struct parent *p, struct process *one, int status,
                                service_role_name(one->role));
     }
     say_died(one, status);
+    SERVICE_COUNT(restarts[one->role]);
+    one->ready = false;
+    announce(p);
+    if (one->role == SERVICE_FRONT) {
+        atomic_store(&service_count->connections[one->index], 0);
+    }
     one->start_at_ms = now_ms() - one->started_ms < CALM_MS ? now_ms() + CALM_MS : 0;
     return STAMP_OK;
 }
@@ -616,7 +639,7 @@ enum stamp_err stamp_service_run(const struct stamp_service_setup *setup,
     p->setup = setup;
     p->argv = argv;
     p->passphrase = passphrase;
-    p->listener = p->http = -1;
+    p->listener = p->http = p->admin = p->counters = -1;
     rc = run(p, err);
     for (unsigned i = 0; i < p->n; i++) {
         service_channel_fini(&p->process[i].channel);

@@ -7,6 +7,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "service/counters.h"
 #include "service/log.h"
 
 static const char *const names[] = {"front", "books", "signer", "status"};
@@ -47,6 +48,9 @@ int stamp_service_child(const struct stamp_service_setup *setup, const char *rol
     (void)snprintf(name, sizeof name, "%s", role);
     service_log_as(name);
     keep_from_signals();
+    if (!service_counters_open(SERVICE_FD_COUNTERS)) {
+        service_die("no shared memory");
+    }
     if (strcmp(role, names[SERVICE_BOOKS]) == 0) {
         return service_books(setup);
     }

@@ -20,10 +20,12 @@ enum {
     SERVICE_FD_CONTROL = 3,
     SERVICE_FD_LISTEN = 4, /* front: HTTPS */
     SERVICE_FD_HTTP = 5,   /* front: HTTP, where there is one */
-    SERVICE_FD_BOOKS = 6,  /* front, signer: the channel to the books */
-    SERVICE_FD_STATUS = 7, /* front, signer: the channel to the status */
-    SERVICE_FD_SIGNER = 6, /* books, status: the channel to the signer */
-    SERVICE_FD_FRONT = 7   /* books, status: the first of the fronts' */
+    SERVICE_FD_ADMIN = 6,  /* front: HTTP for who runs the service, where there is one */
+    SERVICE_FD_COUNTERS = 7,
+    SERVICE_FD_BOOKS = 8,  /* front, signer: the channel to the books */
+    SERVICE_FD_STATUS = 9, /* front, signer: the channel to the status */
+    SERVICE_FD_SIGNER = 8, /* books, status: the channel to the signer */
+    SERVICE_FD_FRONT = 9   /* books, status: the first of the fronts' */
 };
 
 /** "front", "books", "signer", "status" */

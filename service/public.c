@@ -17,8 +17,9 @@
 #include <unistd.h>
 
 #include "host/pki.h"
+#include "service/counters.h"
 
-enum { OK = 200, REQUEST_MAX = 1024 };
+enum { OK = 200, REQUEST_MAX = 1024, METRICS_MAX = 16384 };
 
 #define OCSP "/ocsp"
 
@@ -269,6 +270,7 @@ static void ocsp(struct front *f, struct evhttp_request *req, const char *path)
     }
     kept = ocsp_cache_find(&f->ocsp, &asked, time(NULL));
     if (kept != NULL) {
+        SERVICE_COUNT(ocsp_kept);
         give_kept(req, kept);
     } else if (!front_ask_status(f, req, &asked)) {
         public_later(req);
@@ -300,5 +302,44 @@ void public_http(struct evhttp_request *req, void *front)
 
     if (path == NULL || !public_request(front, req, path)) {
         refuse(req, HTTP_NOTFOUND, "there is nothing here: try /crl or /ocsp");
+    }
+}
+
+/* ---- for who runs it ---- */
+
+static void give_text(struct evhttp_request *req, int code, const char *type,
+                      const char *text, size_t len)
+{
+    struct evbuffer *body = evbuffer_new();
+
+    header(req, "Content-Type", type);
+    header(req, "Cache-Control", "no-store");
+    if (body != NULL) {
+        (void)evbuffer_add(body, text, len);
+    }
+    evhttp_send_reply(req, code, NULL, body);
+    if (body != NULL) {
+        evbuffer_free(body);
+    }
+}
+
+void public_admin(struct evhttp_request *req, void *front)
+{
+    static char text[METRICS_MAX];
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
+    const char *path = uri == NULL ? NULL : evhttp_uri_get_path(uri);
+    bool ready = atomic_load(&service_count->down) == 0;
+
+    (void)front;
+    if (path != NULL && strcmp(path, "/metrics") == 0) {
+        give_text(req, OK, "text/plain; version=0.0.4; charset=utf-8", text,
+                  service_counters_print(text, sizeof text));
+    } else if (path != NULL && strcmp(path, "/healthz") == 0) {
+        give_text(req, OK, "text/plain", "alive\n", 6);
+    } else if (path != NULL && strcmp(path, "/readyz") == 0) {
+        give_text(req, ready ? OK : HTTP_SERVUNAVAIL, "text/plain",
+                  ready ? "ready\n" : "a process starts again\n", ready ? 6 : 23);
+    } else {
+        refuse(req, HTTP_NOTFOUND, "try /metrics, /healthz or /readyz");
     }
 }

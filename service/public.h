@@ -13,6 +13,11 @@ bool public_request(struct front *f, struct evhttp_request *req, const char *pat
 /** All requests of the plain HTTP socket. */
 void public_http(struct evhttp_request *req, void *front);
 
+/** Those of the socket for who runs the service: /metrics (Prometheus), /healthz,
+ * /readyz.
+ */
+void public_admin(struct evhttp_request *req, void *front);
+
 /** What the status says. */
 void public_answer(struct front *f, struct evhttp_request *req,
                    const struct service_ocsp *asked,

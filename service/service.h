@@ -36,6 +36,7 @@ struct stamp_service_setup {
     const char *dir;    /* workspace; NULL = look for it */
     const char *listen; /* "ADDR:PORT", "[ADDR]:PORT", ":PORT"; port 0 = any */
     const char *http;   /* the same, for what is public: lists and OCSP; NULL = not so */
+    const char *admin;  /* the same, for who runs it: metrics and health; NULL = not so */
     const char *name[SERVICE_NAMES_MAX]; /* of this server, for its certificate */
     uint32_t n_names;                    /* 0 = the machine's, and localhost */
     uint32_t fronts;                     /* 1..SERVICE_FRONTS_MAX */

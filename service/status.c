@@ -20,6 +20,7 @@
 #include "host/pki.h"
 #include "host/registry_issued.h"
 #include "host/workspace.h"
+#include "service/counters.h"
 #include "service/log.h"
 #include "service/process.h"
 #include "service/sandbox.h"
@@ -176,6 +177,7 @@ static void answer(struct status *s, unsigned front, const struct service_messag
         service_log_error("status-failed", &err);
     }
     if (len > 0 && len <= SERVICE_OCSP_MAX) {
+        SERVICE_COUNT(ocsp_made);
         reply.u.ocsp_answer = (struct service_ocsp_answer){
             {der, len}, (uint64_t)single.this_update, (uint64_t)single.next_update};
     }
@@ -311,6 +313,7 @@ static enum stamp_err finish_list(struct status *s, const struct service_crl_sig
                                                  (uint64_t)s->list.what.next_update}};
     memset(s->front_has, 0, sizeof s->front_has);
     (void)snprintf(count, sizeof count, "%llu", (unsigned long long)s->list.count);
+    SERVICE_COUNT(lists);
     service_log("list", "certificates", count, NULL);
     s->list_at = s->list.what.this_update + (time_t)LIST_DAYS * DAY / 2;
     drop_list(s);

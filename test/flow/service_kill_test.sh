@@ -7,7 +7,7 @@
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/service_lib.sh"
 kills=${STAMP_KILLS:-40}
-load=("${python[@]}" "$root/test/flow/service_load.py")
+clients=("${python[@]}" "$root/test/flow/service_load.py")
 
 if [ "${2:-}" = postgres ]; then
     check "a workspace with its books in PostgreSQL" "$stamp" --registry "$STAMP_TEST_PG" init ws --company Acme --product Sensor
@@ -23,7 +23,7 @@ done
 check "the service starts" serve ws --fronts 2 --per-hour 1000000
 parent=$(cat ws-serve.pid)
 
-"${load[@]}" load done "${at##*:}" ws/root.pem told d0 d1 d2 d3 d4 d5 > load.out 2>&1 &
+"${clients[@]}" load "$scratch/end" "${at##*:}" ws/root.pem told d0 d1 d2 d3 d4 d5 > load.out 2>&1 &
 load_pid=$!
 
 # kill_one: one of the parent's processes, or a connection of PostgreSQL, which then restarts all of its own.
@@ -42,7 +42,7 @@ while [ "$killed" -lt "$kills" ] && kill -0 "$load_pid" 2> /dev/null && kill -0 
     kill_one && killed=$((killed + 1))
 done
 sleep 2
-touch "done"
+touch end
 check "the load ends without an answer that it did not expect" wait "$load_pid"
 cat load.out
 check "$kills were killed" test "$killed" = "$kills"
@@ -51,6 +51,6 @@ for role in front books signer; do
 done
 printf 'restarted: %s\n' "$(grep -o '"which":"[a-z]*"' ws.serve | sort | uniq -c | tr -s ' \n' ' ')"
 check "a graceful stop" serve_stop ws
-check_status "every certificate that was told is on the books, once" 0 "${load[@]}" check "$stamp" ws told
+check_status "every certificate that was told is on the books, once" 0 "${clients[@]}" check "$stamp" ws told
 cat out
 finish

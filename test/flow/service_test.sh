@@ -9,7 +9,8 @@ mapfile -t serials < <("$stamp" -C ws registry list --csv | sed -n '2,$s/,.*//p'
 for i in 0 1 2 3; do
     device ws "${serials[$i]}" "d$i"
 done
-check "the service starts" serve ws
+check "the service starts" serve ws --admin 127.0.0.1:0
+admin=$(sed -n 's/.*"admin":"\([^"]*\)".*/\1/p' ws.serve)
 
 # --- curl ---
 check "curl gets the authorities" curl -sS --fail --cacert ws/root.pem "$est/cacerts" -o ca.b64
@@ -134,8 +135,8 @@ check_status "one that has expired, for its own key" 0 enrol expired x
 says "has expired"
 check_status "a stranger" 0 enrol stranger x
 says "this key is not on the books"
-for reason in forged untrusted expired unknown-key key-taken retired subject; do
-    check "  '$reason' is on the log" sh -c "[ $reason = subject ] || grep -q '\"refusal\":\"$reason\"' ws.serve"
+for reason in forged untrusted expired unknown-key key-taken retired subject linking request key-kind; do
+    check "  '$reason' is on the log" grep -q "\"refusal\":\"$reason\"" ws.serve
 done
 
 # Of the other purpose.
@@ -154,6 +155,31 @@ done
 check_status "  the seventh in an hour" 0 enrol d3 k7
 says "STATUS 429"
 says "Retry-After"
+
+# --- for who runs it ---
+check "it is alive" sh -c "curl -sS --fail $admin/healthz | grep -q alive"
+check "it is ready" sh -c "curl -sS --fail $admin/readyz | grep -q ready"
+check "it counts" curl -sS --fail "$admin/metrics" -o metrics
+for line in 'enrolments_total{outcome="issued"} 1[0-9]' 'enrolments_total{outcome="again"} [1-9]' \
+    'refusals_total{reason="forged"} 1' 'refusals_total{reason="linking"} 2' 'refusals_total{reason="credential"} 1' \
+    'confirmed_total 2' 'enrolment_seconds_count [1-9]' 'restarts_total{process="signer"} 0' 'connections 0' 'ready 1'; do
+    check "  $line" grep -q "^devstamp_$line" metrics
+done
+check "  in Prometheus' format" test -z "$(grep -v -e '^# HELP devstamp_' -e '^# TYPE devstamp_' \
+    -e '^devstamp_[a-z_]*\({[a-z]*="[^"]*"}\)\? [0-9.]*$' metrics)"
+check "no metrics for the public" sh -c "! curl -sS --fail --cacert ws/root.pem https://$at/metrics"
+kill -9 "$(pgrep -P "$(cat ws-serve.pid)" -f -- '--as signer')"
+for _ in $(seq 50); do
+    curl -sS "$admin/metrics" -o metrics
+    ! grep -q 'restarts_total{process="signer"} 1' metrics || break
+    sleep 0.1
+done
+check "a restart is counted" grep -q 'restarts_total{process="signer"} 1' metrics
+for _ in $(seq 50); do
+    ! curl -sS --fail "$admin/readyz" -o answer || break
+    sleep 0.1
+done
+check "  and it is ready again" grep -q ready answer
 
 # --- the end ---
 check "no secret, no key is in the log" sh -c "! grep -E 'PRIVATE|passphrase' ws.serve"

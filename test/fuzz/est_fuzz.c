@@ -1,10 +1,11 @@
 /* Any bytes as the body of an EST request: refused, or base64 of DER; and that, or the
- * bytes themselves, as PKCS#10. Its signature is taken for good, so that what lies behind
- * it is reached. */
+ * bytes themselves, as PKCS#10; and as a certificate that is read for its names. Its
+ * signature is taken for good, so that what lies behind it is reached. */
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/certificate.h"
 #include "host/pkcs10.h"
 #include "service/est_body.h"
 
@@ -32,6 +33,16 @@ static void open_request(const uint8_t *der, size_t len)
     }
 }
 
+static void open_certificate(const uint8_t *der, size_t len)
+{
+    STAMP_CERTIFICATE_AUTO c;
+    enum stamp_err rc = stamp_certificate_open((struct stamp_slice){der, len}, &c, NULL);
+
+    if ((rc == STAMP_OK) != (c.subject.p != NULL) || (rc != STAMP_OK && c.own != NULL)) {
+        abort();
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     static uint8_t der[EST_BODY_MAX];
@@ -47,5 +58,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         abort();
     }
     open_request(data, len);
+    open_certificate(data, len);
     return 0;
 }

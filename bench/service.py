@@ -1,0 +1,214 @@
+"""The service under load: clients on the same machine, on the same cores (bench/est_load.c).
+
+usage: bench/service.py     prints the results as JSON; scripts/bench takes them along
+
+The bound of what a new connection each can reach is the same client's handshakes alone against the same server. The
+peer is cfssl's server without a database (bench/peers.py), whose connections are not mutual TLS.
+"""
+
+import base64
+import glob
+import json
+import os
+import re
+import resource
+import signal
+import sqlite3
+import statistics
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+
+import cbor2
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+BUILD = os.path.join(TOP, "build")
+STAMP = os.path.join(BUILD, "stamp")
+LOAD = os.path.join(BUILD, "bench", "est_load")
+DEVICES = 500
+SECONDS = 4
+ROUNDS = 3
+REVOKED = 1000000
+sys.path.insert(0, os.path.join(TOP, "bench"))
+import peers  # noqa: E402
+
+
+class Service:
+    def __init__(self, work):
+        self.work = work
+        self.ws = os.path.join(work, "ws")
+        self.devices = os.path.join(work, "devices")
+        run("init", self.ws, "--company", "Bench", "--product", "Bench")
+        run("-C", self.ws, "make", "-n", str(DEVICES))
+        with open(self.devices, "wb") as out:
+            for path in sorted(glob.glob(self.ws + "/stamps/*.bin")):
+                data = open(path, "rb").read()
+                body = cbor2.loads(data[128:128 + struct.unpack("<I", data[12:16])[0]])
+                self.last = body[49][0]
+                out.write(body[48][-1] + struct.pack(">H", len(self.last)) + self.last)
+        self.start()
+
+    def start(self):
+        self.log = open(os.path.join(self.work, "log"), "wb")
+        self.process = subprocess.Popen(
+            [STAMP, "serve", self.ws, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--per-hour", "1000000",
+             "--fronts", str(os.cpu_count())], stderr=self.log)
+        for _ in range(1200):
+            line = re.search(rb'"url":"https://[^"]*:(\d+)","http":"http://[^"]*:(\d+)"',
+                             open(self.log.name, "rb").read())
+            if line:
+                self.https, self.http = line.group(1).decode(), line.group(2).decode()
+                return
+            time.sleep(0.05)
+        sys.exit("bench: the service does not listen")
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait()
+        self.log.close()
+
+    def load(self, mode, threads, *more):
+        port = self.http if mode == "ocsp" else self.https
+        done = subprocess.run([LOAD, mode, "127.0.0.1", port, self.ws + "/root.pem", self.devices, str(threads),
+                               str(SECONDS), *more], check=True, capture_output=True, text=True)
+        result = json.loads(done.stdout)
+        if result["failed"]:
+            sys.exit(f"bench: {result['failed']} requests of {mode} failed")
+        return result
+
+    def ocsp_path(self):
+        from cryptography import x509
+        from cryptography.hazmat.primitives import hashes, serialization
+        ca = x509.load_pem_x509_certificate(open(self.ws + "/sub-ca.pem", "rb").read())
+        question = x509.ocsp.OCSPRequestBuilder().add_certificate(
+            x509.load_der_x509_certificate(self.last), ca, hashes.SHA1()).build()
+        der = question.public_bytes(serialization.Encoding.DER)
+        return "/ocsp/" + urllib.parse.quote(base64.b64encode(der).decode(), safe="")
+
+    def idle(self, count):
+        """KiB that a front takes for each idle TLS connection."""
+        fronts = subprocess.run(["pgrep", "-P", str(self.process.pid), "-f", "--", "--as front"], check=True,
+                                capture_output=True, text=True).stdout.split()
+
+        def held():
+            text = "".join(open(f"/proc/{pid}/smaps_rollup").read() for pid in fronts)
+            return sum(int(n) for n in re.findall(r"^Pss:\s+(\d+)", text, re.MULTILINE))
+        before = held()
+        client = subprocess.Popen([LOAD, "idle", "127.0.0.1", self.https, self.ws + "/root.pem", self.devices,
+                                   str(count), "20"], stdout=subprocess.PIPE, text=True)
+        opened = int(client.stdout.readline().split()[1])
+        after = held()
+        client.kill()
+        client.wait()
+        return opened, (after - before) / max(opened, 1)
+
+
+def run(*args):
+    return subprocess.run([STAMP, *args], check=True, capture_output=True, text=True).stdout
+
+
+def verify_rate():
+    """P-256 signatures that OpenSSL verifies on one core in a second."""
+    out = subprocess.run(["openssl", "speed", "-seconds", "2", "ecdsap256"], check=True, capture_output=True,
+                         text=True).stdout
+    return float(out.split()[-1])
+
+
+def result(name, value, unit, **more):
+    return {"name": name, "value": value, "unit": unit, "limit": None, "ratio": None, "peer": None,
+            "peer_ratio": None, **more}
+
+
+def say(name, r):
+    print(f"service: {name}: {r['rate']:.0f}/s, p50 {r['p50_us'] / 1000:.1f} ms, p99 {r['p99_us'] / 1000:.1f} ms")
+
+
+def connections(service):
+    cores = os.cpu_count()
+    rounds = [(service.load("handshake", 16), service.load("renew", 16)) for _ in range(ROUNDS)]
+    ratio = statistics.median(renew["rate"] / shake["rate"] for shake, renew in rounds)
+    shake, renew = sorted(rounds, key=lambda pair: pair[1]["rate"])[ROUNDS // 2]
+    say("handshakes, 16 clients", shake)
+    say("simplereenroll, a new mutual TLS connection each, 16 clients", renew)
+    cfssl = peers.server()
+    keep = sorted((service.load("keepalive", 16) for _ in range(ROUNDS)), key=lambda r: r["rate"])[ROUNDS // 2]
+    say("simplereenroll, keep-alive, 16 clients", keep)
+    wide = service.load("keepalive", 64)
+    say("simplereenroll, keep-alive, 64 clients", wide)
+    verify = verify_rate()
+    return [
+        result("simplereenroll_mtls_16", renew["rate"], "1/s", limit=shake["rate"], ratio=round(ratio, 4), budget=0.7,
+               meets=ratio >= 0.7 and renew["p99_us"] < 50000, peer=round(cfssl, 1),
+               peer_ratio=round(renew["rate"] / cfssl, 2), p50_us=renew["p50_us"], p99_us=renew["p99_us"]),
+        result("simplereenroll_keepalive", keep["rate"], "1/s", limit=3000 * cores,
+               ratio=round(keep["rate"] / (3000 * cores), 4), budget=1, meets=keep["rate"] >= 3000 * cores,
+               p50_us=keep["p50_us"], p99_us=keep["p99_us"]),
+        result("issue_durable", wide["rate"], "1/s", limit=verify * cores, ratio=round(wide["rate"] / (verify * cores), 4),
+               budget=0.4, meets=wide["rate"] >= 0.4 * verify * cores, p50_us=wide["p50_us"], p99_us=wide["p99_us"]),
+    ]
+
+
+def ocsp(service):
+    r = service.load("ocsp", 4, service.ocsp_path())
+    say("OCSP, keep-alive, 4 clients", r)
+    least = 10000 * os.cpu_count()
+    return [result("ocsp_presigned", r["rate"], "1/s", limit=least, ratio=round(r["rate"] / least, 4), budget=1,
+                   meets=r["rate"] >= least, p50_us=r["p50_us"], p99_us=r["p99_us"])]
+
+
+def idle(service):
+    count, kib = service.idle(10000)
+    print(f"service: {count} idle TLS connections: {kib:.1f} KiB each")
+    return [result("idle_connection", round(kib, 1), "KiB", limit=40, ratio=round(kib / 40, 3), budget=1,
+                   meets=count == 10000 and kib < 40)]
+
+
+def revoked(service):
+    """A list of a million, and one revocation more."""
+    db = sqlite3.connect(service.ws + "/registry.db")
+    text = subprocess.run(["openssl", "x509", "-in", service.ws + "/sub-ca.pem", "-noout", "-ext", "subjectKeyIdentifier"],
+                          check=True, capture_output=True, text=True).stdout
+    ca = bytes.fromhex(text.split("\n")[1].strip().replace(":", ""))
+    now = int(time.time())
+    with db:
+        db.executemany("INSERT INTO revocation (ca, serial, device, reason, at, not_after) VALUES (?, ?, 0, 1, ?, 0)",
+                       ((ca, b"\x20" + i.to_bytes(15, "big"), now) for i in range(REVOKED)))
+    db.close()
+    serials = run("-C", service.ws, "registry", "list", "--csv", "--limit", "20").split("\n")[1:11]
+    times = []
+    for line in serials:
+        start = time.monotonic()
+        run("-C", service.ws, "revoke", line.split(",")[0], "--reason", "keyCompromise")
+        times.append(time.monotonic() - start)
+    bare = []
+    for _ in serials:
+        start = time.monotonic()
+        run("--version")
+        bare.append(time.monotonic() - start)
+    ms = (statistics.median(times) - statistics.median(bare)) * 1000
+    start = time.monotonic()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    run("-C", service.ws, "crl", "-o", os.path.join(service.work, "crl.der"))
+    seconds = time.monotonic() - start
+    size = os.path.getsize(os.path.join(service.work, "crl.der"))
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
+    print(f"service: a revocation with {REVOKED} revoked: {ms:.1f} ms; their list: {seconds:.2f} s, {size >> 20} MiB; "
+          f"the largest process so far took {peak >> 10} MiB ({before >> 10} before)")
+    return [result(f"revoke_{REVOKED}", round(ms, 2), "ms", limit=5, ratio=round(ms / 5, 3), budget=1, meets=ms < 5),
+            result(f"crl_{REVOKED}", round(seconds, 2), "s", limit=5, ratio=round(seconds / 5, 3), budget=1,
+                   meets=seconds < 5)]
+
+
+def measure():
+    with tempfile.TemporaryDirectory(dir=BUILD) as work:
+        service = Service(work)
+        results = connections(service) + ocsp(service) + idle(service)
+        service.stop()
+        return results + revoked(service)
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(), indent=1))

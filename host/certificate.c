@@ -1,0 +1,92 @@
+#include "host/certificate.h"
+
+#include <openssl/asn1t.h>
+#include <openssl/err.h>
+#include <string.h>
+
+/* TBSCertificate, what nobody asks for as it stands. RFC 5280 4.1. */
+typedef struct {
+    ASN1_INTEGER *version;
+    ASN1_INTEGER *serial;
+    X509_ALGOR *algorithm;
+    ASN1_TYPE *issuer;
+    ASN1_TYPE *validity;
+    ASN1_TYPE *subject;
+    ASN1_TYPE *key;
+    ASN1_BIT_STRING *issuer_id;
+    ASN1_BIT_STRING *subject_id;
+    STACK_OF(X509_EXTENSION) * extensions;
+} TBS;
+
+typedef struct stampi_certificate_own {
+    TBS *tbs;
+    X509_ALGOR *algorithm;
+    ASN1_BIT_STRING *signature;
+} CERTIFICATE;
+
+DECLARE_ASN1_ITEM(TBS)
+DECLARE_ASN1_ITEM(CERTIFICATE)
+
+/* clang-format off */
+ASN1_SEQUENCE(TBS) = {
+    ASN1_EXP_OPT(TBS, version, ASN1_INTEGER, 0),
+    ASN1_SIMPLE(TBS, serial, ASN1_INTEGER),
+    ASN1_SIMPLE(TBS, algorithm, X509_ALGOR),
+    ASN1_SIMPLE(TBS, issuer, ASN1_ANY),
+    ASN1_SIMPLE(TBS, validity, ASN1_ANY),
+    ASN1_SIMPLE(TBS, subject, ASN1_ANY),
+    ASN1_SIMPLE(TBS, key, ASN1_ANY),
+    ASN1_IMP_OPT(TBS, issuer_id, ASN1_BIT_STRING, 1),
+    ASN1_IMP_OPT(TBS, subject_id, ASN1_BIT_STRING, 2),
+    ASN1_EXP_SEQUENCE_OF_OPT(TBS, extensions, X509_EXTENSION, 3)
+} ASN1_SEQUENCE_END(TBS)
+
+ASN1_SEQUENCE(CERTIFICATE) = {
+    ASN1_SIMPLE(CERTIFICATE, tbs, TBS),
+    ASN1_SIMPLE(CERTIFICATE, algorithm, X509_ALGOR),
+    ASN1_SIMPLE(CERTIFICATE, signature, ASN1_BIT_STRING)
+} ASN1_SEQUENCE_END(CERTIFICATE)
+    /* clang-format on */
+
+    /* In DER, and not in BER: it comes out as it went in. */
+    static bool is_der(CERTIFICATE * c, struct stamp_slice der)
+{
+    unsigned char *again = NULL;
+    int len = ASN1_item_i2d((ASN1_VALUE *)c, &again, ASN1_ITEM_rptr(CERTIFICATE));
+    bool same = len > 0 && (size_t)len == der.len && memcmp(again, der.p, der.len) == 0;
+
+    OPENSSL_free(again);
+    return same;
+}
+
+enum stamp_err stamp_certificate_open(struct stamp_slice der,
+                                      struct stamp_certificate *out,
+                                      struct stamp_error *err)
+{
+    const unsigned char *p = der.p;
+    CERTIFICATE *c = NULL;
+
+    memset(out, 0, sizeof *out);
+    if (der.len > 0 && der.len <= STAMP_MAX_CERTIFICATE) {
+        c = (CERTIFICATE *)ASN1_item_d2i(NULL, &p, (long)der.len,
+                                         ASN1_ITEM_rptr(CERTIFICATE));
+    }
+    out->own = c;
+    if (c == NULL || p != der.p + der.len || c->tbs->subject->type != V_ASN1_SEQUENCE ||
+        !is_der(c, der)) {
+        stamp_certificate_free(out);
+        ERR_clear_error();
+        return stamp_error_set(err, STAMP_E_FORMAT, 0,
+                               "a certificate is not X.509 in DER");
+    }
+    out->subject.p = ASN1_STRING_get0_data(c->tbs->subject->value.sequence);
+    out->subject.len = (size_t)ASN1_STRING_length(c->tbs->subject->value.sequence);
+    out->extensions = c->tbs->extensions;
+    return STAMP_OK;
+}
+
+void stamp_certificate_free(struct stamp_certificate *c)
+{
+    ASN1_item_free((ASN1_VALUE *)c->own, ASN1_ITEM_rptr(CERTIFICATE));
+    memset(c, 0, sizeof *c);
+}

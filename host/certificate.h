@@ -1,0 +1,26 @@
+/*
+ * A certificate read for its names alone: subject and extensions, as they stand.
+ * OpenSSL's X509 makes a key of its key at once, with general decoders, which takes
+ * longer than to sign another certificate.
+ */
+#ifndef HOST_CERTIFICATE_H
+#define HOST_CERTIFICATE_H
+
+#include "core/stamp.h"
+#include "host/openssl.h"
+
+struct stamp_certificate {
+    struct stamp_slice subject; /* its Name, DER; lives as long as this */
+    const STACK_OF(X509_EXTENSION) * extensions; /* NULL = none */
+    struct stampi_certificate_own *own;
+};
+
+/** @param out  free with stamp_certificate_free(). STAMP_E_FORMAT: not X.509 in DER */
+STAMP_MUST_USE enum stamp_err stamp_certificate_open(struct stamp_slice der,
+                                                     struct stamp_certificate *out,
+                                                     struct stamp_error *err);
+void stamp_certificate_free(struct stamp_certificate *c);
+#define STAMP_CERTIFICATE_AUTO                                                           \
+    __attribute__((cleanup(stamp_certificate_free))) struct stamp_certificate
+
+#endif
