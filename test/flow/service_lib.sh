@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034,SC2154
 # Shared by the flow tests of the service. Source it: it brings what live_lib.sh has.
 source "$(dirname "${BASH_SOURCE[0]}")/live_lib.sh"
 

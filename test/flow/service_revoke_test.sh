@@ -9,7 +9,10 @@ ask() {
     local cert=$1 expected=$2
     shift 2
     openssl ocsp "$@" -issuer ws/sub-ca.pem -cert "$cert" -url "$http/ocsp" -CAfile ws/root.pem -no_nonce > ocsp.out 2>&1
-    grep -q 'Response verify OK' ocsp.out && grep -q "$cert: $expected" ocsp.out || { cat ocsp.out && false; }
+    if ! grep -q 'Response verify OK' ocsp.out || ! grep -q "$cert: $expected" ocsp.out; then
+        cat ocsp.out
+        return 1
+    fi
 }
 
 # within SECONDS COMMAND...: it comes true.
