@@ -82,8 +82,9 @@ class Service:
     def ocsp_path(self):
         from cryptography import x509
         from cryptography.hazmat.primitives import hashes, serialization
+        from cryptography.x509 import ocsp as x509_ocsp
         ca = x509.load_pem_x509_certificate(open(self.ws + "/sub-ca.pem", "rb").read())
-        question = x509.ocsp.OCSPRequestBuilder().add_certificate(
+        question = x509_ocsp.OCSPRequestBuilder().add_certificate(
             x509.load_der_x509_certificate(self.last), ca, hashes.SHA1()).build()
         der = question.public_bytes(serialization.Encoding.DER)
         return "/ocsp/" + urllib.parse.quote(base64.b64encode(der).decode(), safe="")
@@ -205,8 +206,10 @@ def revoked(service):
 def measure():
     with tempfile.TemporaryDirectory(dir=BUILD) as work:
         service = Service(work)
-        results = connections(service) + ocsp(service) + idle(service)
-        service.stop()
+        try:
+            results = connections(service) + ocsp(service) + idle(service)
+        finally:
+            service.stop()
         return results + revoked(service)
 
 
