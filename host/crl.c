@@ -14,11 +14,6 @@
 
 enum { PAGE = 1000, CHUNK = 65536, DAY = 86400 };
 
-#define YEAR_2050 ((time_t)2524608000)
-
-static const uint8_t ecdsa_sha256[] = {0x30, 0x0A, 0x06, 0x08, 0x2A, 0x86,
-                                       0x48, 0xCE, 0x3D, 0x04, 0x03, 0x02};
-
 struct stamp_crl {
     EVP_PKEY *key;
     struct stampi_part issuer;
@@ -33,19 +28,6 @@ struct stamp_crl {
 };
 
 /* ---- DER ---- */
-
-/* RFC 5280 5.1.2.4: UTCTime until 2049. */
-static void put_time(struct stamp_der *d, time_t t)
-{
-    struct tm tm;
-    char text[20];
-    size_t from = t >= YEAR_2050 ? 0 : 2; /* two digits of the year */
-
-    (void)gmtime_r(&t, &tm);
-    (void)strftime(text, sizeof text, "%Y%m%d%H%M%SZ", &tm);
-    stamp_der_put(d, from == 0 ? STAMP_DER_GENERALIZED_TIME : STAMP_DER_UTC_TIME,
-                  text + from, strlen(text) - from);
-}
 
 static void put_number(struct stamp_der *d, const uint8_t *p, size_t len)
 {
@@ -79,7 +61,7 @@ size_t stamp_crl_entry(const struct stamp_revocation *r, uint8_t out[STAMP_CRL_E
 
     stamp_der_init(&d, out, STAMP_CRL_ENTRY_MAX);
     put_reason(&d, r->reason);
-    put_time(&d, r->at);
+    stampi_put_time(&d, r->at);
     put_number(&d, r->serial_number, sizeof r->serial_number);
     stamp_der_wrap(&d, STAMP_DER_SEQUENCE, 0);
     len = stamp_der_len(&d);
@@ -113,19 +95,15 @@ static void put_tail(struct stamp_crl *c, uint64_t number)
     static const uint8_t crl_number[] = {0x06, 0x03, 0x55, 0x1D, 0x14};
     uint8_t bytes[8];
     struct stamp_der d;
-    size_t mark;
-    size_t inner;
 
     for (unsigned i = 0; i < 8; i++) {
         bytes[i] = (uint8_t)(number >> (56 - 8 * i));
     }
     stamp_der_init(&d, c->tbs_tail, sizeof c->tbs_tail);
-    mark = stamp_der_len(&d);
-    inner = stamp_der_len(&d);
     put_number(&d, bytes, sizeof bytes);
-    stamp_der_wrap(&d, STAMP_DER_OCTETS, inner);
+    stamp_der_wrap(&d, STAMP_DER_OCTETS, 0);
     stamp_der_raw(&d, crl_number, sizeof crl_number);
-    stamp_der_wrap(&d, STAMP_DER_SEQUENCE, mark);
+    stamp_der_wrap(&d, STAMP_DER_SEQUENCE, 0);
     stampi_put_part(&d, &c->authority_key);
     stamp_der_wrap(&d, STAMP_DER_SEQUENCE, 0);
     stamp_der_wrap(&d, STAMP_DER_CONTEXT(0), 0);
@@ -143,10 +121,10 @@ static bool put_begin(struct stamp_crl *c, const struct stamp_crl_what *what)
     if (what->entries_len > 0) {
         put_head(&d, STAMP_DER_SEQUENCE, what->entries_len);
     }
-    put_time(&d, what->next_update);
-    put_time(&d, what->this_update);
+    stampi_put_time(&d, what->next_update);
+    stampi_put_time(&d, what->this_update);
     stampi_put_part(&d, &c->issuer);
-    stamp_der_raw(&d, ecdsa_sha256, sizeof ecdsa_sha256);
+    stampi_put_ecdsa(&d);
     stamp_der_put(&d, STAMP_DER_INTEGER, &v2, 1);
     put_head(&d, STAMP_DER_SEQUENCE,
              stamp_der_len(&d) + what->entries_len + c->tbs_tail_len);
@@ -241,7 +219,7 @@ enum stamp_err stamp_crl_end(struct stamp_crl *c, uint8_t head[STAMP_CRL_HEAD_MA
     stamp_der_raw(&d, signature, signature_len);
     stamp_der_raw(&d, "", 1); /* no unused bits */
     stamp_der_wrap(&d, STAMP_DER_BIT_STRING, 0);
-    stamp_der_raw(&d, ecdsa_sha256, sizeof ecdsa_sha256);
+    stampi_put_ecdsa(&d);
     stamp_der_raw(&d, c->tbs_tail, c->tbs_tail_len);
     *tail_len = stamp_der_len(&d);
     memmove(tail, stamp_der_bytes(&d), *tail_len);

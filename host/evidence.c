@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "core/keys.h"
+#include "host/pkcs10.h"
+#include "host/request.h"
 #include "host/sig.h"
 
 enum { CHALLENGE_SIZE = 32, HASH_SIZE = 32, CHIP_MAX = 32 };
@@ -12,6 +14,21 @@ static struct stamp_slice take(struct stamp_cbor *c, uint32_t key, size_t min, s
 {
     stamp_cbor_want(c, STAMP_CBOR_UINT, key);
     return stamp_cbor_string(c, STAMP_CBOR_BYTES, min, max);
+}
+
+struct stamp_slice stamp_evidence_of(const STACK_OF(X509_EXTENSION) * extensions)
+{
+    ASN1_OBJECT *oid = OBJ_txt2obj(STAMP_REQUEST_EVIDENCE, 1);
+    const ASN1_OCTET_STRING *value =
+        oid == NULL ? NULL : stamp_extension(extensions, oid);
+    struct stamp_slice out = {NULL, 0};
+
+    if (value != NULL) {
+        out.p = ASN1_STRING_get0_data(value);
+        out.len = (size_t)ASN1_STRING_length(value);
+    }
+    ASN1_OBJECT_free(oid);
+    return out;
 }
 
 enum stamp_err stamp_evidence_read(struct stamp_slice value,

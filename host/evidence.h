@@ -6,7 +6,7 @@
 #define HOST_EVIDENCE_H
 
 #include "core/stamp.h"
-#include "host/error.h"
+#include "host/openssl.h"
 
 #define STAMP_EVIDENCE_MAX 256u
 
@@ -16,6 +16,10 @@ struct stamp_rotate_evidence {
     struct stamp_slice in_use;    /* 32 bytes: SHA-256 of the leaf in use */
     struct stamp_slice voucher;
 };
+
+/** Where a request's extensions have it; empty where they have none, or two. It lives as
+ * long as they do. */
+struct stamp_slice stamp_evidence_of(const STACK_OF(X509_EXTENSION) * extensions);
 
 /** @param out  points into `value`. STAMP_E_FORMAT where it is malformed */
 STAMP_MUST_USE enum stamp_err stamp_evidence_read(struct stamp_slice value,

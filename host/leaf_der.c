@@ -61,6 +61,11 @@ void stampi_put_part(struct stamp_der *d, const struct stampi_part *part)
     stamp_der_raw(d, part->bytes, part->len);
 }
 
+void stampi_put_ecdsa(struct stamp_der *d)
+{
+    stamp_der_raw(d, ecdsa_sha256, sizeof ecdsa_sha256);
+}
+
 void stampi_put_key_usage(struct stamp_der *d)
 {
     stamp_der_raw(d, key_usage, sizeof key_usage);
@@ -75,7 +80,7 @@ void stampi_put_key(struct stamp_der *d, const uint8_t point[STAMP_POINT_SIZE])
 }
 
 /* RFC 5280 4.1.2.5: UTCTime up to 2049, GeneralizedTime from then on. */
-static void put_time(struct stamp_der *d, time_t when)
+void stampi_put_time(struct stamp_der *d, time_t when)
 {
     struct tm tm;
     char text[24];
@@ -100,16 +105,16 @@ void stampi_put_validity(struct stamp_der *d, time_t not_before, time_t not_afte
         stamp_der_put(d, STAMP_DER_GENERALIZED_TIME, STAMP_FOREVER,
                       sizeof STAMP_FOREVER - 1);
     } else {
-        put_time(d, not_after);
+        stampi_put_time(d, not_after);
     }
-    put_time(d, not_before);
+    stampi_put_time(d, not_before);
     stamp_der_wrap(d, STAMP_DER_SEQUENCE, mark);
 }
 
 void stampi_put_head(struct stamp_der *d,
                      const uint8_t serial_number[STAMP_CERTIFICATE_SERIAL_SIZE])
 {
-    stamp_der_raw(d, ecdsa_sha256, sizeof ecdsa_sha256);
+    stampi_put_ecdsa(d);
     stamp_der_put(d, STAMP_DER_INTEGER, serial_number, STAMP_CERTIFICATE_SERIAL_SIZE);
     stamp_der_raw(d, version3, sizeof version3);
     stamp_der_wrap(d, STAMP_DER_SEQUENCE, 0);
@@ -131,7 +136,7 @@ static enum stamp_err put_certificate(const uint8_t *tbs, size_t tbs_len,
 
     stamp_der_init(&d, out, STAMP_MAX_CERTIFICATE);
     stamp_der_put(&d, STAMP_DER_BIT_STRING, sig, 1 + sig_len);
-    stamp_der_raw(&d, ecdsa_sha256, sizeof ecdsa_sha256);
+    stampi_put_ecdsa(&d);
     stamp_der_raw(&d, tbs, tbs_len);
     stamp_der_wrap(&d, STAMP_DER_SEQUENCE, 0);
     if (d.full) {

@@ -31,6 +31,10 @@ void stampi_put_part(struct stamp_der *d, const struct stampi_part *part);
 void stampi_put_key_usage(struct stamp_der *d);
 /** SubjectPublicKeyInfo of P-256. */
 void stampi_put_key(struct stamp_der *d, const uint8_t point[STAMP_POINT_SIZE]);
+/** UTCTime until 2049, from then on GeneralizedTime. RFC 5280 4.1.2.5, 5.1.2.4 */
+void stampi_put_time(struct stamp_der *d, time_t when);
+/** AlgorithmIdentifier of ecdsa-with-SHA256. */
+void stampi_put_ecdsa(struct stamp_der *d);
 /** @param not_after  0 = 99991231235959Z */
 void stampi_put_validity(struct stamp_der *d, time_t not_before, time_t not_after);
 /** ecdsa-with-SHA256, serial number, version 3; and the SEQUENCE around all that is in

@@ -155,6 +155,16 @@ enum stamp_err stamp_pkcs10_open(struct stamp_slice der, struct stamp_pkcs10 *ou
     return rc;
 }
 
+const ASN1_OCTET_STRING *stamp_extension(const STACK_OF(X509_EXTENSION) * list,
+                                         const ASN1_OBJECT *oid)
+{
+    int at = X509v3_get_ext_by_OBJ(list, oid, -1);
+
+    return at < 0 || X509v3_get_ext_by_OBJ(list, oid, at) >= 0
+               ? NULL
+               : X509_EXTENSION_get_data(sk_X509_EXTENSION_value(list, at));
+}
+
 void stamp_pkcs10_free(struct stamp_pkcs10 *r)
 {
     X509_NAME_free(r->subject);

@@ -29,6 +29,11 @@ struct stamp_pkcs10 {
 STAMP_MUST_USE enum stamp_err stamp_pkcs10_open(struct stamp_slice der,
                                                 struct stamp_pkcs10 *out,
                                                 struct stamp_error *err);
+/** The value of the extension `oid` in a list, a request's or a certificate's; NULL:
+ * there is none, or there are two. */
+const ASN1_OCTET_STRING *stamp_extension(const STACK_OF(X509_EXTENSION) * list,
+                                         const ASN1_OBJECT *oid);
+
 void stamp_pkcs10_free(struct stamp_pkcs10 *r);
 #define STAMP_PKCS10_AUTO __attribute__((cleanup(stamp_pkcs10_free))) struct stamp_pkcs10
 

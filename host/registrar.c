@@ -69,8 +69,7 @@ static enum stamp_err issue(const struct stamp_workspace *ws, const char *name,
     enum stamp_err rc = stamp_registry_certificate_block(ws->registry, prefix, err);
 
     memcpy(booked.name, name, strlen(name) + 1);
-    memcpy(booked.certificate_serial, prefix, sizeof prefix);
-    booked.certificate_serial[STAMP_CERTIFICATE_SERIAL_SIZE - 1] = 1;
+    stamp_registry_certificate_serial(prefix, 1, booked.certificate_serial);
     memcpy(asked.serial_number, booked.certificate_serial, sizeof asked.serial_number);
     if (rc == STAMP_OK) {
         rc = stamp_key_point(key, point, err);

@@ -99,8 +99,9 @@ enum stamp_err stampi_new_block(struct stamp_registry *r, int64_t first, uint64_
                       stampi_int((int64_t)n));
 }
 
-void stampi_certificate_serial(const uint8_t prefix[STAMPI_PREFIX_LEN], uint32_t index,
-                               uint8_t out[STAMP_CERTIFICATE_SERIAL_SIZE])
+void stamp_registry_certificate_serial(const uint8_t prefix[STAMPI_PREFIX_LEN],
+                                       uint32_t index,
+                                       uint8_t out[STAMP_CERTIFICATE_SERIAL_SIZE])
 {
     memcpy(out, prefix, STAMPI_PREFIX_LEN);
     for (unsigned b = 0; b < 4; b++) {

@@ -94,6 +94,11 @@ uint8_t stamp_registry_purpose(const struct stamp_registry *r);
  * Longer texts are cut. */
 void stamp_registry_author(struct stamp_registry *r, const char *who, const char *where);
 
+/** The serial number of a block's certificate: the block's prefix (12 bytes), and which
+ * of its certificates it is. */
+void stamp_registry_certificate_serial(const uint8_t prefix[12], uint32_t index,
+                                       uint8_t out[STAMP_CERTIFICATE_SERIAL_SIZE]);
+
 /** A device. */
 struct stamp_registry_row {
     int64_t id; /* batch << 32 | index in it */

@@ -26,7 +26,7 @@ const char *stamp_registry_batch_state_name(enum stamp_registry_batch_state stat
 void stamp_registry_batch_serial(const struct stamp_registry_batch *batch, uint32_t index,
                                  uint8_t out[STAMP_CERTIFICATE_SERIAL_SIZE])
 {
-    stampi_certificate_serial(batch->prefix, index, out);
+    stamp_registry_certificate_serial(batch->prefix, index, out);
 }
 
 /* ---- looking up ---- */

@@ -73,7 +73,7 @@ static void fill_row(const struct desk *desk, uint32_t i, const char *product, t
     row->id = desk->first + i;
     row->at = now;
     memcpy(row->product, product, strlen(product) + 1);
-    stampi_certificate_serial(desk->prefix, i, row->certificate_serial);
+    stamp_registry_certificate_serial(desk->prefix, i, row->certificate_serial);
 }
 
 static enum stamp_err add_event(struct stamp_registry *r, int64_t id,

@@ -155,8 +155,8 @@ static enum stamp_err complete(struct page *page, struct stamp_registry_row *row
     }
     memcpy(row->product, c->product, sizeof row->product);
     if (within(row->id, c->block_first, c->block_n)) {
-        stampi_certificate_serial(c->prefix, (uint32_t)(row->id - c->block_first),
-                                  row->certificate_serial);
+        stamp_registry_certificate_serial(c->prefix, (uint32_t)(row->id - c->block_first),
+                                          row->certificate_serial);
     }
     if (!row->own && within(row->id, c->run_first, c->run_n)) {
         row->at = (time_t)c->run_at;

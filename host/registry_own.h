@@ -45,9 +45,6 @@ STAMP_MUST_USE enum stamp_err stampi_new_block(struct stamp_registry *r, int64_t
                                                uint8_t prefix[STAMPI_PREFIX_LEN],
                                                struct stamp_error *err);
 
-void stampi_certificate_serial(const uint8_t prefix[STAMPI_PREFIX_LEN], uint32_t index,
-                               uint8_t out[STAMP_CERTIFICATE_SERIAL_SIZE]);
-
 /** UTF-8 without control characters: what both databases, JSON and terminals take. */
 bool stampi_is_text(const char *text);
 STAMP_MUST_USE enum stamp_err stampi_check_text(const char *text, size_t max,

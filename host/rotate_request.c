@@ -11,7 +11,6 @@
 #include "host/evidence.h"
 #include "host/key.h"
 #include "host/pkcs10.h"
-#include "host/request.h"
 #include "host/rotate.h"
 
 enum { CHALLENGE_SIZE = 32, HASH_SIZE = 32 };
@@ -51,23 +50,12 @@ static enum stamp_err check_evidence(const struct stamp_renewal *r,
     return stamp_evidence_check(e, r->point, r->birth.point, err);
 }
 
-/* The value of an extension; NULL: there is none, or there are two. */
-static const ASN1_OCTET_STRING *find(const STACK_OF(X509_EXTENSION) * list,
-                                     const ASN1_OBJECT *oid)
-{
-    int at = X509v3_get_ext_by_OBJ(list, oid, -1);
-
-    return at < 0 || X509v3_get_ext_by_OBJ(list, oid, at) >= 0
-               ? NULL
-               : X509_EXTENSION_get_data(sk_X509_EXTENSION_value(list, at));
-}
-
 /* Subject and subjectAltName are those of the leaf in use. RFC 7030 4.2.2. */
 static bool same_names(const struct stamp_pkcs10 *req, const X509 *leaf)
 {
     const ASN1_OBJECT *san = OBJ_nid2obj(NID_subject_alt_name);
-    const ASN1_OCTET_STRING *mine = find(req->extensions, san);
-    const ASN1_OCTET_STRING *theirs = find(X509_get0_extensions(leaf), san);
+    const ASN1_OCTET_STRING *mine = stamp_extension(req->extensions, san);
+    const ASN1_OCTET_STRING *theirs = stamp_extension(X509_get0_extensions(leaf), san);
 
     return X509_NAME_cmp(req->subject, X509_get_subject_name(leaf)) == 0 &&
            (mine == NULL) == (theirs == NULL) &&
@@ -78,17 +66,9 @@ static enum stamp_err check_extensions(const struct stamp_pkcs10 *req,
                                        const struct stamp_renewal *r,
                                        const uint8_t *challenge, struct stamp_error *err)
 {
-    ASN1_OBJECT *oid = OBJ_txt2obj(STAMP_REQUEST_EVIDENCE, 1);
-    const ASN1_OCTET_STRING *value = oid == NULL ? NULL : find(req->extensions, oid);
     struct stamp_rotate_evidence e;
-    struct stamp_slice bytes = {NULL, 0};
-    enum stamp_err rc;
+    enum stamp_err rc = stamp_evidence_read(stamp_evidence_of(req->extensions), &e, err);
 
-    if (value != NULL) {
-        bytes.p = ASN1_STRING_get0_data(value);
-        bytes.len = (size_t)ASN1_STRING_length(value);
-    }
-    rc = stamp_evidence_read(bytes, &e, err);
     if (rc != STAMP_OK) {
         /* said already */
     } else if (!same_names(req, r->leaf)) {
@@ -96,7 +76,6 @@ static enum stamp_err check_extensions(const struct stamp_pkcs10 *req,
     } else {
         rc = check_evidence(r, challenge, &e, err);
     }
-    ASN1_OBJECT_free(oid);
     return rc;
 }
 

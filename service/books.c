@@ -1,6 +1,5 @@
 #include "service/books.h"
 
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -221,12 +220,7 @@ static enum stamp_err begin_server(struct books *b, const struct taken *t,
     enum stamp_err rc = have_numbers(b, 1, err);
 
     if (rc == STAMP_OK) {
-        memcpy(i.certificate_serial, b->numbers.prefix, sizeof b->numbers.prefix);
-        for (unsigned k = 0; k < 4; k++) {
-            i.certificate_serial[sizeof b->numbers.prefix + k] =
-                (uint8_t)(b->numbers.next >> (24 - 8 * k));
-        }
-        b->numbers.next++;
+        books_number(&b->numbers, i.certificate_serial);
         (void)snprintf(i.name, sizeof i.name, "front %d", t->front);
         rc = stamp_key_hash(t->m.u.server.point, i.fingerprint, err);
     }
@@ -397,12 +391,8 @@ static void say(const char *event, const struct books_verdict *v, struct stamp_s
                 enum stamp_refusal refusal)
 {
     char address[SERVICE_FROM_MAX + 1];
-    size_t len = from.len < SERVICE_FROM_MAX ? from.len : SERVICE_FROM_MAX;
 
-    if (len > 0) {
-        memcpy(address, from.p, len);
-    }
-    address[len] = '\0';
+    service_text(from, address, sizeof address);
     service_log(event, "device", v->serial, "by", v->who, "from", address, "refusal",
                 refusal == STAMP_REFUSAL_NONE ? NULL : stamp_refusal_name(refusal), NULL);
 }
@@ -457,10 +447,8 @@ static void tell_enrol(struct books *b, struct taken *t)
 static void tell_refused(struct books *b, const struct taken *t, const struct job *j)
 {
     char why[201];
-    size_t len = t->m.u.signed_.why.len;
 
-    memcpy(why, t->m.u.signed_.why.p, len);
-    why[len] = '\0';
+    service_text(t->m.u.signed_.why, why, sizeof why);
     SERVICE_COUNT(refused[STAMP_REFUSAL_POLICY]);
     service_log("alarm", "why", "the signer refuses", "reason", why, "device", j->serial,
                 "by", j->who, NULL);
@@ -568,21 +556,15 @@ static void hear_control(struct books *b)
 
 static void wait_for_some(struct books *b)
 {
-    struct pollfd fds[SERVICE_FRONTS_MAX + 2];
-    unsigned n = b->setup->fronts;
+    struct service_channel *all[SERVICE_FRONTS_MAX + 2];
+    unsigned n = 0;
 
-    for (unsigned i = 0; i < n; i++) {
-        fds[i] = (struct pollfd){.fd = b->front[i].fd, .events = POLLIN};
-        if (!service_channel_flush(&b->front[i])) {
-            fds[i].events |= POLLOUT;
-        }
+    for (; n < b->setup->fronts; n++) {
+        all[n] = &b->front[n];
     }
-    fds[n] = (struct pollfd){.fd = b->signer.fd, .events = POLLIN};
-    if (!service_channel_flush(&b->signer)) {
-        fds[n].events |= POLLOUT;
-    }
-    fds[n + 1] = (struct pollfd){.fd = b->control.fd, .events = POLLIN};
-    (void)poll(fds, n + 2, -1);
+    all[n++] = &b->signer;
+    all[n++] = &b->control;
+    service_channels_wait(all, n, -1);
 }
 
 static enum stamp_err open_all(struct books *b, struct stamp_error *err)

@@ -32,6 +32,10 @@ struct books_numbers {
     uint32_t next; /* 0 = the block is used up */
 };
 
+/** The next one; there is one. */
+void books_number(struct books_numbers *numbers,
+                  uint8_t out[STAMP_CERTIFICATE_SERIAL_SIZE]);
+
 /**
  * Who is it, and what may he have? Inside of a group (host/registry_enrol.h).
  *

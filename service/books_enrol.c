@@ -18,16 +18,6 @@ void books_verdict_fini(struct books_verdict *v)
     memset(v, 0, sizeof *v);
 }
 
-static void text(struct stamp_slice s, char *out, size_t size)
-{
-    size_t len = s.len < size ? s.len : size - 1;
-
-    if (len > 0) {
-        memcpy(out, s.p, len);
-    }
-    out[len] = '\0';
-}
-
 /* ---- who is it ---- */
 
 static enum stamp_err by_certificate(struct stamp_registry *r,
@@ -41,7 +31,7 @@ static enum stamp_err by_certificate(struct stamp_registry *r,
     enum stamp_err rc;
 
     memcpy(peer.fingerprint, asked->fingerprint, sizeof peer.fingerprint);
-    text(asked->peer_serial, peer.serial, sizeof peer.serial);
+    service_text(asked->peer_serial, peer.serial, sizeof peer.serial);
     rc = stamp_registry_admit(r, &peer, a, err);
     if (rc != STAMP_OK) {
         return rc;
@@ -70,8 +60,8 @@ static enum stamp_err by_token(struct stamp_registry *r,
     char serial[STAMP_SERIAL_SIZE];
 
     /* what the request says counts as well: a token is not used up for another device */
-    text(asked->token_serial.len > 0 ? asked->token_serial : asked->serial, serial,
-         sizeof serial);
+    service_text(asked->token_serial.len > 0 ? asked->token_serial : asked->serial,
+                 serial, sizeof serial);
     (void)snprintf(v->who, sizeof v->who, "token");
     return stamp_registry_admit_token(r, asked->token, serial, fingerprint, now, a, err);
 }
@@ -161,7 +151,7 @@ static enum stamp_err by_registrar(struct stamp_registry *r,
     if (a->refusal != STAMP_REFUSAL_NONE) {
         return STAMP_OK;
     }
-    text(asked->serial, serial, sizeof serial);
+    service_text(asked->serial, serial, sizeof serial);
     rc = stamp_registry_admit_serial(r, serial, a, err);
     return rc == STAMP_OK && a->refusal == STAMP_REFUSAL_NONE && asked->evidence.len > 0
                ? take_evidence(r, asked, now, a, v, err)
@@ -170,13 +160,10 @@ static enum stamp_err by_registrar(struct stamp_registry *r,
 
 /* ---- what may he have ---- */
 
-static void number(struct books_numbers *numbers,
-                   uint8_t out[STAMP_CERTIFICATE_SERIAL_SIZE])
+void books_number(struct books_numbers *numbers,
+                  uint8_t out[STAMP_CERTIFICATE_SERIAL_SIZE])
 {
-    memcpy(out, numbers->prefix, sizeof numbers->prefix);
-    for (unsigned i = 0; i < 4; i++) {
-        out[sizeof numbers->prefix + i] = (uint8_t)(numbers->next >> (24 - 8 * i));
-    }
+    stamp_registry_certificate_serial(numbers->prefix, numbers->next, out);
     numbers->next++;
 }
 
@@ -186,8 +173,8 @@ static enum stamp_refusal check_asked(const struct service_enrol *asked,
     char label[STAMP_MAX_TEXT + 1u];
     char serial[STAMP_SERIAL_SIZE];
 
-    text(asked->label, label, sizeof label);
-    text(asked->serial, serial, sizeof serial);
+    service_text(asked->label, label, sizeof label);
+    service_text(asked->serial, serial, sizeof serial);
     if (label[0] != '\0' && strcmp(label, a->product) != 0) {
         return STAMP_REFUSAL_PRODUCT;
     }
@@ -233,7 +220,7 @@ static enum stamp_err begin(struct stamp_registry *r,
     };
 
     memcpy(asked.fingerprint, fingerprint, sizeof asked.fingerprint);
-    number(numbers, asked.certificate_serial);
+    books_number(numbers, asked.certificate_serial);
     return stamp_registry_ldevid_begin(r, &asked, &v->refusal, &v->ldevid, err);
 }
 

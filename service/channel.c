@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -107,6 +108,23 @@ bool service_channel_flush(struct service_channel *c)
         free(w);
     }
     return true;
+}
+
+void service_channels_wait(struct service_channel *const *channels, size_t n,
+                           int timeout_ms)
+{
+    struct pollfd fds[SERVICE_CHANNELS_MAX];
+
+    if (n > SERVICE_CHANNELS_MAX) {
+        STAMP_BUG("too many channels");
+    }
+    for (size_t i = 0; i < n; i++) {
+        fds[i] = (struct pollfd){.fd = channels[i]->fd, .events = POLLIN};
+        if (!service_channel_flush(channels[i])) {
+            fds[i].events |= POLLOUT;
+        }
+    }
+    (void)poll(fds, n, timeout_ms);
 }
 
 /* A file that nobody took is nobody's. */

@@ -29,6 +29,12 @@ bool service_channel_send_file(struct service_channel *c, const struct service_m
 /** Send on what waits. True where all is sent. */
 bool service_channel_flush(struct service_channel *c);
 
+/** Send on what waits on all of them, and wait until one can be read or written.
+ * @param n  at most SERVICE_CHANNELS_MAX. @param timeout_ms  -1 = none */
+#define SERVICE_CHANNELS_MAX 40u
+void service_channels_wait(struct service_channel *const *channels, size_t n,
+                           int timeout_ms);
+
 enum service_received { SERVICE_GOT, SERVICE_NOTHING, SERVICE_CLOSED };
 
 /** Take one message. @param buf  SERVICE_MESSAGE_MAX bytes, which `m` points into. Ends

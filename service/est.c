@@ -12,11 +12,11 @@
 #include "host/pkcs10.h"
 #include "host/pki.h"
 #include "host/registry_token.h"
-#include "host/request.h"
 #include "service/counters.h"
 #include "service/front.h"
 #include "service/log.h"
 #include "service/public.h"
+#include "service/reply.h"
 
 #define ROOT "/.well-known/est/"
 
@@ -43,26 +43,6 @@ static const struct {
 
 /* ---- answers ---- */
 
-static void header(struct evhttp_request *req, const char *name, const char *value)
-{
-    (void)evhttp_add_header(evhttp_request_get_output_headers(req), name, value);
-}
-
-/* An error, and a sentence for who reads it. */
-static void say(struct evhttp_request *req, int code, const char *sentence)
-{
-    struct evbuffer *body = evbuffer_new();
-
-    header(req, "Content-Type", "text/plain; charset=utf-8");
-    if (body != NULL) {
-        (void)evbuffer_add_printf(body, "%s\n", sentence);
-    }
-    evhttp_send_reply(req, code, NULL, body);
-    if (body != NULL) {
-        evbuffer_free(body);
-    }
-}
-
 static void give(struct evhttp_request *req, const char *type, const uint8_t *der,
                  size_t len, enum est_style style)
 {
@@ -80,17 +60,17 @@ static void give(struct evhttp_request *req, const char *type, const uint8_t *de
     est_body_write(der, len, style, room.iov_base);
     room.iov_len = size;
     (void)evbuffer_commit_space(body, &room, 1);
-    header(req, "Content-Type", type);
-    header(req, "Content-Transfer-Encoding", "base64");
+    reply_header(req, "Content-Type", type);
+    reply_header(req, "Content-Transfer-Encoding", "base64");
     evhttp_send_reply(req, OK, NULL, body);
     evbuffer_free(body);
 }
 
 void est_later(struct evhttp_request *req, bool taken)
 {
-    header(req, "Retry-After", taken ? "2" : "1");
-    say(req, taken ? ACCEPTED : HTTP_SERVUNAVAIL,
-        taken ? "it takes longer: ask again" : "not now: ask again");
+    reply_header(req, "Retry-After", taken ? "2" : "1");
+    reply_sentence(req, taken ? ACCEPTED : HTTP_SERVUNAVAIL,
+                   taken ? "it takes longer: ask again" : "not now: ask again");
 }
 
 static int status_of(enum stamp_refusal refusal)
@@ -128,12 +108,12 @@ static int status_of(enum stamp_refusal refusal)
 static void refuse(struct evhttp_request *req, enum stamp_refusal refusal)
 {
     if (status_of(refusal) == UNAUTHORIZED) {
-        header(req, "WWW-Authenticate", "Basic realm=\"enrolment token\"");
+        reply_header(req, "WWW-Authenticate", "Basic realm=\"enrolment token\"");
     }
     if (refusal == STAMP_REFUSAL_RATE) {
-        header(req, "Retry-After", "3600");
+        reply_header(req, "Retry-After", "3600");
     }
-    say(req, status_of(refusal), stamp_refusal_text(refusal));
+    reply_sentence(req, status_of(refusal), stamp_refusal_text(refusal));
 }
 
 /* Refused before the books are asked. Whoever shows nothing is counted and not logged:
@@ -226,24 +206,13 @@ static void put_peer(const struct service_peer *p, struct service_enrol *e)
 
 /* ---- what is asked for ---- */
 
-/* The value of an extension; NULL: there is none, or there are two. */
-static const ASN1_OCTET_STRING *find(const STACK_OF(X509_EXTENSION) * list,
-                                     const ASN1_OBJECT *oid)
-{
-    int at = X509v3_get_ext_by_OBJ(list, oid, -1);
-
-    return at < 0 || X509v3_get_ext_by_OBJ(list, oid, at) >= 0
-               ? NULL
-               : X509_EXTENSION_get_data(sk_X509_EXTENSION_value(list, at));
-}
-
 /* The names of the certificate that is renewed (RFC 7030 4.2.2). A request without a
  * subjectAltName asks for none of its own, and gets the same one. */
 static bool same_names(const struct stamp_pkcs10 *r, const X509 *cert)
 {
     const ASN1_OBJECT *san = OBJ_nid2obj(NID_subject_alt_name);
-    const ASN1_OCTET_STRING *asked = find(r->extensions, san);
-    const ASN1_OCTET_STRING *has = find(X509_get0_extensions(cert), san);
+    const ASN1_OCTET_STRING *asked = stamp_extension(r->extensions, san);
+    const ASN1_OCTET_STRING *has = stamp_extension(X509_get0_extensions(cert), san);
 
     return X509_NAME_cmp(r->subject, X509_get_subject_name(cert)) == 0 &&
            (asked == NULL || (has != NULL && ASN1_OCTET_STRING_cmp(asked, has) == 0));
@@ -289,19 +258,6 @@ static bool linked(const struct stamp_pkcs10 *r, SSL *ssl, bool wanted)
                          strlen(expected)) == 0;
 }
 
-static bool put_evidence(const struct stamp_pkcs10 *r, struct service_enrol *e)
-{
-    ASN1_OBJECT *oid = OBJ_txt2obj(STAMP_REQUEST_EVIDENCE, 1);
-    const ASN1_OCTET_STRING *value = oid == NULL ? NULL : find(r->extensions, oid);
-
-    ASN1_OBJECT_free(oid);
-    if (value != NULL) {
-        e->evidence = (struct stamp_slice){ASN1_STRING_get0_data(value),
-                                           (size_t)ASN1_STRING_length(value)};
-    }
-    return e->evidence.len <= STAMP_EVIDENCE_MAX;
-}
-
 static enum stamp_refusal check_request(const struct front *f, bool again,
                                         const struct front_connection *c,
                                         const struct stamp_pkcs10 *r,
@@ -318,7 +274,9 @@ static enum stamp_refusal check_request(const struct front *f, bool again,
     }
     memcpy(e->point, r->point, sizeof e->point);
     e->serial = (struct stamp_slice){(const uint8_t *)serial, strlen(serial)};
-    return put_evidence(r, e) ? STAMP_REFUSAL_NONE : STAMP_REFUSAL_REQUEST;
+    e->evidence = stamp_evidence_of(r->extensions);
+    return e->evidence.len <= STAMP_EVIDENCE_MAX ? STAMP_REFUSAL_NONE
+                                                 : STAMP_REFUSAL_REQUEST;
 }
 
 static enum stamp_err read_request(struct evhttp_request *req, struct stamp_pkcs10 *r,
@@ -361,7 +319,7 @@ static void enroll(struct front *f, struct evhttp_request *req, bool again,
     enum stamp_err rc;
 
     if (!is_pkcs10(req)) {
-        say(req, TYPE, "send PKCS#10 in base64 as application/pkcs10");
+        reply_sentence(req, TYPE, "send PKCS#10 in base64 as application/pkcs10");
         return;
     }
     if (!again && take_token(req, &e, token_serial, sizeof token_serial)) {
@@ -465,8 +423,8 @@ static bool method_fits(struct evhttp_request *req, enum operation o)
     if (evhttp_request_get_command(req) == operations[o].method) {
         return true;
     }
-    header(req, "Allow", operations[o].method == EVHTTP_REQ_GET ? "GET" : "POST");
-    say(req, HTTP_BADMETHOD, "not with this method");
+    reply_header(req, "Allow", operations[o].method == EVHTTP_REQ_GET ? "GET" : "POST");
+    reply_sentence(req, HTTP_BADMETHOD, "not with this method");
     return false;
 }
 
@@ -482,7 +440,7 @@ void est_request(struct evhttp_request *req, void *front)
         return;
     }
     if (o == OPERATIONS) {
-        say(req, HTTP_NOTFOUND, "there is nothing here: try " ROOT "cacerts");
+        reply_sentence(req, HTTP_NOTFOUND, "there is nothing here: try " ROOT "cacerts");
         return;
     }
     if (!method_fits(req, o)) {

@@ -43,44 +43,41 @@ static int64_t now_ms(void)
     return now_us() / 1000;
 }
 
-/* ---- the channel to the books ---- */
+/* ---- the channels ---- */
 
-static void send_books(struct front *f, const struct service_message *m)
+static void send_to(struct front_link *link, const struct service_message *m)
 {
-    service_channel_send(&f->books, m);
-    if (f->books.first != NULL) {
-        (void)event_add(f->books_writable, NULL);
+    service_channel_send(&link->channel, m);
+    if (link->channel.first != NULL) {
+        (void)event_add(link->writable, NULL);
     }
 }
 
 static void can_send(evutil_socket_t fd, short what, void *arg)
 {
-    struct front *f = arg;
+    struct front_link *link = arg;
 
     (void)fd;
     (void)what;
-    if (!service_channel_flush(&f->books)) {
-        (void)event_add(f->books_writable, NULL);
+    if (!service_channel_flush(&link->channel)) {
+        (void)event_add(link->writable, NULL);
     }
 }
 
-static void send_status(struct front *f, const struct service_message *m)
+static bool make_link(struct front *f, struct front_link *link, event_callback_fn hear)
 {
-    service_channel_send(&f->status, m);
-    if (f->status.first != NULL) {
-        (void)event_add(f->status_writable, NULL);
-    }
+    int fd = link->channel.fd;
+
+    link->readable = event_new(f->base, fd, EV_READ | EV_PERSIST, hear, f);
+    link->writable = event_new(f->base, fd, EV_WRITE, can_send, link);
+    return link->readable != NULL && link->writable != NULL &&
+           event_add(link->readable, NULL) == 0;
 }
 
-static void can_send_status(evutil_socket_t fd, short what, void *arg)
+static void end_link(struct front_link *link)
 {
-    struct front *f = arg;
-
-    (void)fd;
-    (void)what;
-    if (!service_channel_flush(&f->status)) {
-        (void)event_add(f->status_writable, NULL);
-    }
+    event_free(link->readable);
+    event_free(link->writable);
 }
 
 /* ---- requests that wait ---- */
@@ -126,7 +123,7 @@ bool front_ask(struct front *f, struct evhttp_request *req,
     }
     p->style = style;
     m.id = p->id;
-    send_books(f, &m);
+    send_to(&f->books, &m);
     return true;
 }
 
@@ -144,7 +141,7 @@ bool front_ask_status(struct front *f, struct evhttp_request *req,
     memcpy(p->number, asked->serial_number.p, asked->serial_number.len);
     p->asked.serial_number.p = p->number;
     m.id = p->id;
-    send_status(f, &m);
+    send_to(&f->status, &m);
     return true;
 }
 
@@ -208,7 +205,7 @@ static void ask_server(struct front *f)
     m.id = m.id * FRONT_PENDING_MAX;
     f->server_id = m.id;
     f->renew_at_ms = INT64_MAX;
-    send_books(f, &m);
+    send_to(&f->books, &m);
 }
 
 static void begin_listening(struct front *f)
@@ -254,7 +251,7 @@ static void hear_books(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    while (service_channel_receive(&f->books, buf, &m) == SERVICE_GOT) {
+    while (service_channel_receive(&f->books.channel, buf, &m) == SERVICE_GOT) {
         struct front_pending *p = &f->pending[m.id % FRONT_PENDING_MAX];
 
         if (m.type != SERVICE_ANSWER) {
@@ -301,14 +298,14 @@ static void hear_status(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    while (service_channel_receive(&f->status, buf, &m) == SERVICE_GOT) {
+    while (service_channel_receive(&f->status.channel, buf, &m) == SERVICE_GOT) {
         if (m.type == SERVICE_OCSP_ANSWER) {
             take_ocsp(f, &m);
         } else if (m.type == SERVICE_OCSP_FLUSH) {
             ocsp_cache_flush(&f->ocsp);
         } else if (m.type == SERVICE_CRL) {
-            public_take_list(f, &m.u.crl, f->status.file);
-            f->status.file = -1;
+            public_take_list(f, &m.u.crl, f->status.channel.file);
+            f->status.channel.file = -1;
         } else {
             service_die("the status says what it may not");
         }
@@ -497,22 +494,11 @@ static bool make_events(struct front *f)
         !make_http(f, f->setup->admin, public_admin, &f->admin)) {
         return false;
     }
-    f->status_readable =
-        event_new(f->base, f->status.fd, EV_READ | EV_PERSIST, hear_status, f);
-    f->status_writable = event_new(f->base, f->status.fd, EV_WRITE, can_send_status, f);
-    if (f->status_readable == NULL || f->status_writable == NULL ||
-        event_add(f->status_readable, NULL) != 0) {
-        return false;
-    }
-    f->books_readable =
-        event_new(f->base, f->books.fd, EV_READ | EV_PERSIST, hear_books, f);
-    f->books_writable = event_new(f->base, f->books.fd, EV_WRITE, can_send, f);
     f->control_readable =
         event_new(f->base, f->control.fd, EV_READ | EV_PERSIST, hear_control, f);
     f->tick = event_new(f->base, -1, EV_PERSIST, tick, f);
-    return f->books_readable != NULL && f->books_writable != NULL &&
+    return make_link(f, &f->books, hear_books) && make_link(f, &f->status, hear_status) &&
            f->control_readable != NULL && f->tick != NULL &&
-           event_add(f->books_readable, NULL) == 0 &&
            event_add(f->control_readable, NULL) == 0 && event_add(f->tick, &every) == 0;
 }
 
@@ -558,8 +544,8 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
     f.setup = setup;
     f.index = index;
     service_channel_init(&f.control, SERVICE_FD_CONTROL);
-    service_channel_init(&f.books, SERVICE_FD_BOOKS);
-    service_channel_init(&f.status, SERVICE_FD_STATUS);
+    service_channel_init(&f.books.channel, SERVICE_FD_BOOKS);
+    service_channel_init(&f.status.channel, SERVICE_FD_STATUS);
     if (open_all(&f, &err) != STAMP_OK ||
         service_sandbox_enter(&(struct service_sandbox){.role = SERVICE_FRONT}, &err) !=
             STAMP_OK) {
@@ -578,10 +564,8 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
         evbuffer_file_segment_free(f.list);
     }
     ocsp_cache_flush(&f.ocsp);
-    event_free(f.status_readable);
-    event_free(f.status_writable);
-    event_free(f.books_readable);
-    event_free(f.books_writable);
+    end_link(&f.books);
+    end_link(&f.status);
     event_free(f.control_readable);
     event_free(f.tick);
     event_base_free(f.base);

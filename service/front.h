@@ -18,6 +18,12 @@
 
 struct front;
 
+/* A channel, and the events of it. */
+struct front_link {
+    struct service_channel channel;
+    struct event *readable, *writable;
+};
+
 /* One TLS connection. */
 struct front_connection {
     struct front *front;
@@ -56,10 +62,8 @@ struct front {
     struct evhttp *plain; /* HTTP; NULL = none */
     struct evhttp *admin; /* the same */
     struct service_channel control;
-    struct service_channel books;
-    struct service_channel status;
-    struct event *books_readable, *books_writable, *control_readable, *tick;
-    struct event *status_readable, *status_writable;
+    struct front_link books, status;
+    struct event *control_readable, *tick;
     uint64_t sequence;
     uint64_t server_id;  /* of the request for its own certificate; 0 = none */
     int64_t renew_at_ms; /* its certificate */

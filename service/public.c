@@ -18,17 +18,13 @@
 
 #include "host/pki.h"
 #include "service/counters.h"
+#include "service/reply.h"
 
 enum { OK = 200, REQUEST_MAX = 1024, METRICS_MAX = 16384 };
 
 #define OCSP "/ocsp"
 
 /* ---- answers ---- */
-
-static void header(struct evhttp_request *req, const char *name, const char *value)
-{
-    (void)evhttp_add_header(evhttp_request_get_output_headers(req), name, value);
-}
 
 static void put_date(struct evhttp_request *req, const char *name, time_t t)
 {
@@ -37,7 +33,7 @@ static void put_date(struct evhttp_request *req, const char *name, time_t t)
 
     (void)gmtime_r(&t, &tm);
     (void)strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
-    header(req, name, text);
+    reply_header(req, name, text);
 }
 
 /* RFC 5019 6.2 */
@@ -49,23 +45,14 @@ static void put_cache(struct evhttp_request *req, time_t from, time_t to)
     (void)snprintf(text, sizeof text,
                    "max-age=%lld, public, no-transform, must-revalidate",
                    left > 0 ? (long long)left : 0);
-    header(req, "Cache-Control", text);
+    reply_header(req, "Cache-Control", text);
     put_date(req, "Last-Modified", from);
     put_date(req, "Expires", to);
 }
 
 static void give(struct evhttp_request *req, const uint8_t *der, size_t len)
 {
-    struct evbuffer *body = evbuffer_new();
-
-    header(req, "Content-Type", "application/ocsp-response");
-    if (body != NULL) {
-        (void)evbuffer_add(body, der, len);
-    }
-    evhttp_send_reply(req, OK, NULL, body);
-    if (body != NULL) {
-        evbuffer_free(body);
-    }
+    reply_bytes(req, OK, "application/ocsp-response", der, len);
 }
 
 /* An answer without a signature: RFC 6960 4.2.1. */
@@ -73,22 +60,8 @@ static void fail(struct evhttp_request *req, int status)
 {
     const uint8_t der[] = {0x30, 0x03, 0x0A, 0x01, (uint8_t)status};
 
-    header(req, "Cache-Control", "no-cache");
+    reply_header(req, "Cache-Control", "no-cache");
     give(req, der, sizeof der);
-}
-
-static void refuse(struct evhttp_request *req, int code, const char *sentence)
-{
-    struct evbuffer *body = evbuffer_new();
-
-    header(req, "Content-Type", "text/plain; charset=utf-8");
-    if (body != NULL) {
-        (void)evbuffer_add_printf(body, "%s\n", sentence);
-    }
-    evhttp_send_reply(req, code, NULL, body);
-    if (body != NULL) {
-        evbuffer_free(body);
-    }
 }
 
 void public_later(struct evhttp_request *req)
@@ -140,10 +113,10 @@ static void give_list(struct front *f, struct evhttp_request *req)
 
     if (body == NULL || f->list == NULL ||
         evbuffer_add_file_segment(body, f->list, 0, -1) != 0) {
-        header(req, "Retry-After", "1");
-        refuse(req, HTTP_SERVUNAVAIL, "there is no list yet: ask again");
+        reply_header(req, "Retry-After", "1");
+        reply_sentence(req, HTTP_SERVUNAVAIL, "there is no list yet: ask again");
     } else {
-        header(req, "Content-Type", "application/pkix-crl");
+        reply_header(req, "Content-Type", "application/pkix-crl");
         put_cache(req, (time_t)f->list_told.this_update,
                   (time_t)f->list_told.next_update);
         evhttp_send_reply(req, OK, NULL, body);
@@ -301,27 +274,11 @@ void public_http(struct evhttp_request *req, void *front)
     const char *path = uri == NULL ? NULL : evhttp_uri_get_path(uri);
 
     if (path == NULL || !public_request(front, req, path)) {
-        refuse(req, HTTP_NOTFOUND, "there is nothing here: try /crl or /ocsp");
+        reply_sentence(req, HTTP_NOTFOUND, "there is nothing here: try /crl or /ocsp");
     }
 }
 
 /* ---- for who runs it ---- */
-
-static void give_text(struct evhttp_request *req, int code, const char *type,
-                      const char *text, size_t len)
-{
-    struct evbuffer *body = evbuffer_new();
-
-    header(req, "Content-Type", type);
-    header(req, "Cache-Control", "no-store");
-    if (body != NULL) {
-        (void)evbuffer_add(body, text, len);
-    }
-    evhttp_send_reply(req, code, NULL, body);
-    if (body != NULL) {
-        evbuffer_free(body);
-    }
-}
 
 void public_admin(struct evhttp_request *req, void *front)
 {
@@ -331,15 +288,16 @@ void public_admin(struct evhttp_request *req, void *front)
     bool ready = atomic_load(&service_count->down) == 0;
 
     (void)front;
+    reply_header(req, "Cache-Control", "no-store");
     if (path != NULL && strcmp(path, "/metrics") == 0) {
-        give_text(req, OK, "text/plain; version=0.0.4; charset=utf-8", text,
-                  service_counters_print(text, sizeof text));
+        reply_bytes(req, OK, "text/plain; version=0.0.4; charset=utf-8", text,
+                    service_counters_print(text, sizeof text));
     } else if (path != NULL && strcmp(path, "/healthz") == 0) {
-        give_text(req, OK, "text/plain", "alive\n", 6);
+        reply_bytes(req, OK, "text/plain", "alive\n", 6);
     } else if (path != NULL && strcmp(path, "/readyz") == 0) {
-        give_text(req, ready ? OK : HTTP_SERVUNAVAIL, "text/plain",
-                  ready ? "ready\n" : "a process starts again\n", ready ? 6 : 23);
+        reply_bytes(req, ready ? OK : HTTP_SERVUNAVAIL, "text/plain",
+                    ready ? "ready\n" : "a process starts again\n", ready ? 6 : 23);
     } else {
-        refuse(req, HTTP_NOTFOUND, "try /metrics, /healthz or /readyz");
+        reply_sentence(req, HTTP_NOTFOUND, "try /metrics, /healthz or /readyz");
     }
 }

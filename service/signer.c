@@ -4,7 +4,6 @@
  * this purpose, not longer than configured, and certificates for this server's names. It
  * reads nothing but messages of the books.
  */
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -286,31 +285,12 @@ static void hear_status(struct signer *s)
     struct service_message m;
 
     while (service_channel_receive(&s->status, buf, &m) == SERVICE_GOT) {
-        switch ((enum service_type)m.type) {
-        case SERVICE_SIGN_OCSP:
+        if (m.type == SERVICE_SIGN_OCSP) {
             answer(s, &s->status, &m);
-            break;
-        case SERVICE_CRL_BEGIN:
-        case SERVICE_CRL_PART:
-        case SERVICE_CRL_END:
+        } else if (m.type == SERVICE_CRL_BEGIN || m.type == SERVICE_CRL_PART ||
+                   m.type == SERVICE_CRL_END) {
             answer_list(s, &m);
-            break;
-        case SERVICE_READY:
-        case SERVICE_STOP:
-        case SERVICE_LOST:
-        case SERVICE_SECRET:
-        case SERVICE_ENROL:
-        case SERVICE_SERVER:
-        case SERVICE_ANSWER:
-        case SERVICE_SIGN:
-        case SERVICE_SIGN_SERVER:
-        case SERVICE_SIGNED:
-        case SERVICE_CRL_SIGNED:
-        case SERVICE_CRL:
-        case SERVICE_OCSP:
-        case SERVICE_OCSP_ANSWER:
-        case SERVICE_OCSP_FLUSH:
-        default:
+        } else {
             service_die("the status asks for what it may not");
         }
     }
@@ -320,6 +300,7 @@ int service_signer(const struct stamp_service_setup *setup)
 {
     struct stamp_error err = STAMP_ERROR_INIT;
     struct signer s = {.setup = setup};
+    struct service_channel *const all[] = {&s.control, &s.books, &s.status};
 
     service_channel_init(&s.control, SERVICE_FD_CONTROL);
     service_channel_init(&s.books, SERVICE_FD_BOOKS);
@@ -329,17 +310,7 @@ int service_signer(const struct stamp_service_setup *setup)
     }
     service_ready(&s.control);
     while (!s.stopping) {
-        struct pollfd fds[] = {{.fd = s.control.fd, .events = POLLIN},
-                               {.fd = s.books.fd, .events = POLLIN},
-                               {.fd = s.status.fd, .events = POLLIN}};
-
-        if (!service_channel_flush(&s.books)) {
-            fds[1].events |= POLLOUT;
-        }
-        if (!service_channel_flush(&s.status)) {
-            fds[2].events |= POLLOUT;
-        }
-        (void)poll(fds, 3, -1);
+        service_channels_wait(all, sizeof all / sizeof all[0], -1);
         hear_books(&s);
         hear_status(&s);
         hear_control(&s);

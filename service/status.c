@@ -8,7 +8,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -89,8 +88,7 @@ static enum stamp_err ask_certificate(struct status *s, struct stamp_error *err)
         rc = stamp_registry_certificate_block(s->registry, prefix, err);
     }
     if (rc == STAMP_OK) {
-        memcpy(i.certificate_serial, prefix, sizeof prefix);
-        i.certificate_serial[STAMP_CERTIFICATE_SERIAL_SIZE - 1] = 1;
+        stamp_registry_certificate_serial(prefix, 1, i.certificate_serial);
         rc = stamp_registry_issued_add(s->registry, &i, err);
     }
     if (rc == STAMP_OK) {
@@ -432,21 +430,15 @@ static void hear_control(struct status *s)
 
 static void wait_for_some(struct status *s)
 {
-    struct pollfd fds[SERVICE_FRONTS_MAX + 2];
-    unsigned n = s->setup->fronts;
+    struct service_channel *all[SERVICE_FRONTS_MAX + 2];
+    unsigned n = 0;
 
-    for (unsigned i = 0; i < n; i++) {
-        fds[i] = (struct pollfd){.fd = s->front[i].fd, .events = POLLIN};
-        if (!service_channel_flush(&s->front[i])) {
-            fds[i].events |= POLLOUT;
-        }
+    for (; n < s->setup->fronts; n++) {
+        all[n] = &s->front[n];
     }
-    fds[n] = (struct pollfd){.fd = s->signer.fd, .events = POLLIN};
-    if (!service_channel_flush(&s->signer)) {
-        fds[n].events |= POLLOUT;
-    }
-    fds[n + 1] = (struct pollfd){.fd = s->control.fd, .events = POLLIN};
-    (void)poll(fds, n + 2, LOOK_MS);
+    all[n++] = &s->signer;
+    all[n++] = &s->control;
+    service_channels_wait(all, n, LOOK_MS);
 }
 
 static void hear_fronts(struct status *s)

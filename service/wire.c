@@ -127,6 +127,16 @@ static size_t put_field(const struct field *f, const void *from, uint8_t *out,
     return f->max;
 }
 
+void service_text(struct stamp_slice s, char *out, size_t size)
+{
+    size_t len = s.len < size ? s.len : size - 1;
+
+    if (len > 0) {
+        memcpy(out, s.p, len);
+    }
+    out[len] = '\0';
+}
+
 size_t service_wire_encode(const struct service_message *m, uint8_t *out)
 {
     size_t len = 9;

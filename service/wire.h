@@ -148,6 +148,9 @@ struct service_message {
     } u;
 };
 
+/** A slice as text with a NUL; cut where it is longer. */
+void service_text(struct stamp_slice s, char *out, size_t size);
+
 /**
  * @param out  SERVICE_MESSAGE_MAX bytes
  * @return its length; 0 where a field is longer than the table allows

@@ -5,25 +5,6 @@ set -euo pipefail
 # shellcheck source=test/flow/live_lib.sh
 source "$(dirname "${BASH_SOURCE[0]}")/live_lib.sh"
 
-# boot NAME FLASH [OPTION...]
-boot() {
-    local name=$1 flash=$2
-    shift 2
-    timeout 60 "$root/scripts/run-qemu" --background --firmware "$build/firmware/qemu_riscv32.elf" \
-        --pid-file "$scratch/$name.pid" --tty "$scratch/$name.tty" --log "$scratch/$name.log" \
-        "$@" "$flash"
-}
-
-halt() {
-    local pid
-    pid=$(cat "$scratch/$1.pid")
-    rm "$scratch/$1.pid"
-    kill "$pid"
-    while kill -0 "$pid" 2> /dev/null; do
-        sleep 0.02
-    done
-}
-
 # The private keys and the proof of possession of a plain stamp, in hex, one a line.
 secrets() {
     PYTHONPATH=$root/test/interop "${python[@]}" -c '

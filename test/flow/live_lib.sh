@@ -90,6 +90,27 @@ agent() {
     start "$name" "$build/stamp-agent" --flash-file "$flash" "$@"
 }
 
+# boot NAME FLASH [OPTION...]: the emulated board; its console is NAME.tty.
+boot() {
+    local name=$1 flash=$2
+    shift 2
+    timeout 60 "$root/scripts/run-qemu" --background --firmware "$build/firmware/qemu_riscv32.elf" \
+        --pid-file "$scratch/$name.pid" --tty "$scratch/$name.tty" --log "$scratch/$name.log" \
+        "$@" "$flash"
+}
+
+# halt NAME [SIGNAL]: a board that was booted.
+halt() {
+    local pid
+    pid=$(cat "$scratch/$1.pid")
+    rm "$scratch/$1.pid"
+    kill "-${2:-TERM}" "$pid"
+    # It is no child of this shell, and may stay as a zombie, which has let go of its files.
+    while readlink -q "/proc/$pid/exe" > /dev/null; do
+        sleep 0.02
+    done
+}
+
 # other_device NAME IMAGE [OPTION...]: a device that shares no code with ours.
 other_device() {
     local name=$1

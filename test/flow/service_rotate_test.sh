@@ -7,24 +7,6 @@ set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/service_lib.sh"
 cuts=${STAMP_CUTS:-6}
 
-# boot NAME [OPTION...]: the board with NAME.flash.
-boot() {
-    local name=$1
-    shift
-    timeout 60 "$root/scripts/run-qemu" --background --firmware "$build/firmware/qemu_riscv32.elf" \
-        --pid-file "$scratch/$name.pid" --tty "$scratch/$name.tty" --log "$scratch/$name.log" "$@" "$name.flash"
-}
-
-halt() {
-    local pid
-    pid=$(cat "$scratch/$1.pid")
-    rm "$scratch/$1.pid"
-    kill "-${2:-TERM}" "$pid"
-    while readlink -q "/proc/$pid/exe" > /dev/null; do
-        sleep 0.02
-    done
-}
-
 # rotate NAME [OPTION...]: of workspace ws.
 rotate() {
     local name=$1
@@ -53,7 +35,7 @@ says "'desk.pem' is there already"
 check "the service starts" serve ws --per-hour 1000
 mine=$at
 
-check "the board boots" boot board --root-key root.key
+check "the board boots" boot board board.flash --root-key root.key
 cp board.flash before.flash
 check_status "its identity is renewed" 0 rotate board
 says "${serials[0]}	renewed: bank"
@@ -101,7 +83,7 @@ check_status "the board goes on with the key that it made" 0 rotate board
 halt board
 
 # --- power is cut ---
-check "the other board boots" boot plain
+check "the other board boots" boot plain plain.flash
 lost=0
 for i in $(seq "$cuts"); do
     # 0 to 1.6 s: a rotation takes one or so.
@@ -109,7 +91,7 @@ for i in $(seq "$cuts"); do
     sleep "$((RANDOM % 2)).$(printf %03d $((RANDOM % 600)))"
     halt plain KILL
     wait $!
-    boot plain > boot.log 2>&1 || { lost=$((lost + 1)) && cat boot.log; }
+    boot plain plain.flash > boot.log 2>&1 || { lost=$((lost + 1)) && cat boot.log; }
     "$stamp" prove -C ws --port plain.tty --newest > proof.log 2>&1 || { lost=$((lost + 1)) && cat proof.log; }
     "$stamp" prove -C ws --port plain.tty > proof.log 2>&1 || { lost=$((lost + 1)) && cat proof.log; }
 done
