@@ -35,6 +35,7 @@ int cmd_revoke(int argc, char **argv);
 int cmd_rotate(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_show(int argc, char **argv);
+int cmd_token(int argc, char **argv);
 int cmd_verify(int argc, char **argv);
 
 /** Print the error and give the exit status that its code means. */

@@ -107,7 +107,7 @@ struct stamp_admitted {
     enum stamp_registry_state state;
     bool birth; /* its birth key; else an operational one: */
     uint32_t n;
-    bool first_use; /* of a pending one */
+    bool first_use; /* of a pending one, or of a token */
 };
 
 /**

@@ -182,7 +182,6 @@ enum stamp_err stamp_registry_admit_token(struct stamp_registry *r,
 {
     struct found f = {.device = 0};
     struct stampi_value key = stampi_blob(digest, STAMP_TOKEN_DIGEST_SIZE);
-    int64_t changed = 0;
     bool again;
     enum stamp_err rc = STAMPI_RUN(r, STAMPI_TOKEN_FIND, take, &f, NULL, err, key);
 
@@ -197,13 +196,23 @@ enum stamp_err stamp_registry_admit_token(struct stamp_registry *r,
     if (rc == STAMP_OK && serial[0] != '\0' && strcmp(serial, out->serial) != 0) {
         out->refusal = STAMP_REFUSAL_TOKEN; /* of another device */
     }
-    if (rc != STAMP_OK || again || out->refusal != STAMP_REFUSAL_NONE) {
-        return rc;
-    }
-    rc = STAMPI_RUN(r, STAMPI_TOKEN_USE, NULL, NULL, &changed, err,
-                    stampi_int((int64_t)now), stampi_blob(fingerprint, 32), key);
+    out->first_use = !again;
+    return rc;
+}
+
+enum stamp_err stamp_registry_token_use(struct stamp_registry *r,
+                                        const uint8_t digest[STAMP_TOKEN_DIGEST_SIZE],
+                                        const uint8_t fingerprint[32], time_t now,
+                                        enum stamp_refusal *refusal,
+                                        struct stamp_error *err)
+{
+    int64_t changed = 0;
+    enum stamp_err rc = STAMPI_RUN(r, STAMPI_TOKEN_USE, NULL, NULL, &changed, err,
+                                   stampi_int((int64_t)now), stampi_blob(fingerprint, 32),
+                                   stampi_blob(digest, STAMP_TOKEN_DIGEST_SIZE));
+
     if (rc == STAMP_OK && changed == 0) {
-        out->refusal = STAMP_REFUSAL_TOKEN; /* somebody else was faster */
+        *refusal = STAMP_REFUSAL_TOKEN; /* somebody else was faster */
     }
     return rc;
 }

@@ -55,7 +55,9 @@ STAMP_MUST_USE enum stamp_err stamp_registry_token_list(struct stamp_registry *r
 
 /**
  * In a group (host/registry_enrol.h): who shows it with this key is the device that the
- * token is for. The same key may show it again, and no other.
+ * token is for. The same key may show it again, and no other. It is not used up by this:
+ * where `first_use` says so, stamp_registry_token_use() does that once the device is to
+ * get what it asks for.
  *
  * @param serial  the device that he says he is; "" = he does not say
  */
@@ -64,5 +66,12 @@ stamp_registry_admit_token(struct stamp_registry *r,
                            const uint8_t digest[STAMP_TOKEN_DIGEST_SIZE],
                            const char *serial, const uint8_t fingerprint[32], time_t now,
                            struct stamp_admitted *out, struct stamp_error *err);
+
+/** @param refusal  set where somebody else was faster; untouched else */
+STAMP_MUST_USE enum stamp_err
+stamp_registry_token_use(struct stamp_registry *r,
+                         const uint8_t digest[STAMP_TOKEN_DIGEST_SIZE],
+                         const uint8_t fingerprint[32], time_t now,
+                         enum stamp_refusal *refusal, struct stamp_error *err);
 
 #endif

@@ -59,7 +59,7 @@ static enum stamp_err by_token(struct stamp_registry *r,
 {
     char serial[STAMP_SERIAL_SIZE];
 
-    /* what the request says counts as well: a token is not used up for another device */
+    /* what the request says counts as well */
     service_text(asked->token_serial.len > 0 ? asked->token_serial : asked->serial,
                  serial, sizeof serial);
     (void)snprintf(v->who, sizeof v->who, "token");
@@ -256,6 +256,11 @@ enum stamp_err books_enrol(struct stamp_registry *r,
     }
     if (rc == STAMP_OK && v->refusal == STAMP_REFUSAL_NONE) {
         rc = begin(r, setup, a.device, fingerprint, now, numbers, v, err);
+    }
+    if (rc == STAMP_OK && v->refusal == STAMP_REFUSAL_NONE && a.first_use &&
+        asked->credential == SERVICE_BY_TOKEN) {
+        rc =
+            stamp_registry_token_use(r, asked->token, fingerprint, now, &v->refusal, err);
     }
     if (rc == STAMP_OK && v->refusal == STAMP_REFUSAL_NONE &&
         v->ldevid.state == STAMP_LDEVID_INTENT) {

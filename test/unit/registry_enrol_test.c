@@ -388,19 +388,20 @@ static void certificate_serials_lead_to_their_device(void **state)
 /* ---- tokens ---- */
 
 static enum stamp_refusal show(const uint8_t digest[32], const char *serial, uint64_t key,
-                               time_t now)
+                               time_t now, bool use)
 {
     struct stamp_error err = STAMP_ERROR_INIT;
     struct stamp_admitted a;
     uint8_t fingerprint[32];
+    enum stamp_err rc;
 
     books_key(fingerprint, key);
     must(stamp_registry_group_begin(books, &err), &err);
-    must(stamp_registry_group_end(books,
-                                  stamp_registry_admit_token(books, digest, serial,
-                                                             fingerprint, now, &a, &err),
-                                  &err),
-         &err);
+    rc = stamp_registry_admit_token(books, digest, serial, fingerprint, now, &a, &err);
+    if (rc == STAMP_OK && use && a.refusal == STAMP_REFUSAL_NONE && a.first_use) {
+        rc = stamp_registry_token_use(books, digest, fingerprint, now, &a.refusal, &err);
+    }
+    must(stamp_registry_group_end(books, rc, &err), &err);
     return a.refusal;
 }
 
@@ -419,11 +420,13 @@ static void a_token_lets_one_key_in(void **state)
     must(stamp_token_digest(text, 43, again, &err), &err);
     assert_memory_equal(digest, again, 32);
     must(stamp_registry_token_add(books, "A-1", digest, NOW, NOW + DAY, &err), &err);
-    assert_int_equal(show(digest, "A-2", 10, NOW), STAMP_REFUSAL_TOKEN);
-    assert_int_equal(show(digest, "A-1", 10, NOW + DAY + 1), STAMP_REFUSAL_TOKEN);
-    assert_int_equal(show(digest, "A-1", 10, NOW), STAMP_REFUSAL_NONE);
-    assert_int_equal(show(digest, "A-1", 11, NOW), STAMP_REFUSAL_TOKEN);
-    assert_int_equal(show(digest, "", 10, NOW + 2 * DAY), STAMP_REFUSAL_NONE);
+    assert_int_equal(show(digest, "A-2", 10, NOW, true), STAMP_REFUSAL_TOKEN);
+    assert_int_equal(show(digest, "A-1", 10, NOW + DAY + 1, true), STAMP_REFUSAL_TOKEN);
+    /* admitted, but it got nothing: the token is still good for any key */
+    assert_int_equal(show(digest, "A-1", 12, NOW, false), STAMP_REFUSAL_NONE);
+    assert_int_equal(show(digest, "A-1", 10, NOW, true), STAMP_REFUSAL_NONE);
+    assert_int_equal(show(digest, "A-1", 11, NOW, true), STAMP_REFUSAL_TOKEN);
+    assert_int_equal(show(digest, "", 10, NOW + 2 * DAY, true), STAMP_REFUSAL_NONE);
     assert_int_equal(stamp_registry_token_drop(books, digest, &err), STAMP_E_MISSING);
 }
 
@@ -451,7 +454,7 @@ static void tokens_are_listed_and_dropped(void **state)
     must(stamp_registry_token_list(books, count, &n, &err), &err);
     assert_int_equal(n, 70);
     must(stamp_registry_token_drop(books, digest, &err), &err);
-    assert_int_equal(show(digest, "A-1", 10, NOW), STAMP_REFUSAL_TOKEN);
+    assert_int_equal(show(digest, "A-1", 10, NOW, true), STAMP_REFUSAL_TOKEN);
     assert_int_equal(stamp_registry_token_add(books, "A-9", digest, NOW, NOW + DAY, &err),
                      STAMP_E_MISSING);
 }
