@@ -33,6 +33,8 @@ static const char help[] =
     "      --label PROGRAM     prints a label: JSON on its standard input; for orders\n"
     "                          whose proofs of possession are shown\n"
     "      --who NAME          the operator, for the journal\n"
+    "      --server URL        this service signs instead of the token, and books each\n"
+    "                          unit as it does: https://HOST:PORT\n"
     "\n"
     "From a batch file:\n"
     "  -k, --key KEY           the station's key: a PEM file or a pkcs11: URI (default:\n"
@@ -56,6 +58,7 @@ static const struct option options[] = {
     {"unit-s", required_argument, NULL, 'u'},
     {"label", required_argument, NULL, 'l'},
     {"who", required_argument, NULL, 'w'},
+    {"server", required_argument, NULL, 'S'},
     {"once", no_argument, NULL, '1'},
     {"pin-fd", required_argument, NULL, 'P'},
     {"pin-file", required_argument, NULL, 'Q'},
@@ -185,6 +188,9 @@ static int take(struct args *a, int opt)
     case 'w':
         a->line.who = optarg;
         return -1;
+    case 'S':
+        a->line.server = optarg;
+        return -1;
     case '1':
         setup->once = true;
         return -1;
@@ -218,8 +224,9 @@ static int check(const struct args *a)
                          "--key, --lock, --exec, --trust and --dir go with "
                          "--batch: an order says the rest");
     }
-    if (r->batch != NULL && (a->label != NULL || a->line.who != NULL)) {
-        return cli_usage("station run", "--label and --who go with --order");
+    if (r->batch != NULL &&
+        (a->label != NULL || a->line.who != NULL || a->line.server != NULL)) {
+        return cli_usage("station run", "--label, --who and --server go with --order");
     }
     if (r->setup.n_ports + r->setup.n_rules == 0) {
         return cli_usage("station run", "give --port TTY or --ports-from RULE");

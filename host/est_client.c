@@ -1,203 +1,47 @@
 #include "host/est_client.h"
 
-#include <curl/curl.h>
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pkcs7.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
+#include "host/https.h"
 #include "host/pki.h"
 
-enum {
-    ANSWER_MAX = 65536,
-    URL_MAX = 1024,
-    CONNECT_S = 20,
-    ANSWER_S = 60,
-    SENTENCE_MAX = 120,
-    OK = 200,
-    ACCEPTED = 202,
-    TOO_MANY = 429,
-    UNAVAILABLE = 503
-};
+#define WELL_KNOWN "/.well-known/est"
 
-struct answer {
-    long status;
-    curl_off_t retry_after_s;
-    char text[ANSWER_MAX + 1];
-    size_t len;
-    bool too_long;
-};
-
-static size_t take(char *data, size_t size, size_t n, void *ctx)
+static enum stamp_err ask(struct stamp_https *h, const struct stamp_est_server *s,
+                          const char *operation, struct stamp_slice body,
+                          struct stamp_slice *answer, struct stamp_error *err)
 {
-    struct answer *a = ctx;
-    size_t len = size * n;
+    char path[64];
 
-    if (len > ANSWER_MAX - a->len) {
-        a->too_long = true;
-        return 0;
-    }
-    memcpy(a->text + a->len, data, len);
-    a->len += len;
-    a->text[a->len] = '\0';
-    return len;
+    (void)snprintf(path, sizeof path, "%s/%s",
+                   strstr(s->url, WELL_KNOWN) != NULL ? "" : WELL_KNOWN, operation);
+    return stamp_https_ask(h, path, "application/pkcs10", body, answer, err);
 }
 
-static enum stamp_err set_up(CURL *curl, const struct stamp_est_server *s,
-                             const char *operation, struct answer *a,
-                             struct stamp_error *err)
+static enum stamp_err connect_to(const struct stamp_est_server *s,
+                                 struct stamp_https **out, struct stamp_error *err)
 {
-    char url[URL_MAX];
-    size_t len = strlen(s->url);
-    const char *well_known =
-        strstr(s->url, "/.well-known/est") != NULL ? "" : "/.well-known/est";
+    const struct stamp_https_setup setup = {.url = s->url,
+                                            .ca = s->ca,
+                                            .ca_pem = s->ca_pem,
+                                            .client = s->client,
+                                            .patience_s = s->patience_s};
 
-    while (len > 0 && s->url[len - 1] == '/') {
-        len--;
-    }
-    if (strncmp(s->url, "https://", 8) != 0 ||
-        snprintf(url, sizeof url, "%.*s%s/%s", (int)len, s->url, well_known, operation) >=
-            (int)sizeof url) {
-        stamp_error_hint(err, "name it as https://HOST:PORT");
-        return stamp_error_set(err, STAMP_E_CONFIG, 0, "'%s' is no https URL", s->url);
-    }
-    if (curl_easy_setopt(curl, CURLOPT_URL, url) != CURLE_OK ||
-        curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "https") != CURLE_OK ||
-        curl_easy_setopt(curl, CURLOPT_CAINFO, s->ca) != CURLE_OK ||
-        curl_easy_setopt(curl, CURLOPT_CAPATH, NULL) != CURLE_OK ||
-        (s->client != NULL &&
-         (curl_easy_setopt(curl, CURLOPT_SSLCERT, s->client) != CURLE_OK ||
-          curl_easy_setopt(curl, CURLOPT_SSLKEY, s->client) != CURLE_OK)) ||
-        curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT, (long)CONNECT_S) != CURLE_OK ||
-        curl_easy_setopt(curl, CURLOPT_TIMEOUT, (long)ANSWER_S) != CURLE_OK ||
-        curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L) != CURLE_OK ||
-        curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, take) != CURLE_OK ||
-        curl_easy_setopt(curl, CURLOPT_WRITEDATA, a) != CURLE_OK) {
-        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
-    }
-    return STAMP_OK;
-}
-
-static enum stamp_err put_body(CURL *curl, const char *body, struct curl_slist **headers,
-                               struct stamp_error *err)
-{
-    static const char *const lines[] = {"Content-Type: application/pkcs10",
-                                        "Content-Transfer-Encoding: base64", "Expect:"};
-
-    for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-        struct curl_slist *more = curl_slist_append(*headers, lines[i]);
-
-        if (more == NULL) {
-            return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
-        }
-        *headers = more;
-    }
-    return curl_easy_setopt(curl, CURLOPT_HTTPHEADER, *headers) == CURLE_OK &&
-                   curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body) == CURLE_OK
-               ? STAMP_OK
-               : stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
-}
-
-static enum stamp_err perform(CURL *curl, const struct stamp_est_server *s,
-                              struct answer *a, struct stamp_error *err)
-{
-    char why[CURL_ERROR_SIZE] = "";
-    CURLcode rc;
-
-    (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, why);
-    rc = curl_easy_perform(curl);
-    (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, NULL);
-    if (rc != CURLE_OK && !a->too_long) {
-        return stamp_error_set(err, STAMP_E_IO, (long)rc, "cannot ask '%s': %.120s",
-                               s->url, why[0] != '\0' ? why : curl_easy_strerror(rc));
-    }
-    (void)curl_easy_getinfo(curl, CURLINFO_RESPONSE_CODE, &a->status);
-    (void)curl_easy_getinfo(curl, CURLINFO_RETRY_AFTER, &a->retry_after_s);
-    return a->too_long ? stamp_error_set(err, STAMP_E_FORMAT, 0,
-                                         "'%s' answers with more than %d bytes", s->url,
-                                         ANSWER_MAX)
-                       : STAMP_OK;
-}
-
-/* One request; `body` NULL: GET. */
-static enum stamp_err ask(const struct stamp_est_server *s, const char *operation,
-                          const char *body, struct answer *a, struct stamp_error *err)
-{
-    CURL *curl = curl_easy_init();
-    struct curl_slist *headers = NULL;
-    enum stamp_err rc;
-
-    memset(a, 0, sizeof *a);
-    if (curl == NULL) {
-        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
-    }
-    rc = set_up(curl, s, operation, a, err);
-    if (rc == STAMP_OK && body != NULL) {
-        rc = put_body(curl, body, &headers, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = perform(curl, s, a, err);
-    }
-    curl_slist_free_all(headers);
-    curl_easy_cleanup(curl);
-    return rc;
-}
-
-/* The server's own sentence, as far as it is one line of text. */
-static enum stamp_err refused(const struct stamp_est_server *s, const struct answer *a,
-                              struct stamp_error *err)
-{
-    char sentence[SENTENCE_MAX + 1];
-    size_t n = 0;
-
-    for (; n < a->len && n < SENTENCE_MAX && a->text[n] >= ' ' && a->text[n] != 127;
-         n++) {
-        sentence[n] = a->text[n];
-    }
-    sentence[n] = '\0';
-    return stamp_error_set(err,
-                           a->status == TOO_MANY || a->status == UNAVAILABLE ||
-                                   a->status == ACCEPTED
-                               ? STAMP_E_BUSY
-                               : STAMP_E_AUTH,
-                           a->status, "'%s' refuses (%ld)%s%s", s->url, a->status,
-                           n == 0 ? "" : ": ", sentence);
-}
-
-/* Asks again while the server says "later", as long as there is patience. */
-static enum stamp_err ask_patiently(const struct stamp_est_server *s,
-                                    const char *operation, const char *body,
-                                    struct answer *a, struct stamp_error *err)
-{
-    time_t end = time(NULL) + (time_t)s->patience_s;
-
-    for (;;) {
-        time_t pause;
-        enum stamp_err rc = ask(s, operation, body, a, err);
-
-        if (rc != STAMP_OK || a->status == OK) {
-            return rc;
-        }
-        pause = a->retry_after_s < 1 ? 1 : (time_t)a->retry_after_s;
-        if ((a->status != ACCEPTED && a->status != UNAVAILABLE) ||
-            time(NULL) + pause > end) {
-            return refused(s, a, err);
-        }
-        (void)sleep((unsigned)pause);
-    }
+    return stamp_https_new(&setup, out, err);
 }
 
 /* Base64 of certs-only PKCS#7, however it is wrapped. */
 static enum stamp_err take_certificates(const struct stamp_est_server *s,
-                                        const struct answer *a, STACK_OF(X509) * *out,
+                                        struct stamp_slice a, STACK_OF(X509) * *out,
                                         struct stamp_error *err)
 {
     EVP_ENCODE_CTX *ctx = EVP_ENCODE_CTX_new();
-    uint8_t *der = malloc(a->len + 4);
+    uint8_t *der = malloc(a.len + 4);
     const unsigned char *p = der;
     PKCS7 *p7 = NULL;
     int n = 0;
@@ -206,8 +50,7 @@ static enum stamp_err take_certificates(const struct stamp_est_server *s,
     *out = NULL;
     if (ctx != NULL && der != NULL) {
         EVP_DecodeInit(ctx);
-        if (EVP_DecodeUpdate(ctx, der, &n, (const unsigned char *)a->text, (int)a->len) >=
-                0 &&
+        if (EVP_DecodeUpdate(ctx, der, &n, a.p, (int)a.len) >= 0 &&
             EVP_DecodeFinal(ctx, der + n, &more) == 1) {
             p7 = d2i_PKCS7(NULL, &p, n + more);
         }
@@ -230,22 +73,18 @@ static enum stamp_err take_certificates(const struct stamp_est_server *s,
 enum stamp_err stamp_est_cacerts(const struct stamp_est_server *server,
                                  STACK_OF(X509) * *out, struct stamp_error *err)
 {
-    struct answer *a = malloc(sizeof *a);
-    enum stamp_err rc;
+    STAMP_HTTPS_AUTO *h = NULL;
+    struct stamp_slice answer;
+    enum stamp_err rc = connect_to(server, &h, err);
 
     *out = NULL;
-    if (a == NULL) {
-        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
-    }
-    rc = ask_patiently(server, "cacerts", NULL, a, err);
     if (rc == STAMP_OK) {
-        rc = take_certificates(server, a, out, err);
+        rc = ask(h, server, "cacerts", (struct stamp_slice){NULL, 0}, &answer, err);
     }
-    free(a);
-    return rc;
+    return rc == STAMP_OK ? take_certificates(server, answer, out, err) : rc;
 }
 
-static enum stamp_err take_one(const struct stamp_est_server *s, const struct answer *a,
+static enum stamp_err take_one(const struct stamp_est_server *s, struct stamp_slice a,
                                uint8_t **out, size_t *len, struct stamp_error *err)
 {
     STACK_OF(X509) *list = NULL;
@@ -267,23 +106,26 @@ enum stamp_err stamp_est_enrol(const struct stamp_est_server *server, bool again
                                struct stamp_slice request, uint8_t **out, size_t *out_len,
                                struct stamp_error *err)
 {
-    struct answer *a = malloc(sizeof *a);
+    STAMP_HTTPS_AUTO *h = NULL;
     char *body = malloc(4 * ((request.len + 2) / 3) + 2);
+    struct stamp_slice answer;
+    int n;
     enum stamp_err rc;
 
     *out = NULL;
     *out_len = 0;
-    if (a == NULL || body == NULL) {
-        free(a);
-        free(body);
+    if (body == NULL) {
         return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     }
-    (void)EVP_EncodeBlock((unsigned char *)body, request.p, (int)request.len);
-    rc = ask_patiently(server, again ? "simplereenroll" : "simpleenroll", body, a, err);
+    n = EVP_EncodeBlock((unsigned char *)body, request.p, (int)request.len);
+    rc = connect_to(server, &h, err);
     if (rc == STAMP_OK) {
-        rc = take_one(server, a, out, out_len, err);
+        rc = ask(h, server, again ? "simplereenroll" : "simpleenroll",
+                 (struct stamp_slice){(const uint8_t *)body, (size_t)n}, &answer, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = take_one(server, answer, out, out_len, err);
     }
     free(body);
-    free(a);
     return rc;
 }

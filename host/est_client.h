@@ -11,10 +11,11 @@
 #include "host/openssl.h"
 
 struct stamp_est_server {
-    const char *url;     /* "https://HOST:PORT", with a label's path behind it or not */
-    const char *ca;      /* PEM file: who is believed to be the server */
-    const char *client;  /* PEM file: own certificate with its chain, and its key */
-    unsigned patience_s; /* for a server that says "later": 202, 503 */
+    const char *url; /* "https://HOST:PORT", with a label's path behind it or not */
+    const char *ca;  /* PEM file: who is believed to be the server; or: */
+    struct stamp_slice ca_pem; /* the same as text; p NULL = `ca` */
+    const char *client;        /* PEM file: own certificate with its chain, and its key */
+    unsigned patience_s;       /* for a server that says "later": 202, 503 */
 };
 
 /** Certificates of authorities; sk_X509_pop_free() it. The errors are those of

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/birth.h"
 #include "host/claims.h"
 #include "host/file.h"
 #include "host/key.h"
@@ -112,15 +113,9 @@ static enum stamp_err new_leaf_maker(struct stamp_issue_worker *w,
                                      struct stamp_error *err)
 {
     const struct stamp_workspace *ws = w->issuer->ws;
-    const struct stamp_profile_certificate *c = &ws->profile->certificate;
-    struct stamp_leaf_profile leaf = {.country = c->country,
-                                      .organization = c->organization,
-                                      .organizational_unit = c->organizational_unit,
-                                      .hardware_type_oid = c->hardware_type_oid,
-                                      .pen = c->pen,
-                                      .purpose = ws->purpose,
-                                      .validity_days = c->validity_days};
+    struct stamp_leaf_profile leaf;
 
+    stamp_leaf_profile_of(ws->profile, ws->purpose, &leaf);
     return stamp_leaf_new(&leaf, ws->sub_ca, w->issuer->key, &w->leaf, err);
 }
 

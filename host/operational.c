@@ -18,17 +18,6 @@ struct stamp_operational_maker {
     struct stampi_part authority_key;
 };
 
-static bool time_of(const ASN1_TIME *t, time_t *out)
-{
-    struct tm tm;
-
-    if (ASN1_TIME_to_tm(t, &tm) != 1) {
-        return false;
-    }
-    *out = timegm(&tm);
-    return *out != (time_t)-1;
-}
-
 enum stamp_err stamp_operational_new(const X509 *issuer, EVP_PKEY *key,
                                      struct stamp_operational_maker **out,
                                      struct stamp_error *err)
@@ -55,7 +44,7 @@ enum stamp_err stamp_operational_new(const X509 *issuer, EVP_PKEY *key,
         m->signer = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
     }
     if (m->signer == NULL || EVP_PKEY_sign_init(m->signer) != 1 ||
-        !time_of(X509_get0_notAfter(issuer), &m->not_after) ||
+        !stamp_pki_time(X509_get0_notAfter(issuer), &m->not_after) ||
         !stampi_part_issuer(&m->issuer, issuer) ||
         !stampi_part_authority_key(&m->authority_key, issuer)) {
         stamp_operational_free(&m);

@@ -13,6 +13,17 @@
 #include "host/key.h"
 #include "host/pki_own.h"
 
+bool stamp_pki_time(const ASN1_TIME *t, time_t *out)
+{
+    struct tm tm;
+
+    if (ASN1_TIME_to_tm(t, &tm) != 1) {
+        return false;
+    }
+    *out = timegm(&tm);
+    return *out != (time_t)-1;
+}
+
 #define PEM_MAX ((size_t)65536)
 #define SERIAL_LEN 16
 

@@ -22,6 +22,9 @@ enum stamp_arc { STAMP_ARC_BINDING = 1, STAMP_ARC_HARDWARE_TYPE = 2 };
 /** Dotted text. @param pen  0 = none */
 void stamp_pki_oid(uint32_t pen, enum stamp_arc arc, char out[STAMP_OID_SIZE]);
 
+/** Seconds since 1970. False where it is no time. */
+bool stamp_pki_time(const ASN1_TIME *t, time_t *out);
+
 /** The extension of SPEC 7-4, as read from a certificate. */
 struct stamp_binding {
     bool present;

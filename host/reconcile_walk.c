@@ -81,8 +81,9 @@ static const char *check_certificate(const struct stampi_walk *w,
     const ASN1_INTEGER *number = X509_get0_serialNumber(cert);
 
     stamp_registry_batch_serial(&o->is.batch, index, want);
-    if (X509_verify(cert, X509_get0_pubkey(w->cert.cert[STAMP_STATION_CA])) != 1) {
-        return "its certificate is not signed by its station";
+    if (X509_verify(cert, X509_get0_pubkey(w->cert.cert[STAMP_STATION_CA])) != 1 &&
+        X509_verify(cert, X509_get0_pubkey(w->ws->sub_ca)) != 1) { /* SPEC 17-6 */
+        return "its certificate is signed neither by its station nor by the service";
     }
     if (ASN1_STRING_length(number) != (int)sizeof want ||
         memcmp(ASN1_STRING_get0_data(number), want, sizeof want) != 0) {
@@ -252,7 +253,8 @@ static enum stamp_err follow(struct stampi_walk *w, const struct stamp_journal_e
         if (e->chip.len > 0) {
             memcpy(u->chip, e->chip.p, e->chip.len);
         }
-    } else if (e->kind == STAMP_JOURNAL_POP && e->data.len <= sizeof u->pop) {
+    } else if (e->kind == STAMP_JOURNAL_POP && e->data.len > 0 &&
+               e->data.len <= sizeof u->pop) {
         memcpy(u->pop, e->data.p, e->data.len);
         u->pop_len = e->data.len;
     } else if (e->kind == STAMP_JOURNAL_LOCKED) {

@@ -36,6 +36,10 @@ static const struct {
     [STAMP_REFUSAL_UNKNOWN_SERIAL] = {"unknown-serial",
                                       "this serial is not on the books"},
     [STAMP_REFUSAL_POLICY] = {"policy", "the certificate authority refuses to sign this"},
+    [STAMP_REFUSAL_STATION] = {"station", "no station on the books has signed this"},
+    [STAMP_REFUSAL_ORDER] = {"order", "this work order is not open, or not this "
+                                      "station's"},
+    [STAMP_REFUSAL_UNIT] = {"unit", "the work order has no such unit"},
 };
 
 const char *stamp_refusal_name(enum stamp_refusal refusal)

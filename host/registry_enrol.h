@@ -45,9 +45,12 @@ enum stamp_refusal {
     STAMP_REFUSAL_LINKING = 17,    /* proof of possession is not of this connection */
     STAMP_REFUSAL_ROLE = 18,       /* not a registrar, or no device */
     STAMP_REFUSAL_UNKNOWN_SERIAL = 19, /* a registrar's device is not on the books */
-    STAMP_REFUSAL_POLICY = 20          /* the signer refuses */
+    STAMP_REFUSAL_POLICY = 20,         /* the signer refuses */
+    STAMP_REFUSAL_STATION = 21,        /* no station of these books signed it */
+    STAMP_REFUSAL_ORDER = 22,          /* not open, over, or another station's */
+    STAMP_REFUSAL_UNIT = 23            /* the order has no such unit */
 };
-#define STAMP_REFUSALS 21u
+#define STAMP_REFUSALS 24u
 
 /** "unknown-key", for logs and metrics; a sentence for who asked. */
 const char *stamp_refusal_name(enum stamp_refusal refusal);

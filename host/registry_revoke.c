@@ -10,6 +10,8 @@
 #include "host/registry_enrol.h"
 #include "host/registry_own.h"
 
+#define YEAR_9999 INT64_C(253370764800) /* it ends never: RFC 5280 4.1.2.5 */
+
 enum { PAGE = 256 };
 
 static const struct {
@@ -93,15 +95,11 @@ static bool issuer_of(X509 *cert, struct stamp_ca *out)
 
 static time_t end_of(const X509 *cert)
 {
-    struct tm tm;
     time_t end;
 
-    if (ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) != 1 ||
-        tm.tm_year >= 9999 - 1900) {
-        return 0;
-    }
-    end = timegm(&tm);
-    return end <= 0 ? 0 : end;
+    return !stamp_pki_time(X509_get0_notAfter(cert), &end) || end <= 0 || end >= YEAR_9999
+               ? 0
+               : end;
 }
 
 static bool number_of(const X509 *cert, uint8_t out[STAMP_CERTIFICATE_SERIAL_SIZE])

@@ -711,6 +711,14 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
                           " WHERE id = $1",
                           "SELECT state, fingerprint, certificate, chip FROM device"
                           " WHERE id = $1 FOR UPDATE"},
+    [STAMPI_UNIT_BEGIN] = {"INSERT INTO device (id, serial, state, changed_at,"
+                           " fingerprint) VALUES ($1, $2, 0, $3, $4)",
+                           NULL},
+    [STAMPI_UNIT_CERTIFY] = {"UPDATE device SET certificate = $1, state = 1,"
+                             " changed_at = $2 WHERE id = $3 AND state = 0"
+                             " AND certificate IS NULL",
+                             NULL},
+    [STAMPI_ORDER_LOCKS] = {"SELECT lock_later FROM work_order WHERE batch = $1", NULL},
     [STAMPI_UNIT_CHIP] = {"UPDATE device SET chip = $1 WHERE id = $2", NULL},
     [STAMPI_SERIAL_OWNER] = {"SELECT device FROM claim_serial WHERE serial = $1", NULL},
     [STAMPI_KEY_OWNER] = {"SELECT device FROM claim_key WHERE fingerprint = $1", NULL},

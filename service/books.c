@@ -23,13 +23,15 @@ enum {
 /* What the signer is to sign. It is sent again where the signer dies. */
 struct job {
     bool used;
-    bool server;
+    enum { JOB_DEVICE, JOB_SERVER, JOB_UNIT } kind;
     uint64_t id;
     unsigned front;
     uint64_t front_id;
     int64_t device;
     uint32_t n;
-    struct service_sign sign;
+    struct service_sign sign;      /* but of a unit: */
+    struct service_sign_unit unit; /* points into the job */
+    uint8_t provisioning[STAMP_POINT_SIZE];
     uint8_t *birth;
     char serial[STAMP_SERIAL_SIZE];
     char who[BOOKS_WHO_MAX];
@@ -128,10 +130,18 @@ static void end_job(struct books *b, struct job *j)
 
 static void send_job(struct books *b, const struct job *j)
 {
-    const struct service_message m = {.type =
-                                          j->server ? SERVICE_SIGN_SERVER : SERVICE_SIGN,
-                                      .id = j->id,
-                                      .u.sign = j->sign};
+    struct service_message m = {.type = j->kind == JOB_SERVER ? SERVICE_SIGN_SERVER
+                                                              : SERVICE_SIGN,
+                                .id = j->id,
+                                .u.sign = j->sign};
+
+    if (j->kind == JOB_UNIT) {
+        m.type = SERVICE_SIGN_UNIT;
+        m.u.sign_unit = j->unit;
+        m.u.sign_unit.serial =
+            (struct stamp_slice){(const uint8_t *)j->serial, strlen(j->serial)};
+        m.u.sign_unit.provisioning.p = j->provisioning;
+    }
 
     service_channel_send(&b->signer, &m);
 }
@@ -231,7 +241,7 @@ static enum stamp_err begin_server(struct books *b, const struct taken *t,
         return rc;
     }
     j = new_job(b);
-    j->server = true;
+    j->kind = JOB_SERVER;
     j->front = (unsigned)t->front;
     j->front_id = t->m.id;
     memcpy(j->sign.serial_number, i.certificate_serial, sizeof j->sign.serial_number);
@@ -297,7 +307,20 @@ static enum stamp_err take_other(struct books *b, const struct job *j, struct ta
     return rc;
 }
 
-static enum stamp_err take_signed(struct books *b, struct taken *t,
+static enum stamp_err take_other_unit(struct books *b, const struct job *j,
+                                      struct taken *t, struct stamp_error *err)
+{
+    struct stamp_unit_booked is;
+    enum stamp_err rc = stamp_registry_unit_find(b->registry, j->device, &is, err);
+
+    t->certificate = is.certificate;
+    t->certificate_len = is.certificate_len;
+    is.certificate = NULL;
+    stamp_unit_booked_fini(&is);
+    return rc;
+}
+
+static enum stamp_err take_signed(struct books *b, struct taken *t, time_t now,
                                   struct stamp_error *err)
 {
     const struct job *j = find_job(b, t->m.id);
@@ -305,13 +328,19 @@ static enum stamp_err take_signed(struct books *b, struct taken *t,
     bool kept = false;
     enum stamp_err rc;
 
-    if (j == NULL || j->server || certificate.len == 0) {
+    if (j == NULL || j->kind == JOB_SERVER || certificate.len == 0) {
         return STAMP_OK;
     }
-    rc = stamp_registry_ldevid_certify(b->registry, j->device, j->n, certificate, &kept,
-                                       err);
+    if (j->kind == JOB_UNIT) {
+        rc = stamp_registry_unit_certify(b->registry, j->device, now, certificate, &kept,
+                                         err);
+    } else {
+        rc = stamp_registry_ldevid_certify(b->registry, j->device, j->n, certificate,
+                                           &kept, err);
+    }
     if (rc == STAMP_OK && !kept) {
-        return take_other(b, j, t, err);
+        return j->kind == JOB_UNIT ? take_other_unit(b, j, t, err)
+                                   : take_other(b, j, t, err);
     }
     if (rc == STAMP_OK) {
         t->certificate = malloc(certificate.len);
@@ -347,7 +376,9 @@ static enum stamp_err write_some(struct books *b, struct taken *t, size_t n,
     }
     for (size_t i = 0; i < n && rc == STAMP_OK; i++) {
         if (t[i].m.type == SERVICE_SIGNED) {
-            rc = take_signed(b, &t[i], err);
+            rc = take_signed(b, &t[i], now, err);
+        } else if (t[i].m.type == SERVICE_UNIT) {
+            rc = books_unit(b->registry, &t[i].m.u.unit, now, &t[i].verdict, err);
         } else if (t[i].m.type == SERVICE_ENROL) {
             rc = books_enrol(b->registry, b->setup, &t[i].m.u.enrol, now, &b->numbers,
                              &t[i].verdict, err);
@@ -419,6 +450,51 @@ static void ask_signer(struct books *b, struct taken *t)
     send_job(b, j);
 }
 
+static void ask_signer_unit(struct books *b, struct taken *t)
+{
+    const struct service_unit *asked = &t->m.u.unit;
+    const struct books_verdict *v = &t->verdict;
+    struct job *j = new_job(b);
+
+    j->kind = JOB_UNIT;
+    j->front = (unsigned)t->front;
+    j->front_id = t->m.id;
+    j->device = v->unit.device;
+    memcpy(j->unit.serial_number, v->unit.certificate_serial,
+           sizeof j->unit.serial_number);
+    memcpy(j->unit.point, asked->point, sizeof j->unit.point);
+    memcpy(j->unit.digest, asked->digest, sizeof j->unit.digest);
+    j->unit.not_before = asked->not_before;
+    j->unit.provisioning.len = asked->provisioning.len;
+    if (asked->provisioning.len > 0) {
+        memcpy(j->provisioning, asked->provisioning.p, asked->provisioning.len);
+    }
+    memcpy(j->serial, v->serial, sizeof j->serial);
+    memcpy(j->who, v->who, sizeof j->who);
+    send_job(b, j);
+}
+
+static void tell_unit(struct books *b, struct taken *t)
+{
+    struct books_verdict *v = &t->verdict;
+
+    if (t->failed) {
+        later(b, (unsigned)t->front, t->m.id);
+    } else if (v->refusal != STAMP_REFUSAL_NONE) {
+        SERVICE_COUNT(refused[v->refusal]);
+        say("refused", v, t->m.u.unit.from, v->refusal);
+        tell(b, (unsigned)t->front, t->m.id, SERVICE_REFUSED, v->refusal,
+             (struct stamp_slice){NULL, 0});
+    } else if (v->unit.certificate == NULL) {
+        ask_signer_unit(b, t);
+    } else {
+        SERVICE_COUNT(again);
+        say("again", v, t->m.u.unit.from, STAMP_REFUSAL_NONE);
+        tell(b, (unsigned)t->front, t->m.id, SERVICE_CERTIFICATE, STAMP_REFUSAL_NONE,
+             (struct stamp_slice){v->unit.certificate, v->unit.certificate_len});
+    }
+}
+
 static void tell_enrol(struct books *b, struct taken *t)
 {
     struct books_verdict *v = &t->verdict;
@@ -463,7 +539,7 @@ static void tell_signed(struct books *b, struct taken *t)
     if (j == NULL) {
         return; /* of a signer that died, and was answered by the next one */
     }
-    if (j->server && t->m.u.signed_.certificate.len > 0) {
+    if (j->kind == JOB_SERVER && t->m.u.signed_.certificate.len > 0) {
         end_server(b, j, t->m.u.signed_.certificate);
         return;
     }
@@ -473,7 +549,8 @@ static void tell_signed(struct books *b, struct taken *t)
         later(b, j->front, j->front_id);
     } else {
         SERVICE_COUNT(issued);
-        service_log("issued", "device", j->serial, "by", j->who, NULL);
+        service_log(j->kind == JOB_UNIT ? "born" : "issued", "device", j->serial, "by",
+                    j->who, NULL);
         tell(b, j->front, j->front_id, SERVICE_CERTIFICATE, STAMP_REFUSAL_NONE,
              (struct stamp_slice){t->certificate, t->certificate_len});
     }
@@ -489,7 +566,8 @@ static bool take(struct books *b, struct service_channel *c, int front)
         return false;
     }
     if (front < 0 ? t->m.type != SERVICE_SIGNED
-                  : t->m.type != SERVICE_ENROL && t->m.type != SERVICE_SERVER) {
+                  : t->m.type != SERVICE_ENROL && t->m.type != SERVICE_SERVER &&
+                        t->m.type != SERVICE_UNIT) {
         service_die("another process asks for what it may not");
     }
     t->front = front;
@@ -523,6 +601,8 @@ static void do_round(struct books *b)
             tell_signed(b, t);
         } else if (t->m.type == SERVICE_SERVER) {
             do_server(b, t);
+        } else if (t->m.type == SERVICE_UNIT) {
+            tell_unit(b, t);
         } else {
             tell_enrol(b, t);
         }

@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "host/registry_enrol.h"
+#include "host/registry_unit.h"
 #include "service/process.h"
 
 #define BOOKS_WHO_MAX 160u
@@ -16,8 +17,9 @@
 /* What came of one request for a certificate, once the round is written. */
 struct books_verdict {
     enum stamp_refusal refusal;
-    struct stamp_ldevid ldevid; /* INTENT: to be signed; else it has its certificate */
-    uint8_t *birth;             /* DER, for the signer */
+    struct stamp_ldevid ldevid;    /* INTENT: to be signed; else it has its certificate */
+    struct stamp_unit_booked unit; /* the same of a station's unit */
+    uint8_t *birth;                /* DER, for the signer */
     size_t birth_len;
     char serial[STAMP_SERIAL_SIZE]; /* for the log, as far as known */
     char who[BOOKS_WHO_MAX];
@@ -45,5 +47,11 @@ STAMP_MUST_USE enum stamp_err
 books_enrol(struct stamp_registry *r, const struct stamp_service_setup *setup,
             const struct service_enrol *asked, time_t now, struct books_numbers *numbers,
             struct books_verdict *v, struct stamp_error *err);
+
+/** The same for a station's unit. */
+STAMP_MUST_USE enum stamp_err books_unit(struct stamp_registry *r,
+                                         const struct service_unit *asked, time_t now,
+                                         struct books_verdict *v,
+                                         struct stamp_error *err);
 
 #endif

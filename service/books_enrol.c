@@ -14,6 +14,7 @@ enum { DAY = 86400 };
 void books_verdict_fini(struct books_verdict *v)
 {
     stamp_ldevid_fini(&v->ldevid);
+    stamp_unit_booked_fini(&v->unit);
     free(v->birth);
     memset(v, 0, sizeof *v);
 }

@@ -17,6 +17,7 @@
 #include "service/log.h"
 #include "service/public.h"
 #include "service/reply.h"
+#include "service/station.h"
 
 #define ROOT "/.well-known/est/"
 
@@ -100,12 +101,15 @@ static int status_of(enum stamp_refusal refusal)
     case STAMP_REFUSAL_ROLE:
     case STAMP_REFUSAL_UNKNOWN_SERIAL:
     case STAMP_REFUSAL_POLICY:
+    case STAMP_REFUSAL_STATION:
+    case STAMP_REFUSAL_ORDER:
+    case STAMP_REFUSAL_UNIT:
     default:
         return FORBIDDEN;
     }
 }
 
-static void refuse(struct evhttp_request *req, enum stamp_refusal refusal)
+void est_refuse(struct evhttp_request *req, enum stamp_refusal refusal)
 {
     if (status_of(refusal) == UNAUTHORIZED) {
         reply_header(req, "WWW-Authenticate", "Basic realm=\"enrolment token\"");
@@ -130,7 +134,7 @@ static void refuse_here(struct evhttp_request *req, const struct front_connectio
         service_log("refused", "claims", c->peer.serial, "from", from, "refusal",
                     stamp_refusal_name(refusal), NULL);
     }
-    refuse(req, refusal);
+    est_refuse(req, refusal);
 }
 
 void est_answer(struct evhttp_request *req, const struct service_answer *answer,
@@ -145,7 +149,7 @@ void est_answer(struct evhttp_request *req, const struct service_answer *answer,
         give(req, "application/pkcs7-mime; smime-type=certs-only", der, len, style);
         break;
     case SERVICE_REFUSED:
-        refuse(req, (enum stamp_refusal)answer->refusal);
+        est_refuse(req, (enum stamp_refusal)answer->refusal);
         break;
     case SERVICE_LATER:
     default:
@@ -436,7 +440,7 @@ void est_request(struct evhttp_request *req, void *front)
     char label[STAMP_MAX_TEXT + 1u];
     enum operation o = parse(path, label);
 
-    if (path != NULL && public_request(f, req, path)) {
+    if (path != NULL && (public_request(f, req, path) || station_request(f, req, path))) {
         return;
     }
     if (o == OPERATIONS) {

@@ -18,6 +18,7 @@
 #include "service/names.h"
 #include "service/public.h"
 #include "service/sandbox.h"
+#include "service/station.h"
 
 enum {
     HEADERS_MAX = 8192,
@@ -122,6 +123,21 @@ bool front_ask(struct front *f, struct evhttp_request *req,
         return false;
     }
     p->style = style;
+    m.id = p->id;
+    send_to(&f->books, &m);
+    return true;
+}
+
+bool front_ask_unit(struct front *f, struct evhttp_request *req,
+                    const struct service_unit *asked)
+{
+    struct service_message m = {.type = SERVICE_UNIT, .u.unit = *asked};
+    struct front_pending *p = new_pending(f, req);
+
+    if (p == NULL) {
+        return false;
+    }
+    p->unit = true;
     m.id = p->id;
     send_to(&f->books, &m);
     return true;
@@ -261,11 +277,14 @@ static void hear_books(evutil_socket_t fd, short what, void *arg)
             take_server(f, &m.u.answer);
         } else if (p->used && p->id == m.id && !p->ocsp) {
             enum est_style style = p->style;
+            bool unit = p->unit;
             int64_t since_us = p->since_us;
             struct evhttp_request *req = take_pending(f, p);
 
             service_counters_took(now_us() - since_us);
-            if (req != NULL) {
+            if (req != NULL && unit) {
+                station_answer(req, &m.u.answer);
+            } else if (req != NULL) {
                 est_answer(req, &m.u.answer, style);
             }
         }

@@ -36,6 +36,7 @@ struct front_connection {
 struct front_pending {
     bool used;
     bool ocsp;
+    bool unit; /* a station asks: service/station.h */
     uint64_t id;
     struct evhttp_request *request; /* NULL: who asked is gone */
     enum est_style style;
@@ -88,6 +89,10 @@ struct front_connection *front_connection_of(struct front *f, struct evhttp_requ
 bool front_ask(struct front *f, struct evhttp_request *req,
                const struct service_enrol *asked, enum est_style style);
 
+/** The same with what a station asks for one of its units. */
+bool front_ask_unit(struct front *f, struct evhttp_request *req,
+                    const struct service_unit *asked);
+
 /** The same with what the status is asked. */
 bool front_ask_status(struct front *f, struct evhttp_request *req,
                       const struct service_ocsp *asked);
@@ -100,6 +105,9 @@ void est_request(struct evhttp_request *req, void *front);
 /** What the books say. */
 void est_answer(struct evhttp_request *req, const struct service_answer *answer,
                 enum est_style style);
+
+/** Refused, with its sentence. */
+void est_refuse(struct evhttp_request *req, enum stamp_refusal refusal);
 
 /** Not now: 202 where the books have the request, else 503. */
 void est_later(struct evhttp_request *req, bool taken);

@@ -9,9 +9,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "host/birth.h"
 #include "host/crl.h"
 #include "host/issued.h"
 #include "host/operational.h"
+#include "host/pki.h"
 #include "host/workspace.h"
 #include "service/log.h"
 #include "service/names.h"
@@ -29,6 +31,8 @@ struct signer {
     struct stamp_workspace *ws;
     EVP_PKEY *key;
     struct stamp_operational_maker *maker;
+    struct stamp_birth_maker *births;
+    time_t ca_from;        /* when the authority's certificate begins */
     struct stamp_crl *crl; /* a list that goes by */
     struct service_names names;
     bool stopping;
@@ -65,6 +69,31 @@ static enum stamp_err sign_device(struct signer *s, const struct service_sign *w
     }
     memcpy(o.serial_number, what->serial_number, sizeof o.serial_number);
     return stamp_operational_make(s->maker, &o, out, len, err);
+}
+
+/* For a unit of a work order, whose station and place the books have checked. What it may
+ * be named is the profile's; it may not begin before its authority, or in the future. */
+static enum stamp_err sign_unit(struct signer *s, const struct service_sign_unit *what,
+                                uint8_t *out, size_t *len, struct stamp_error *err)
+{
+    char serial[STAMP_SERIAL_SIZE];
+    struct stamp_birth b = {.serial = serial,
+                            .point = what->point,
+                            .digest = what->digest,
+                            .not_before = (time_t)what->not_before};
+
+    if (what->not_before > (uint64_t)(time(NULL) + SKEW) ||
+        (time_t)what->not_before < s->ca_from) {
+        return refuse("a birth certificate with such a date", err);
+    }
+    if (what->serial.len == 0 ||
+        (what->provisioning.len != 0 && what->provisioning.len != STAMP_POINT_SIZE)) {
+        return refuse("a birth certificate for no such device", err);
+    }
+    service_text(what->serial, serial, sizeof serial);
+    b.provisioning = what->provisioning.len == 0 ? NULL : what->provisioning.p;
+    memcpy(b.serial_number, what->serial_number, sizeof b.serial_number);
+    return stamp_birth_make(s->births, &b, out, len, err);
 }
 
 /* For this server, or for who answers in the authority's name. */
@@ -113,6 +142,9 @@ static enum stamp_err sign(struct signer *s, const struct service_message *m,
 {
     if (m->type == SERVICE_SIGN) {
         return sign_device(s, &m->u.sign, out, len, err);
+    }
+    if (m->type == SERVICE_SIGN_UNIT) {
+        return sign_unit(s, &m->u.sign_unit, out, len, err);
     }
     return sign_issued(
         s, m->type == SERVICE_SIGN_OCSP ? STAMP_ISSUED_OCSP : STAMP_ISSUED_SERVER,
@@ -238,6 +270,15 @@ static enum stamp_err open_all(struct signer *s, struct stamp_error *err)
         rc = stamp_operational_new(s->ws->sub_ca, s->key, &s->maker, err);
     }
     if (rc == STAMP_OK) {
+        rc = stamp_birth_new(s->ws->profile, s->ws->purpose, s->ws->sub_ca, s->key,
+                             &s->births, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_pki_time(X509_get0_notBefore(s->ws->sub_ca), &s->ca_from)
+                 ? STAMP_OK
+                 : stamp_openssl_failed(err, "cannot read when the authority begins");
+    }
+    if (rc == STAMP_OK) {
         rc = service_names_init(&s->names, s->setup, err);
     }
     return rc;
@@ -272,7 +313,8 @@ static void hear_books(struct signer *s)
     struct service_message m;
 
     while (service_channel_receive(&s->books, buf, &m) == SERVICE_GOT) {
-        if (m.type != SERVICE_SIGN && m.type != SERVICE_SIGN_SERVER) {
+        if (m.type != SERVICE_SIGN && m.type != SERVICE_SIGN_SERVER &&
+            m.type != SERVICE_SIGN_UNIT) {
             service_die("the books ask for what they may not");
         }
         answer(s, &s->books, &m);
@@ -317,6 +359,7 @@ int service_signer(const struct stamp_service_setup *setup)
     }
     (void)service_channel_flush(&s.books);
     stamp_operational_free(&s.maker);
+    stamp_birth_free(&s.births);
     stamp_crl_free(&s.crl);
     EVP_PKEY_free(s.key);
     stamp_workspace_close(&s.ws);

@@ -67,6 +67,18 @@ static const struct field fields[SERVICE_TYPES][FIELDS_MAX] = {
     [SERVICE_OCSP] = {U8(ocsp.hash), UP_TO(ocsp.serial_number, SERVICE_NUMBER_MAX)},
     [SERVICE_OCSP_ANSWER] = {UP_TO(ocsp_answer.response, SERVICE_OCSP_MAX),
                              U64(ocsp_answer.this_update), U64(ocsp_answer.next_update)},
+    [SERVICE_UNIT] = {EXACT(unit.station, 32), EXACT(unit.order, STAMP_ORDER_ID_SIZE),
+                      U64(unit.index), EXACT(unit.point, STAMP_POINT_SIZE),
+                      EXACT(unit.digest, 32), U64(unit.not_before),
+                      UP_TO(unit.provisioning, STAMP_POINT_SIZE),
+                      EXACT(unit.sig, STAMP_SIG_SIZE),
+                      UP_TO(unit.from, SERVICE_FROM_MAX)},
+    [SERVICE_SIGN_UNIT] = {EXACT(sign_unit.serial_number, STAMP_CERTIFICATE_SERIAL_SIZE),
+                           UP_TO(sign_unit.serial, STAMP_SERIAL_SIZE - 1),
+                           EXACT(sign_unit.point, STAMP_POINT_SIZE),
+                           EXACT(sign_unit.digest, 32),
+                           UP_TO(sign_unit.provisioning, STAMP_POINT_SIZE),
+                           U64(sign_unit.not_before)},
 };
 
 static void put64(uint8_t *p, uint64_t v)

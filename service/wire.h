@@ -18,6 +18,7 @@
 #include "host/leaf.h"
 #include "host/registry_enrol.h"
 #include "host/registry_token.h"
+#include "host/unit_request.h"
 
 #define SERVICE_MESSAGE_MAX 16384u
 #define SERVICE_FROM_MAX 64u
@@ -45,9 +46,11 @@ enum service_type {
     SERVICE_CRL = 16,         /* status to front, with a file */
     SERVICE_OCSP = 17,        /* front to status: what of a certificate? */
     SERVICE_OCSP_ANSWER = 18, /* status to front */
-    SERVICE_OCSP_FLUSH = 19   /* status to front: answers that it kept are old */
+    SERVICE_OCSP_FLUSH = 19,  /* status to front: answers that it kept are old */
+    SERVICE_UNIT = 20,     /* front to books: a station asks for a unit's certificate */
+    SERVICE_SIGN_UNIT = 21 /* books to signer: a birth certificate */
 };
-#define SERVICE_TYPES 20u
+#define SERVICE_TYPES 22u
 
 /** How a device shows who it is. */
 enum service_credential {
@@ -73,6 +76,20 @@ struct service_enrol {
     struct stamp_slice from;     /* address, for the books and the log */
 };
 
+/** What a station asks, as the front read it; its signature is checked by the books.
+ * host/unit_request.h */
+struct service_unit {
+    uint8_t station[32];
+    uint8_t order[STAMP_ORDER_ID_SIZE];
+    uint64_t index;
+    uint8_t point[STAMP_POINT_SIZE];
+    uint8_t digest[32];
+    uint64_t not_before;
+    struct stamp_slice provisioning; /* point; empty = none */
+    uint8_t sig[STAMP_SIG_SIZE];
+    struct stamp_slice from;
+};
+
 struct service_server {
     uint8_t point[STAMP_POINT_SIZE];
 };
@@ -94,6 +111,16 @@ struct service_sign {
     uint8_t point[STAMP_POINT_SIZE];
     uint64_t not_before, not_after;
     struct stamp_slice birth; /* DER; not of a SERVICE_SIGN_SERVER */
+};
+
+/** All that a birth certificate says that is not in the workspace's profile. */
+struct service_sign_unit {
+    uint8_t serial_number[STAMP_CERTIFICATE_SERIAL_SIZE];
+    struct stamp_slice serial; /* text */
+    uint8_t point[STAMP_POINT_SIZE];
+    uint8_t digest[32];
+    struct stamp_slice provisioning;
+    uint64_t not_before;
 };
 
 struct service_signed {
@@ -145,6 +172,8 @@ struct service_message {
         struct service_crl crl;
         struct service_ocsp ocsp;
         struct service_ocsp_answer ocsp_answer;
+        struct service_unit unit;
+        struct service_sign_unit sign_unit;
     } u;
 };
 

@@ -47,6 +47,11 @@ const struct stamp_order *stamp_line_order(const struct stamp_line *line)
     return &line->order;
 }
 
+X509 *stamp_line_issuer(const struct stamp_line *line)
+{
+    return line->issuer;
+}
+
 const struct stamp_site *stamp_line_site(const struct stamp_line *line)
 {
     return line->site;
@@ -192,22 +197,21 @@ static enum stamp_err open_profile(struct stamp_line *line, struct stamp_error *
     const struct stamp_order *o = &line->order;
     enum stamp_err rc =
         stamp_profile_parse(o->profile.p, o->profile.len, "order", &line->profile, err);
-    struct stamp_leaf_profile leaf;
 
-    if (rc != STAMP_OK) {
-        return rc;
+    return rc == STAMP_OK ? stamp_birth_new(line->profile, o->purpose, line->issuer, NULL,
+                                            &line->births, err)
+                          : rc;
+}
+
+static enum stamp_err open_issuer(struct stamp_line *line, struct stamp_error *err)
+{
+    if (line->setup.server != NULL) {
+        return stampi_line_service_open(line, err);
     }
-    leaf = (struct stamp_leaf_profile){
-        .country = line->profile->certificate.country,
-        .organization = line->profile->certificate.organization,
-        .organizational_unit = line->profile->certificate.organizational_unit,
-        .hardware_type_oid = line->profile->certificate.hardware_type_oid,
-        .pen = line->profile->certificate.pen,
-        .purpose = o->purpose,
-        .validity_days = line->profile->certificate.validity_days,
-    };
-    return stamp_leaf_new(&leaf, line->site->cert.cert[STAMP_STATION_CA], NULL,
-                          &line->leaf, err);
+    line->issuer = line->site->cert.cert[STAMP_STATION_CA];
+    return X509_up_ref(line->issuer) == 1
+               ? STAMP_OK
+               : stamp_openssl_failed(err, "cannot take the station's CA");
 }
 
 /* What the token counted, and what the journal has: the token counts directly after the
@@ -327,6 +331,9 @@ enum stamp_err stamp_line_open(const struct stamp_site *site,
                              site->dir);
     }
     if (rc == STAMP_OK) {
+        rc = open_issuer(line, err);
+    }
+    if (rc == STAMP_OK) {
         rc = stampi_line_clock_start(line, err);
     }
     if (rc == STAMP_OK) {
@@ -368,7 +375,9 @@ void stamp_line_close(struct stamp_line **p)
     }
     stamp_journal_close(&line->journal);
     stamp_session_close(&line->session);
-    stamp_leaf_free(&line->leaf);
+    stamp_birth_free(&line->births);
+    stampi_line_service_close(line);
+    X509_free(line->issuer);
     stamp_profile_free(&line->profile);
     stamp_buffer_free(&line->plain);
     if (line->locks) {

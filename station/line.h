@@ -26,7 +26,8 @@ typedef void (*stamp_line_tell)(void *ctx, const char *port, const char *text);
 struct stamp_line_setup {
     const char *order; /* file */
     struct stamp_pin pin;
-    const char *who; /* operator; NULL = none */
+    const char *who;    /* operator; NULL = none */
+    const char *server; /* URL of the service that signs; NULL = the token does */
     stamp_line_tell tell;
     void *ctx;
 };
@@ -40,6 +41,7 @@ struct stamp_line_setup {
  * @retval STAMP_E_CORRUPT  the journal was changed, cut, put back or copied
  * @retval STAMP_E_AUTH     the order or a key is not this station's
  * @retval STAMP_E_DEVICE   the token is not there
+ * @retval STAMP_E_IO       the service is not
  */
 STAMP_MUST_USE enum stamp_err stamp_line_open(const struct stamp_site *site,
                                               const struct stamp_line_setup *setup,
@@ -57,6 +59,8 @@ bool stamp_line_stopping(const struct stamp_line *line);
 bool stamp_line_halted(const struct stamp_line *line);
 
 const struct stamp_order *stamp_line_order(const struct stamp_line *line);
+/** Who signs: the station's CA, or the service's. */
+X509 *stamp_line_issuer(const struct stamp_line *line);
 const struct stamp_site *stamp_line_site(const struct stamp_line *line);
 void stamp_line_say(struct stamp_line *line, const char *port, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));

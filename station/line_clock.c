@@ -23,15 +23,14 @@ static int64_t passed(void)
 
 enum stamp_err stampi_line_clock_start(struct stamp_line *line, struct stamp_error *err)
 {
-    const X509 *ca = line->site->cert.cert[STAMP_STATION_CA];
-    struct tm tm;
+    time_t from;
 
     line->wall_at = (int64_t)time(NULL);
     line->passed_at = passed();
-    if (ASN1_TIME_to_tm(X509_get0_notBefore(ca), &tm) != 1) {
-        return stamp_openssl_failed(err, "cannot read when the station's CA begins");
+    if (!stamp_pki_time(X509_get0_notBefore(line->issuer), &from)) {
+        return stamp_openssl_failed(err, "cannot read when the authority begins");
     }
-    line->ca_from = (int64_t)timegm(&tm);
+    line->ca_from = (int64_t)from;
     return STAMP_OK;
 }
 

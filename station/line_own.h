@@ -5,7 +5,8 @@
 #include <pthread.h>
 #include <signal.h>
 
-#include "host/leaf.h"
+#include "host/birth.h"
+#include "host/https.h"
 #include "station/line.h"
 
 /* The most units that the journal may know of before the token counted them: SPEC 15-7.
@@ -21,7 +22,10 @@ struct stamp_line {
     struct stamp_buffer plain; /* of the order */
     struct stamp_order order;
     struct stamp_profile *profile;
-    struct stamp_leaf_maker *leaf;
+    X509 *issuer;                /* the station CA, or of the service: */
+    struct stamp_https *service; /* NULL = the token signs */
+    char *root_pem;              /* whom it is believed to be */
+    struct stamp_birth_maker *births;
     struct stamp_journal *journal;
     pthread_mutex_t lock;  /* journal and token */
     pthread_mutex_t queue; /* what waits for them */
@@ -34,7 +38,7 @@ struct stamp_line {
     unsigned since;                     /* units done since the last checkpoint */
     int64_t wall_at;                    /* the clock when the line was started, seconds */
     int64_t passed_at;                  /* and the machine's, which nobody sets */
-    int64_t ca_from;                    /* when the station CA's certificate begins */
+    int64_t ca_from;                    /* when the issuer's certificate begins */
     bool up;                            /* opened */
     bool halted;                        /* by itself, which was said */
     volatile sig_atomic_t stop;
@@ -64,12 +68,46 @@ enum stamp_err stampi_line_append_kind(struct stamp_line *line,
                                        enum stamp_journal_kind kind, const char *why,
                                        struct stamp_error *err);
 
+/** Something that a line needs and that may be away for a while. */
+typedef enum stamp_err (*stampi_line_op)(struct stamp_line *line, void *arg,
+                                         struct stamp_error *err);
+struct stampi_line_need {
+    stampi_line_op op;
+    bool (*is_loss)(enum stamp_err rc);
+    /* It is there again; NULL = only the operation itself can tell. */
+    bool (*is_back)(struct stamp_line *line);
+    const char *name; /* "the token" */
+};
+
+/** Do it; while what it needs is away the line stands, which is in the journal, and ends
+ * when the line is stopped. */
+enum stamp_err stampi_line_persist(struct stamp_line *line,
+                                   const struct stampi_line_need *need, void *arg,
+                                   struct stamp_error *err);
+
 /** Sign a certificate, count: both wait while the token is away, and end when the line is
  * stopped. */
 enum stamp_err stampi_line_token_sign(struct stamp_line *line, const uint8_t digest[32],
                                       uint8_t sig[64], struct stamp_error *err);
 enum stamp_err stampi_line_token_count(struct stamp_line *line, uint32_t n,
                                        struct stamp_error *err);
+
+/** Sign something else than the journal with its key; waits. */
+enum stamp_err stampi_line_token_vouch(struct stamp_line *line, const uint8_t digest[32],
+                                       uint8_t sig[64], struct stamp_error *err);
+
+/** Connect to the service, and get to know who signs there. SPEC 17. */
+enum stamp_err stampi_line_service_open(struct stamp_line *line, struct stamp_error *err);
+void stampi_line_service_close(struct stamp_line *line);
+
+/** Have the service sign what was intended for a unit; waits while it is away.
+ *
+ * @param out  STAMP_MAX_CERTIFICATE bytes
+ * @retval STAMP_E_AUTH  it refuses, or signs something else */
+enum stamp_err stampi_line_service_sign(struct stamp_line *line, uint32_t index,
+                                        const struct stamp_request *r,
+                                        struct stamp_slice tbs, uint8_t *out, size_t *len,
+                                        struct stamp_error *err);
 
 /** Sign the journal's head; fails at once where the token is away. */
 enum stamp_err stampi_line_sign_journal(void *line, const uint8_t digest[32],

@@ -1,94 +1,26 @@
-/*
- * The token of a line. Where it fails, is pulled or gets locked, the line stands: whoever
- * has the lock asks again until what it wants of the token is done, or the line is
- * stopped. Nothing is lost meanwhile; PAUSE and RESUME are in the journal.
- */
+/* The token of a line, waited for where it is away (station/line_wait.c). */
 #include <string.h>
-#include <time.h>
 
 #include "station/line_own.h"
-
-enum { AGAIN_MS = 250, AGAIN_MAX_MS = 4000 };
-
-typedef enum stamp_err (*token_op)(struct stamp_line *line, void *arg,
-                                   struct stamp_error *err);
-
-/* False: the line was stopped. */
-static bool wait_ms(const struct stamp_line *line, int ms)
-{
-    for (; ms > 0 && !line->stop; ms -= AGAIN_MS) {
-        struct timespec t = {0, AGAIN_MS * 1000000L};
-
-        (void)nanosleep(&t, NULL);
-    }
-    return !line->stop;
-}
 
 static bool is_loss(enum stamp_err rc)
 {
     return rc == STAMP_E_DEVICE || rc == STAMP_E_AUTH;
 }
 
-static enum stamp_err pause_line(struct stamp_line *line, const struct stamp_error *why,
-                                 struct stamp_error *err)
+/* It is not back as long as it does not let us in: no PIN is tried that it refused once.
+ */
+static bool is_back(struct stamp_line *line)
 {
-    char text[STAMP_JOURNAL_TEXT_MAX];
-    size_t len = strnlen(why->what, sizeof text - 1);
-
-    memcpy(text, why->what, len);
-    while (len > 0 && !stamp_text_ok((const uint8_t *)text, len, false)) {
-        len--; /* not cut within a character */
-    }
-    text[len] = '\0';
-    stamp_line_say(line, NULL, "the line stands: %s%s%s", why->what,
-                   why->hint[0] ? "; " : "", why->hint);
-    return stampi_line_append_kind(line, STAMP_JOURNAL_PAUSE, text, err);
+    return stamp_session_again(line->session, NULL) == STAMP_OK;
 }
 
-/* Until the token lets us in again, and not as long as it does not: no PIN is tried that
- * it refused once. */
-static bool come_back(struct stamp_line *line, int *ms)
-{
-    while (wait_ms(line, *ms)) {
-        *ms = 2 * *ms < AGAIN_MAX_MS ? 2 * *ms : AGAIN_MAX_MS;
-        if (stamp_session_again(line->session, NULL) == STAMP_OK) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static enum stamp_err with_token(struct stamp_line *line, token_op op, void *arg,
+static enum stamp_err with_token(struct stamp_line *line, stampi_line_op op, void *arg,
                                  struct stamp_error *err)
 {
-    struct stamp_error why = STAMP_ERROR_INIT;
-    int ms = AGAIN_MS;
-    bool paused = false;
-    enum stamp_err rc;
+    const struct stampi_line_need need = {op, is_loss, is_back, "the token"};
 
-    while (is_loss(rc = op(line, arg, &why))) {
-        if (!paused) {
-            enum stamp_err noted = pause_line(line, &why, err);
-
-            if (noted != STAMP_OK) {
-                return noted;
-            }
-            paused = true;
-        }
-        if (!come_back(line, &ms)) {
-            return stamp_error_set(err, STAMP_E_DEVICE, why.native, "%s", why.what);
-        }
-        stamp_error_clear(&why);
-    }
-    if (rc != STAMP_OK) {
-        stamp_error_hint(err, "%s", why.hint);
-        return stamp_error_set(err, rc, why.native, "%s", why.what);
-    }
-    if (paused) {
-        stamp_line_say(line, NULL, "the token is back: the line goes on");
-        rc = stampi_line_append_kind(line, STAMP_JOURNAL_RESUME, NULL, err);
-    }
-    return rc;
+    return stampi_line_persist(line, &need, arg, err);
 }
 
 struct to_sign {
@@ -115,6 +47,14 @@ enum stamp_err stampi_line_token_sign(struct stamp_line *line, const uint8_t dig
                                       uint8_t sig[64], struct stamp_error *err)
 {
     struct to_sign s = {line->site->label[STAMP_STATION_CA], digest, sig};
+
+    return with_token(line, sign, &s, err);
+}
+
+enum stamp_err stampi_line_token_vouch(struct stamp_line *line, const uint8_t digest[32],
+                                       uint8_t sig[64], struct stamp_error *err)
+{
+    struct to_sign s = {line->site->label[STAMP_STATION_JOURNAL], digest, sig};
 
     return with_token(line, sign, &s, err);
 }

@@ -135,25 +135,19 @@ static enum stamp_err make_tbs(struct stamp_line *line, const struct stamp_line_
                                const struct stamp_request *r, uint64_t now, uint8_t *tbs,
                                size_t *len, struct stamp_error *err)
 {
-    struct stamp_leaf_subject s = {
-        .serial = u->serial, .point = r->point, .digest = r->digest};
-    struct stamp_barcode_vars vars;
-    char name[STAMP_MAX_TEXT * 4 + 1];
-    enum stamp_err rc;
+    struct stamp_birth b = {.serial = u->serial,
+                            .point = r->point,
+                            .digest = r->digest,
+                            .provisioning =
+                                r->evidence.has_point ? r->evidence.point : NULL,
+                            .not_before = (time_t)(now - line->order.backdate_s)};
 
-    stamp_profile_vars(line->profile, &vars);
-    vars.serial = u->serial;
-    vars.point = r->evidence.has_point ? r->evidence.point : NULL;
-    rc = stamp_template_fill(line->profile->certificate.common_name, &vars, name,
-                             sizeof name, err);
-    s.common_name = name;
-    s.not_before = (time_t)(now - line->order.backdate_s);
-    s.not_before = s.not_before < line->ca_from ? line->ca_from : s.not_before;
-    memcpy(s.serial_number, line->order.prefix, sizeof line->order.prefix);
+    b.not_before = b.not_before < line->ca_from ? line->ca_from : b.not_before;
+    memcpy(b.serial_number, line->order.prefix, sizeof line->order.prefix);
     for (int i = 0; i < 4; i++) {
-        s.serial_number[12 + i] = (uint8_t)(u->index >> (24 - 8 * i));
+        b.serial_number[12 + i] = (uint8_t)(u->index >> (24 - 8 * i));
     }
-    return rc == STAMP_OK ? stamp_leaf_tbs(line->leaf, &s, tbs, len, err) : rc;
+    return stamp_birth_tbs(line->births, &b, tbs, len, err);
 }
 
 /* Does what was or will be signed name this key and these claims? */
@@ -169,6 +163,28 @@ static enum stamp_err other_keys(const struct stamp_line_unit *u, struct stamp_e
     return stamp_error_set(
         err, STAMP_E_AUTH, 0,
         "unit %s has other keys than it asked a certificate for before", u->serial);
+}
+
+/* Does what was or will be signed name who signs now? A line that began with the service
+ * goes on with it, and one with its token as well. */
+static enum stamp_err check_issuer(const struct stamp_line *line,
+                                   const struct stamp_line_unit *u, const uint8_t *der,
+                                   size_t len, struct stamp_error *err)
+{
+    const uint8_t *name;
+    size_t n;
+
+    if (X509_NAME_get0_der(X509_get_subject_name(line->issuer), &name, &n) != 1) {
+        return stamp_openssl_failed(err, "cannot read who signs");
+    }
+    if (memmem(der, len, name, n) != NULL) {
+        return STAMP_OK;
+    }
+    stamp_error_hint(err, line->service == NULL ? "go on with --server"
+                                                : "go on without --server");
+    return stamp_error_set(err, STAMP_E_STATE, 0,
+                           "the certificate of unit %s was begun with another signer",
+                           u->serial);
 }
 
 /* After a kill the same is signed again. */
@@ -193,6 +209,9 @@ enum stamp_err stampi_line_intent(struct stamp_line *line,
         rc = other_keys(u, err);
     }
     if (rc == STAMP_OK) {
+        rc = check_issuer(line, u, e.data.p, e.data.len, err);
+    }
+    if (rc == STAMP_OK) {
         memcpy(tbs, e.data.p, e.data.len);
         *len = e.data.len;
     }
@@ -205,8 +224,9 @@ enum stamp_err stamp_line_sign(struct stamp_line *line, struct stamp_line_unit *
     struct stampi_work w = {.kind = STAMPI_SIGN, .unit = u, .r = r, .err = err};
 
     if (u->certificate_len > 0) {
-        return is_for(u->certificate, u->certificate_len, r) ? STAMP_OK
-                                                             : other_keys(u, err);
+        return is_for(u->certificate, u->certificate_len, r)
+                   ? check_issuer(line, u, u->certificate, u->certificate_len, err)
+                   : other_keys(u, err);
     }
     return stampi_line_work(line, &w);
 }

@@ -208,6 +208,11 @@ static enum stamp_err sign(struct stamp_line *line, struct stampi_work *w)
     uint8_t sig[64];
     enum stamp_err rc;
 
+    if (line->service != NULL) {
+        return stampi_line_service_sign(line, u->index, w->r,
+                                        (struct stamp_slice){w->tbs, w->tbs_len},
+                                        u->certificate, &u->certificate_len, w->err);
+    }
     if (EVP_Digest(w->tbs, w->tbs_len, digest, NULL, stamp_sha256(), NULL) != 1) {
         return stamp_openssl_failed(w->err, "cannot hash");
     }

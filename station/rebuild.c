@@ -235,7 +235,8 @@ static enum stamp_err take_device(void *ctx, const struct stamp_journal_device *
                         : stamp_error_set(err, rc, why.native, "%s", why.what);
     if (rc != STAMP_OK || memcmp(r.order.station, b->setup->station, 32) != 0 ||
         r.index >= r.order.batch.count ||
-        X509_verify(cert, X509_get0_pubkey(b->ca)) != 1) {
+        (X509_verify(cert, X509_get0_pubkey(b->ca)) != 1 &&
+         X509_verify(cert, X509_get0_pubkey(b->setup->ws->sub_ca)) != 1)) {
         return rc;
     }
     more = realloc(b->device, (b->n_devices + 1) * sizeof *more);

@@ -88,16 +88,14 @@ static enum stamp_err ask_request(struct strike *s, struct stamp_request *r,
     return rc;
 }
 
-/* The unit's certificate, then the station's. */
+/* The unit's certificate, then its issuer's. */
 static enum stamp_err put_certificates(struct strike *s, struct stamp_error *err)
 {
-    const struct stamp_site *site = stamp_line_site(s->line);
     uint8_t chain[2 * STAMP_MAX_CERTIFICATE + 16];
     struct stamp_cbor_out o;
     uint8_t *der = NULL;
     size_t len;
-    enum stamp_err rc =
-        stamp_station_cert_der(&site->cert, STAMP_STATION_CA, &der, &len, err);
+    enum stamp_err rc = stamp_pki_encode(stamp_line_issuer(s->line), &der, &len, err);
 
     if (rc != STAMP_OK) {
         return rc;

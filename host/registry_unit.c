@@ -1,0 +1,263 @@
+#include "host/registry_unit.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/key.h"
+#include "host/pki.h"
+#include "host/registry_own.h"
+
+void stamp_unit_booked_fini(struct stamp_unit_booked *b)
+{
+    free(b->certificate);
+    memset(b, 0, sizeof *b);
+}
+
+/* ---- may it be? ---- */
+
+/* The station signed it; NONE of that tells what its order says. */
+static enum stamp_err check_station(struct stamp_registry *r,
+                                    const struct stamp_unit_request *u,
+                                    const uint8_t *sig, enum stamp_refusal *refusal,
+                                    struct stamp_error *err)
+{
+    STAMP_REGISTRY_STATION_AUTO station = {.own = NULL};
+    STAMP_X509_AUTO *journal = NULL;
+    struct stamp_error why = STAMP_ERROR_INIT;
+    enum stamp_err rc = stamp_registry_station_find(r, u->station, &station, &why);
+
+    if (rc == STAMP_E_MISSING) {
+        *refusal = STAMP_REFUSAL_STATION;
+        return STAMP_OK;
+    }
+    if (rc != STAMP_OK) {
+        return stamp_error_set(err, rc, why.native, "%s", why.what);
+    }
+    rc = stamp_pki_decode(station.journal, &journal, err);
+    if (rc == STAMP_OK &&
+        stamp_unit_request_check(u, X509_get0_pubkey(journal), sig, NULL) != STAMP_OK) {
+        *refusal = STAMP_REFUSAL_STATION;
+    }
+    return rc;
+}
+
+static enum stamp_err check_order(struct stamp_registry *r,
+                                  const struct stamp_unit_request *u, time_t now,
+                                  struct stamp_registry_order *order,
+                                  enum stamp_refusal *refusal, struct stamp_error *err)
+{
+    struct stamp_error why = STAMP_ERROR_INIT;
+    enum stamp_err rc = STAMPI_RUN(r, STAMPI_ORDER_LOCK, NULL, NULL, NULL, err,
+                                   stampi_blob(u->order, sizeof u->order));
+
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    rc = stamp_registry_order_find(r, u->order, order, &why);
+    if (rc == STAMP_E_MISSING) {
+        *refusal = STAMP_REFUSAL_ORDER;
+        return STAMP_OK;
+    }
+    if (rc != STAMP_OK) {
+        return stamp_error_set(err, rc, why.native, "%s", why.what);
+    }
+    if (memcmp(order->station, u->station, sizeof u->station) != 0 ||
+        order->state == STAMP_REGISTRY_ORDER_CLOSED ||
+        (order->not_after != 0 && now > order->not_after)) {
+        *refusal = STAMP_REFUSAL_ORDER;
+    } else if (u->index >= order->batch.count) {
+        *refusal = STAMP_REFUSAL_UNIT;
+    }
+    return STAMP_OK;
+}
+
+/* ---- what the books have in its place ---- */
+
+struct place {
+    bool any;
+    uint8_t fingerprint[32];
+    struct stamp_unit_booked *out;
+};
+
+/* state, fingerprint, certificate, chip */
+static enum stamp_err take_place(void *ctx, const struct stampi_value *v,
+                                 struct stamp_error *err)
+{
+    struct place *p = ctx;
+
+    p->any = true;
+    stampi_get_blob(&v[1], p->fingerprint, sizeof p->fingerprint);
+    if (v[2].type == STAMPI_NULL || v[2].len == 0) {
+        return STAMP_OK;
+    }
+    p->out->certificate = malloc(v[2].len);
+    if (p->out->certificate == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    memcpy(p->out->certificate, v[2].p, v[2].len);
+    p->out->certificate_len = v[2].len;
+    return STAMP_OK;
+}
+
+enum stamp_err stamp_registry_unit_find(struct stamp_registry *r, int64_t device,
+                                        struct stamp_unit_booked *out,
+                                        struct stamp_error *err)
+{
+    struct place p = {.out = out};
+
+    memset(out, 0, sizeof *out);
+    out->device = device;
+    return STAMPI_RUN(r, STAMPI_UNIT_FIND, take_place, &p, NULL, err, stampi_int(device));
+}
+
+/* ---- booking ---- */
+
+/* It was free a moment ago. */
+static enum stamp_err claim(struct stamp_registry *r, enum stampi_sql which,
+                            struct stampi_value what, int64_t device,
+                            struct stamp_error *err)
+{
+    int64_t changed = 0;
+    enum stamp_err rc =
+        STAMPI_RUN(r, which, NULL, NULL, &changed, err, what, stampi_int(device));
+
+    return rc == STAMP_OK && changed == 0
+               ? stamp_error_set(err, STAMP_E_BUSY, 0,
+                                 "another program books the same serial or key")
+               : rc;
+}
+
+static enum stamp_err owner_of(struct stamp_registry *r, enum stampi_sql which,
+                               struct stampi_value what, int64_t *owner,
+                               struct stamp_error *err)
+{
+    *owner = -1;
+    return STAMPI_RUN(r, which, stampi_take_number, owner, NULL, err, what);
+}
+
+static enum stamp_err add(struct stamp_registry *r, const struct stamp_unit_booked *b,
+                          const uint8_t fingerprint[32], time_t now,
+                          enum stamp_refusal *refusal, struct stamp_error *err)
+{
+    int64_t owner;
+    enum stamp_err rc =
+        owner_of(r, STAMPI_SERIAL_OWNER, stampi_text(b->serial), &owner, err);
+
+    if (rc == STAMP_OK && owner < 0) {
+        rc = owner_of(r, STAMPI_KEY_OWNER, stampi_blob(fingerprint, 32), &owner, err);
+    }
+    if (rc != STAMP_OK || owner >= 0) {
+        *refusal = owner >= 0 ? STAMP_REFUSAL_KEY_TAKEN : *refusal;
+        return rc;
+    }
+    rc = claim(r, STAMPI_SERIAL_CLAIM, stampi_text(b->serial), b->device, err);
+    if (rc == STAMP_OK) {
+        rc = claim(r, STAMPI_KEY_CLAIM, stampi_blob(fingerprint, 32), b->device, err);
+    }
+    return rc == STAMP_OK
+               ? STAMPI_RUN(r, STAMPI_UNIT_BEGIN, NULL, NULL, NULL, err,
+                            stampi_int(b->device), stampi_text(b->serial),
+                            stampi_int((int64_t)now), stampi_blob(fingerprint, 32))
+               : rc;
+}
+
+static enum stamp_err begin(struct stamp_registry *r, const struct stamp_unit_request *u,
+                            const struct stamp_registry_order *order, time_t now,
+                            enum stamp_refusal *refusal, struct stamp_unit_booked *out,
+                            struct stamp_error *err)
+{
+    struct place p = {.out = out};
+    uint8_t fingerprint[32];
+    enum stamp_err rc = stamp_key_hash(u->point, fingerprint, err);
+
+    out->device = (int64_t)order->batch.id << 32 | u->index;
+    stamp_registry_batch_serial(&order->batch, u->index, out->certificate_serial);
+    if (rc == STAMP_OK) {
+        rc = stamp_serial_format(&order->pattern, order->batch.first_counter + u->index,
+                                 order->batch.at, out->serial, sizeof out->serial, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = STAMPI_RUN(r, STAMPI_UNIT_FIND, take_place, &p, NULL, err,
+                        stampi_int(out->device));
+    }
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    if (p.any) {
+        *refusal = memcmp(p.fingerprint, fingerprint, sizeof fingerprint) == 0
+                       ? STAMP_REFUSAL_NONE
+                       : STAMP_REFUSAL_KEY_TAKEN;
+        return STAMP_OK;
+    }
+    return add(r, out, fingerprint, now, refusal, err);
+}
+
+enum stamp_err stamp_registry_unit_begin(struct stamp_registry *r,
+                                         const struct stamp_unit_request *u,
+                                         const uint8_t sig[STAMP_SIG_SIZE], time_t now,
+                                         enum stamp_refusal *refusal,
+                                         struct stamp_unit_booked *out,
+                                         struct stamp_error *err)
+{
+    struct stamp_registry_order order;
+    enum stamp_err rc;
+
+    memset(out, 0, sizeof *out);
+    *refusal = STAMP_REFUSAL_NONE;
+    rc = check_station(r, u, sig, refusal, err);
+    if (rc == STAMP_OK && *refusal == STAMP_REFUSAL_NONE) {
+        rc = check_order(r, u, now, &order, refusal, err);
+    }
+    if (rc == STAMP_OK && *refusal == STAMP_REFUSAL_NONE) {
+        rc = begin(r, u, &order, now, refusal, out, err);
+    }
+    return rc;
+}
+
+static enum stamp_err take_lock(void *ctx, const struct stampi_value *v,
+                                struct stamp_error *err)
+{
+    bool *lock_later = ctx;
+
+    (void)err;
+    *lock_later = v[0].number != 0;
+    return STAMP_OK;
+}
+
+enum stamp_err stamp_registry_unit_certify(struct stamp_registry *r, int64_t device,
+                                           time_t now, struct stamp_slice certificate,
+                                           bool *kept, struct stamp_error *err)
+{
+    STAMPI_TALLY_AUTO tally = {.cell = NULL};
+    bool lock_later = false;
+    uint32_t batch = (uint32_t)(device >> 32);
+    int64_t changed = 0;
+    enum stamp_err rc = STAMPI_RUN(r, STAMPI_UNIT_CERTIFY, NULL, NULL, &changed, err,
+                                   stampi_blob(certificate.p, certificate.len),
+                                   stampi_int((int64_t)now), stampi_int(device));
+
+    *kept = changed == 1;
+    if (rc != STAMP_OK || !*kept) {
+        return rc;
+    }
+    rc = STAMPI_RUN(r, STAMPI_EVENT_ADD, NULL, NULL, NULL, err, stampi_int(device),
+                    stampi_int(STAMP_REGISTRY_ISSUED), stampi_int((int64_t)now),
+                    stampi_text(r->who), stampi_text(r->where),
+                    stampi_text("made on the device"));
+    if (rc == STAMP_OK) {
+        rc = STAMPI_RUN(r, STAMPI_ORDER_LOCKS, take_lock, &lock_later, NULL, err,
+                        stampi_int(batch));
+    }
+    if (rc == STAMP_OK && lock_later) {
+        rc =
+            STAMPI_RUN(r, STAMPI_UNLOCKED_ADD, NULL, NULL, NULL, err, stampi_int(device));
+    }
+    if (rc == STAMP_OK) {
+        rc = stampi_tally(&tally, batch, STAMP_REGISTRY_RESERVED, -1, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stampi_tally(&tally, batch, STAMP_REGISTRY_ISSUED, 1, err);
+    }
+    return rc == STAMP_OK ? stampi_tally_write(r, &tally, err) : rc;
+}
