@@ -31,6 +31,11 @@ static const char help[] =
     "      --per-hour N        new certificates of one device, 1 to 1000000; else 6\n"
     "      --linking           requests must prove that they are of this TLS connection\n"
     "                          (RFC 7030 3.5); they may in any case\n"
+    "      --plain-keys PRODUCT  keys made for devices of this product (serverkeygen) go "
+    "out\n"
+    "                          in the clear, inside of TLS alone, where a device does "
+    "not\n"
+    "                          say how to seal them; else that is refused\n"
     "      --passphrase-fd N   of a production workspace: read it from there\n"
     "  -C, --dir DIR           the workspace\n"
     "  -h, --help              this\n"
@@ -46,6 +51,7 @@ static const struct option options[] = {
     {"days", required_argument, NULL, 'D'},
     {"per-hour", required_argument, NULL, 'H'},
     {"linking", no_argument, NULL, 'L'},
+    {"plain-keys", required_argument, NULL, 'K'},
     {"passphrase-fd", required_argument, NULL, 'P'},
     {"dir", required_argument, NULL, 'C'},
     {"help", no_argument, NULL, 'h'},
@@ -133,6 +139,9 @@ static int take(struct args *a, int opt)
                                PER_HOUR_MAX);
     case 'L':
         s->linking = true;
+        return 0;
+    case 'K':
+        s->plain_keys = optarg;
         return 0;
     case 'P':
         a->has_fd = true;

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "host/cms_own.h"
 #include "host/key.h"
 #include "host/pki.h"
 
@@ -47,7 +48,7 @@ enum stamp_err stamp_cms_check_recipient(const X509 *cert, struct stamp_error *e
 }
 
 /* OpenSSL's own choice is a KDF over SHA-1. SPEC 11-17. */
-static bool add_recipient(CMS_ContentInfo *cms, X509 *cert)
+bool stampi_cms_add_recipient(CMS_ContentInfo *cms, X509 *cert)
 {
     CMS_RecipientInfo *ri = CMS_add1_recipient_cert(cms, cert, CMS_KEY_PARAM);
     EVP_PKEY_CTX *ctx = ri == NULL ? NULL : CMS_RecipientInfo_get0_pkey_ctx(ri);
@@ -93,7 +94,7 @@ enum stamp_err stamp_cms_wrap(const void *secret, size_t len, X509 *const *certs
     cms = CMS_encrypt(NULL, NULL, EVP_aes_256_cbc(), flags);
     ok = in != NULL && cms != NULL;
     for (size_t i = 0; i < n && ok; i++) {
-        ok = add_recipient(cms, certs[i]);
+        ok = stampi_cms_add_recipient(cms, certs[i]);
     }
     if (!ok || CMS_final(cms, in, NULL, flags) != 1) {
         return stamp_openssl_failed(err, "cannot wrap a key to its recipients");

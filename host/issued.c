@@ -87,6 +87,8 @@ static const char *usage_of(enum stamp_issued_kind kind)
         return "serverAuth";
     case STAMP_ISSUED_OCSP:
         return "OCSPSigning";
+    case STAMP_ISSUED_MAKER: /* what it signs is CMS: RFC 8551 4.4.4 */
+        return "emailProtection";
     case STAMP_ISSUED_REGISTRAR:
     default:
         return "clientAuth,cmcRA";

@@ -5,8 +5,8 @@
  * Contents: v3; serial number; issuer; dates; subject with O and CN; P-256 key; key
  * identifiers; basicConstraints CA:FALSE and keyUsage digitalSignature (critical);
  * extendedKeyUsage serverAuth, or clientAuth and cmcRA (RFC 6402 2.10), or OCSPSigning
- * with ocsp-nocheck (RFC 6960 4.2.2.2.1); subjectAltName of a server; the extension of
- * SPEC 7-4 without a digest.
+ * with ocsp-nocheck (RFC 6960 4.2.2.2.1), or emailProtection, of who signs CMS;
+ * subjectAltName of a server; the extension of SPEC 7-4 without a digest.
  */
 #ifndef HOST_ISSUED_H
 #define HOST_ISSUED_H

@@ -100,6 +100,55 @@ static bool take_challenge(const REQUEST_INFO *info, ASN1_STRING **out)
     return *out != NULL;
 }
 
+/* DecryptKeyIdentifier, AsymmetricDecryptKeyIdentifier: RFC 4108 2.2.5, RFC 7030 4.4.1.
+ */
+static int find_attribute(const REQUEST_INFO *info, const char *dotted)
+{
+    ASN1_OBJECT *oid = OBJ_txt2obj(dotted, 1);
+    int at = oid == NULL ? -1 : X509at_get_attr_by_OBJ(info->attributes, oid, -1);
+
+    ASN1_OBJECT_free(oid);
+    return at;
+}
+
+static bool take_decrypt_key(const REQUEST_INFO *info, struct stamp_pkcs10 *out)
+{
+    int at = find_attribute(info, "1.2.840.113549.1.9.16.2.54");
+    X509_ATTRIBUTE *attribute = X509at_get_attr(info->attributes, at);
+    const ASN1_TYPE *value;
+
+    out->decrypt_shared = find_attribute(info, "1.2.840.113549.1.9.16.2.37") >= 0;
+    if (at < 0) {
+        return true;
+    }
+    value = X509_ATTRIBUTE_get0_type(attribute, 0);
+    if (X509_ATTRIBUTE_count(attribute) != 1 || value->type != V_ASN1_OCTET_STRING) {
+        return false;
+    }
+    out->decrypt_key = ASN1_OCTET_STRING_dup(value->value.octet_string);
+    return out->decrypt_key != NULL;
+}
+
+static enum stamp_err take_rest(REQUEST_INFO *info, struct stamp_pkcs10 *out,
+                                struct stamp_error *err)
+{
+    if (ASN1_INTEGER_get(info->version) != 0) {
+        return malformed("its version is unknown", err);
+    }
+    if (!take_extensions(info, &out->extensions)) {
+        return malformed("its list of extensions", err);
+    }
+    if (!take_challenge(info, &out->challenge)) {
+        return malformed("its challenge password", err);
+    }
+    if (!take_decrypt_key(info, out)) {
+        return malformed("its identifier of a key", err);
+    }
+    out->subject = info->subject;
+    info->subject = NULL;
+    return STAMP_OK;
+}
+
 static enum stamp_err take(REQUEST *req, struct stamp_pkcs10 *out,
                            struct stamp_error *err)
 {
@@ -107,9 +156,6 @@ static enum stamp_err take(REQUEST *req, struct stamp_pkcs10 *out,
     REQUEST_INFO *info = req->info;
     ASN1_STRING *spki = info->key->value.sequence;
 
-    if (ASN1_INTEGER_get(info->version) != 0) {
-        return malformed("its version is unknown", err);
-    }
     if (info->key->type != V_ASN1_SEQUENCE ||
         !stamp_key_spki_point((struct stamp_slice){ASN1_STRING_get0_data(spki),
                                                    (size_t)ASN1_STRING_length(spki)},
@@ -124,19 +170,19 @@ static enum stamp_err take(REQUEST *req, struct stamp_pkcs10 *out,
                                "the request for a certificate is refused: its signature "
                                "is not of its own key");
     }
-    if (!take_extensions(info, &out->extensions)) {
-        return malformed("its list of extensions", err);
-    }
-    if (!take_challenge(info, &out->challenge)) {
-        return malformed("its challenge password", err);
-    }
-    out->subject = info->subject;
-    info->subject = NULL;
-    return STAMP_OK;
+    return take_rest(info, out, err);
 }
 
-enum stamp_err stamp_pkcs10_open(struct stamp_slice der, struct stamp_pkcs10 *out,
-                                 struct stamp_error *err)
+static enum stamp_err take_keyless(REQUEST *req, struct stamp_pkcs10 *out,
+                                   struct stamp_error *err)
+{
+    return take_rest(req->info, out, err);
+}
+
+static enum stamp_err open_with(struct stamp_slice der,
+                                enum stamp_err (*how)(REQUEST *, struct stamp_pkcs10 *,
+                                                      struct stamp_error *),
+                                struct stamp_pkcs10 *out, struct stamp_error *err)
 {
     const unsigned char *p = der.p;
     REQUEST_AUTO *req = NULL;
@@ -147,12 +193,24 @@ enum stamp_err stamp_pkcs10_open(struct stamp_slice der, struct stamp_pkcs10 *ou
         req = (REQUEST *)ASN1_item_d2i(NULL, &p, (long)der.len, ASN1_ITEM_rptr(REQUEST));
     }
     rc = req == NULL || p != der.p + der.len ? malformed("not PKCS#10", err)
-                                             : take(req, out, err);
+                                             : how(req, out, err);
     if (rc != STAMP_OK) {
         stamp_pkcs10_free(out);
     }
     ERR_clear_error();
     return rc;
+}
+
+enum stamp_err stamp_pkcs10_open(struct stamp_slice der, struct stamp_pkcs10 *out,
+                                 struct stamp_error *err)
+{
+    return open_with(der, take, out, err);
+}
+
+enum stamp_err stamp_pkcs10_open_keyless(struct stamp_slice der, struct stamp_pkcs10 *out,
+                                         struct stamp_error *err)
+{
+    return open_with(der, take_keyless, out, err);
 }
 
 const ASN1_OCTET_STRING *stamp_extension(const STACK_OF(X509_EXTENSION) * list,
@@ -170,5 +228,6 @@ void stamp_pkcs10_free(struct stamp_pkcs10 *r)
     X509_NAME_free(r->subject);
     sk_X509_EXTENSION_pop_free(r->extensions, X509_EXTENSION_free);
     ASN1_STRING_free(r->challenge);
+    ASN1_OCTET_STRING_free(r->decrypt_key);
     memset(r, 0, sizeof *r);
 }

@@ -7,6 +7,8 @@
 #ifndef HOST_PKCS10_H
 #define HOST_PKCS10_H
 
+#include <stdbool.h>
+
 #include "core/stamp.h"
 #include "host/openssl.h"
 
@@ -15,6 +17,9 @@ struct stamp_pkcs10 {
     X509_NAME *subject;
     STACK_OF(X509_EXTENSION) * extensions; /* what is asked for; NULL = nothing */
     ASN1_STRING *challenge;                /* challengePassword; NULL = none */
+    /* RFC 7030 4.4.1: with which key what is answered can be opened. NULL = not said */
+    ASN1_OCTET_STRING *decrypt_key; /* a certificate's: its identifier */
+    bool decrypt_shared;            /* one that both sides have */
 };
 
 /**
@@ -29,6 +34,13 @@ struct stamp_pkcs10 {
 STAMP_MUST_USE enum stamp_err stamp_pkcs10_open(struct stamp_slice der,
                                                 struct stamp_pkcs10 *out,
                                                 struct stamp_error *err);
+
+/** As stamp_pkcs10_open(), for who gets a key made: key and signature of the request are
+ * whatever (RFC 7030 4.4.1), and `point` is not set. */
+STAMP_MUST_USE enum stamp_err stamp_pkcs10_open_keyless(struct stamp_slice der,
+                                                        struct stamp_pkcs10 *out,
+                                                        struct stamp_error *err);
+
 /** The value of the extension `oid` in a list, a request's or a certificate's; NULL:
  * there is none, or there are two. */
 const ASN1_OCTET_STRING *stamp_extension(const STACK_OF(X509_EXTENSION) * list,

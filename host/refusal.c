@@ -40,6 +40,9 @@ static const struct {
     [STAMP_REFUSAL_ORDER] = {"order", "this work order is not open, or not this "
                                       "station's"},
     [STAMP_REFUSAL_UNIT] = {"unit", "the work order has no such unit"},
+    [STAMP_REFUSAL_PROTECTION] = {"protection", "no private key goes out unprotected: "
+                                                "name the key of the client certificate "
+                                                "as AsymmetricDecryptKeyIdentifier"},
 };
 
 const char *stamp_refusal_name(enum stamp_refusal refusal)

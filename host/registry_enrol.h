@@ -48,9 +48,10 @@ enum stamp_refusal {
     STAMP_REFUSAL_POLICY = 20,         /* the signer refuses */
     STAMP_REFUSAL_STATION = 21,        /* no station of these books signed it */
     STAMP_REFUSAL_ORDER = 22,          /* not open, over, or another station's */
-    STAMP_REFUSAL_UNIT = 23            /* the order has no such unit */
+    STAMP_REFUSAL_UNIT = 23,           /* the order has no such unit */
+    STAMP_REFUSAL_PROTECTION = 24      /* a key that nobody protects: RFC 7030 4.4.1 */
 };
-#define STAMP_REFUSALS 24u
+#define STAMP_REFUSALS 25u
 
 /** "unknown-key", for logs and metrics; a sentence for who asked. */
 const char *stamp_refusal_name(enum stamp_refusal refusal);

@@ -12,7 +12,8 @@
 enum stamp_issued_kind {
     STAMP_ISSUED_SERVER = 1,
     STAMP_ISSUED_REGISTRAR = 2,
-    STAMP_ISSUED_OCSP = 3 /* who answers for the authority: RFC 6960 4.2.2.2 */
+    STAMP_ISSUED_OCSP = 3, /* who answers for the authority: RFC 6960 4.2.2.2 */
+    STAMP_ISSUED_MAKER = 4 /* who makes keys for devices: RFC 7030 4.4.2 */
 };
 
 struct stamp_issued {

@@ -284,6 +284,25 @@
     "DROP TABLE issued_5;"                                                               \
     "CREATE INDEX issued_key ON issued (fingerprint);"
 
+/* Certificates of the key maker are `issued`, too; whatever comes next needs no table of
+ * its own. */
+#define TABLES_7(INT, BLOB, TEXT, KEYED)                                                 \
+    "DROP INDEX issued_key;"                                                             \
+    "ALTER TABLE issued RENAME TO issued_6;"                                             \
+    "CREATE TABLE issued ("                                                              \
+    "  serial " BLOB " PRIMARY KEY CHECK (length(serial) = 16),"                         \
+    "  kind " INT " NOT NULL CHECK (kind > 0),"                                          \
+    "  name " TEXT " NOT NULL,"                                                          \
+    "  fingerprint " BLOB " NOT NULL CHECK (length(fingerprint) = 32),"                  \
+    "  at " INT " NOT NULL,"                                                             \
+    "  not_after " INT " NOT NULL,"                                                      \
+    "  who " TEXT " NOT NULL,"                                                           \
+    "  certificate " BLOB ")" KEYED ";"                                                  \
+    "INSERT INTO issued SELECT serial, kind, name, fingerprint, at, not_after, who,"     \
+    " certificate FROM issued_6;"                                                        \
+    "DROP TABLE issued_6;"                                                               \
+    "CREATE INDEX issued_key ON issued (fingerprint);"
+
 stampi_migrations stampi_sqlite_migrations = {
     {"CREATE TABLE workspace ("
      "  one INTEGER PRIMARY KEY CHECK (one = 1),"
@@ -320,6 +339,8 @@ stampi_migrations stampi_sqlite_migrations = {
     {TABLES_5("INTEGER", "BLOB", "TEXT", " STRICT, WITHOUT ROWID")},
 
     {TABLES_6("INTEGER", "BLOB", "TEXT", " STRICT, WITHOUT ROWID")},
+
+    {TABLES_7("INTEGER", "BLOB", "TEXT", " STRICT, WITHOUT ROWID")},
 };
 
 /* Text is compared byte by byte, whatever the language of the database. */
@@ -345,6 +366,8 @@ stampi_migrations stampi_pg_migrations = {
     {TABLES_5("bigint", "bytea", PG_TEXT, "")},
 
     {TABLES_6("bigint", "bytea", PG_TEXT, "")},
+
+    {TABLES_7("bigint", "bytea", PG_TEXT, "")},
 };
 
 /* ---- statements ---- */

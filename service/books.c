@@ -23,7 +23,7 @@ enum {
 /* What the signer is to sign. It is sent again where the signer dies. */
 struct job {
     bool used;
-    enum { JOB_DEVICE, JOB_SERVER, JOB_UNIT } kind;
+    enum { JOB_DEVICE, JOB_SERVER, JOB_MAKER, JOB_UNIT } kind;
     uint64_t id;
     unsigned front;
     uint64_t front_id;
@@ -54,7 +54,7 @@ struct books {
     struct stamp_registry *registry; /* NULL: out of reach */
     struct service_channel control;
     struct service_channel signer;
-    struct service_channel front[SERVICE_FRONTS_MAX];
+    struct service_channel front[SERVICE_FRONTS_MAX + 1]; /* behind them: the maker */
     struct books_numbers numbers;
     struct job *jobs;
     size_t n_jobs, jobs_size;
@@ -121,6 +121,12 @@ static struct job *find_job(struct books *b, uint64_t id)
                                                                       : NULL;
 }
 
+/* Of a process of the service, and not of a device. */
+static bool is_own(const struct job *j)
+{
+    return j->kind == JOB_SERVER || j->kind == JOB_MAKER;
+}
+
 static void end_job(struct books *b, struct job *j)
 {
     free(j->birth);
@@ -130,13 +136,13 @@ static void end_job(struct books *b, struct job *j)
 
 static void send_job(struct books *b, const struct job *j)
 {
-    struct service_message m = {.type = j->kind == JOB_SERVER ? SERVICE_SIGN_SERVER
-                                                              : SERVICE_SIGN,
-                                .id = j->id,
-                                .u.sign = j->sign};
+    static const uint8_t types[] = {[JOB_DEVICE] = SERVICE_SIGN,
+                                    [JOB_SERVER] = SERVICE_SIGN_SERVER,
+                                    [JOB_MAKER] = SERVICE_SIGN_MAKER,
+                                    [JOB_UNIT] = SERVICE_SIGN_UNIT};
+    struct service_message m = {.type = types[j->kind], .id = j->id, .u.sign = j->sign};
 
     if (j->kind == JOB_UNIT) {
-        m.type = SERVICE_SIGN_UNIT;
         m.u.sign_unit = j->unit;
         m.u.sign_unit.serial =
             (struct stamp_slice){(const uint8_t *)j->serial, strlen(j->serial)};
@@ -198,7 +204,12 @@ static enum stamp_err have_numbers(struct books *b, size_t n, struct stamp_error
     return rc;
 }
 
-/* ---- certificates of fronts ---- */
+/* ---- certificates of fronts, and of the maker ---- */
+
+static bool is_maker(const struct books *b, const struct taken *t)
+{
+    return t->front == (int)b->setup->fronts;
+}
 
 /* A front that was taken over may ask for many. */
 static bool may_have_server(struct books *b)
@@ -223,7 +234,8 @@ static bool may_have_server(struct books *b)
 static enum stamp_err begin_server(struct books *b, const struct taken *t,
                                    struct stamp_error *err)
 {
-    struct stamp_issued i = {.kind = STAMP_ISSUED_SERVER,
+    struct stamp_issued i = {.kind = is_maker(b, t) ? STAMP_ISSUED_MAKER
+                                                    : STAMP_ISSUED_SERVER,
                              .at = time(NULL),
                              .not_after = time(NULL) + (time_t)SERVICE_SERVER_DAYS * DAY};
     struct job *j;
@@ -231,7 +243,8 @@ static enum stamp_err begin_server(struct books *b, const struct taken *t,
 
     if (rc == STAMP_OK) {
         books_number(&b->numbers, i.certificate_serial);
-        (void)snprintf(i.name, sizeof i.name, "front %d", t->front);
+        (void)snprintf(i.name, sizeof i.name, is_maker(b, t) ? "maker" : "front %d",
+                       t->front);
         rc = stamp_key_hash(t->m.u.server.point, i.fingerprint, err);
     }
     if (rc == STAMP_OK) {
@@ -241,7 +254,7 @@ static enum stamp_err begin_server(struct books *b, const struct taken *t,
         return rc;
     }
     j = new_job(b);
-    j->kind = JOB_SERVER;
+    j->kind = is_maker(b, t) ? JOB_MAKER : JOB_SERVER;
     j->front = (unsigned)t->front;
     j->front_id = t->m.id;
     memcpy(j->sign.serial_number, i.certificate_serial, sizeof j->sign.serial_number);
@@ -328,7 +341,7 @@ static enum stamp_err take_signed(struct books *b, struct taken *t, time_t now,
     bool kept = false;
     enum stamp_err rc;
 
-    if (j == NULL || j->kind == JOB_SERVER || certificate.len == 0) {
+    if (j == NULL || is_own(j) || certificate.len == 0) {
         return STAMP_OK;
     }
     if (j->kind == JOB_UNIT) {
@@ -539,7 +552,7 @@ static void tell_signed(struct books *b, struct taken *t)
     if (j == NULL) {
         return; /* of a signer that died, and was answered by the next one */
     }
-    if (j->kind == JOB_SERVER && t->m.u.signed_.certificate.len > 0) {
+    if (is_own(j) && t->m.u.signed_.certificate.len > 0) {
         end_server(b, j, t->m.u.signed_.certificate);
         return;
     }
@@ -566,8 +579,10 @@ static bool take(struct books *b, struct service_channel *c, int front)
         return false;
     }
     if (front < 0 ? t->m.type != SERVICE_SIGNED
-                  : t->m.type != SERVICE_ENROL && t->m.type != SERVICE_SERVER &&
-                        t->m.type != SERVICE_UNIT) {
+        : front == (int)b->setup->fronts
+            ? t->m.type != SERVICE_SERVER
+            : t->m.type != SERVICE_ENROL && t->m.type != SERVICE_SERVER &&
+                  t->m.type != SERVICE_UNIT) {
         service_die("another process asks for what it may not");
     }
     t->front = front;
@@ -586,7 +601,7 @@ static void do_round(struct books *b)
     }
     for (bool some = true; some && b->n_taken < ROUND_MAX;) {
         some = false;
-        for (unsigned i = 0; i < b->setup->fronts; i++) {
+        for (unsigned i = 0; i <= b->setup->fronts; i++) {
             some |= take(b, &b->front[i], (int)i);
         }
     }
@@ -636,10 +651,10 @@ static void hear_control(struct books *b)
 
 static void wait_for_some(struct books *b)
 {
-    struct service_channel *all[SERVICE_FRONTS_MAX + 2];
+    struct service_channel *all[SERVICE_FRONTS_MAX + 3];
     unsigned n = 0;
 
-    for (; n < b->setup->fronts; n++) {
+    for (; n <= b->setup->fronts; n++) {
         all[n] = &b->front[n];
     }
     all[n++] = &b->signer;
@@ -680,7 +695,7 @@ int service_books(const struct stamp_service_setup *setup)
     b.servers_at = time(NULL);
     service_channel_init(&b.control, SERVICE_FD_CONTROL);
     service_channel_init(&b.signer, SERVICE_FD_SIGNER);
-    for (unsigned i = 0; i < setup->fronts; i++) {
+    for (unsigned i = 0; i <= setup->fronts; i++) {
         service_channel_init(&b.front[i], SERVICE_FD_FRONT + (int)i);
     }
     if (open_all(&b, &err) != STAMP_OK ||
@@ -694,7 +709,7 @@ int service_books(const struct stamp_service_setup *setup)
         do_round(&b);
         hear_control(&b);
     }
-    for (unsigned i = 0; i < setup->fronts; i++) {
+    for (unsigned i = 0; i <= setup->fronts; i++) {
         (void)service_channel_flush(&b.front[i]);
     }
     stamp_registry_close(&b.registry);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,13 +23,20 @@ void service_channel_init(struct service_channel *c, int fd)
     (void)fcntl(fd, F_SETFL, O_NONBLOCK);
 }
 
+/* It may hold a passphrase, or a key. */
+static void end(struct service_waiting *w)
+{
+    OPENSSL_cleanse(w->bytes, w->len);
+    free(w);
+}
+
 void service_channel_fini(struct service_channel *c)
 {
     while (c->first != NULL) {
         struct service_waiting *w = c->first;
 
         c->first = w->next;
-        free(w);
+        end(w);
     }
     *c = (struct service_channel){.fd = -1, .file = -1};
 }
@@ -105,7 +113,7 @@ bool service_channel_flush(struct service_channel *c)
             return false;
         }
         c->first = w->next;
-        free(w);
+        end(w);
     }
     return true;
 }

@@ -20,6 +20,7 @@
 #include "service/station.h"
 
 #define ROOT "/.well-known/est/"
+#define CERTS_ONLY "application/pkcs7-mime; smime-type=certs-only"
 
 enum {
     OK = 200,
@@ -30,7 +31,7 @@ enum {
     TOO_MANY = 429
 };
 
-enum operation { CACERTS, ENROLL, REENROLL, CSRATTRS, OPERATIONS };
+enum operation { CACERTS, ENROLL, REENROLL, KEYGEN, CSRATTRS, OPERATIONS };
 
 static const struct {
     const char *name;
@@ -39,6 +40,7 @@ static const struct {
     [CACERTS] = {"cacerts", EVHTTP_REQ_GET},
     [ENROLL] = {"simpleenroll", EVHTTP_REQ_POST},
     [REENROLL] = {"simplereenroll", EVHTTP_REQ_POST},
+    [KEYGEN] = {"serverkeygen", EVHTTP_REQ_POST},
     [CSRATTRS] = {"csrattrs", EVHTTP_REQ_GET},
 };
 
@@ -84,6 +86,7 @@ static int status_of(enum stamp_refusal refusal)
     case STAMP_REFUSAL_SUBJECT:
     case STAMP_REFUSAL_REQUEST:
     case STAMP_REFUSAL_LINKING:
+    case STAMP_REFUSAL_PROTECTION:
         return HTTP_BADREQUEST;
     case STAMP_REFUSAL_RATE:
         return TOO_MANY;
@@ -137,8 +140,52 @@ static void refuse_here(struct evhttp_request *req, const struct front_connectio
     est_refuse(req, refusal);
 }
 
+/* One part of a multipart answer: RFC 2046 5.1. */
+static bool add_part(struct evbuffer *body, const char *boundary, const char *type,
+                     const uint8_t *der, size_t len, enum est_style style)
+{
+    size_t size = est_body_size(len, style);
+    struct evbuffer_iovec room;
+
+    if (evbuffer_add_printf(body,
+                            "--%s\r\nContent-Type: %s\r\n"
+                            "Content-Transfer-Encoding: base64\r\n\r\n",
+                            boundary, type) < 0 ||
+        evbuffer_reserve_space(body, (ev_ssize_t)size, &room, 1) != 1) {
+        return false;
+    }
+    est_body_write(der, len, style, room.iov_base);
+    room.iov_len = size;
+    return evbuffer_commit_space(body, &room, 1) == 0 &&
+           evbuffer_add_printf(body, "\r\n") >= 0;
+}
+
+/* A private key and its certificate: RFC 7030 4.4.2. */
+static void give_key(struct evhttp_request *req, struct stamp_slice key,
+                     struct stamp_slice certs, enum est_style style)
+{
+    static const char boundary[] = "devstamp-key"; /* '-' is in no base64 */
+    struct evbuffer *body = evbuffer_new();
+    const char *type = stamp_keypackage_is_sealed(key)
+                           ? "application/pkcs7-mime; smime-type=server-generated-key"
+                           : "application/pkcs8";
+
+    if (body == NULL || !add_part(body, boundary, type, key.p, key.len, style) ||
+        !add_part(body, boundary, CERTS_ONLY, certs.p, certs.len, style) ||
+        evbuffer_add_printf(body, "--%s--\r\n", boundary) < 0) {
+        est_later(req, false);
+    } else {
+        reply_header(req, "Content-Type", "multipart/mixed; boundary=devstamp-key");
+        reply_header(req, "Cache-Control", "no-store");
+        evhttp_send_reply(req, OK, NULL, body);
+    }
+    if (body != NULL) {
+        evbuffer_free(body);
+    }
+}
+
 void est_answer(struct evhttp_request *req, const struct service_answer *answer,
-                enum est_style style)
+                enum est_style style, struct stamp_slice key)
 {
     uint8_t der[STAMP_MAX_CERTIFICATE + 128];
     size_t len;
@@ -146,7 +193,11 @@ void est_answer(struct evhttp_request *req, const struct service_answer *answer,
     switch ((enum service_outcome)answer->outcome) {
     case SERVICE_CERTIFICATE:
         len = est_certs_only(&answer->certificate, 1, der, sizeof der);
-        give(req, "application/pkcs7-mime; smime-type=certs-only", der, len, style);
+        if (key.len > 0) {
+            give_key(req, key, (struct stamp_slice){der, len}, style);
+        } else {
+            give(req, CERTS_ONLY, der, len, style);
+        }
         break;
     case SERVICE_REFUSED:
         est_refuse(req, (enum stamp_refusal)answer->refusal);
@@ -262,29 +313,29 @@ static bool linked(const struct stamp_pkcs10 *r, SSL *ssl, bool wanted)
                          strlen(expected)) == 0;
 }
 
-static enum stamp_refusal check_request(const struct front *f, bool again,
+static enum stamp_refusal check_request(const struct front *f, enum operation o,
                                         const struct front_connection *c,
-                                        const struct stamp_pkcs10 *r,
-                                        struct service_enrol *e,
-                                        char serial[STAMP_SERIAL_SIZE])
+                                        struct service_enrol *e, struct est_texts *t)
 {
+    const struct stamp_pkcs10 *r = &t->request;
     bool own = c->peer.present && !c->peer.registrar;
 
     if (!linked(r, c->ssl, f->setup->linking)) {
         return STAMP_REFUSAL_LINKING;
     }
-    if (!take_serial(r, serial) || (again && own && !same_names(r, c->peer.cert))) {
+    if (!take_serial(r, t->serial) ||
+        (o == REENROLL && own && !same_names(r, c->peer.cert))) {
         return STAMP_REFUSAL_SUBJECT;
     }
     memcpy(e->point, r->point, sizeof e->point);
-    e->serial = (struct stamp_slice){(const uint8_t *)serial, strlen(serial)};
+    e->serial = (struct stamp_slice){(const uint8_t *)t->serial, strlen(t->serial)};
     e->evidence = stamp_evidence_of(r->extensions);
     return e->evidence.len <= STAMP_EVIDENCE_MAX ? STAMP_REFUSAL_NONE
                                                  : STAMP_REFUSAL_REQUEST;
 }
 
-static enum stamp_err read_request(struct evhttp_request *req, struct stamp_pkcs10 *r,
-                                   enum est_style *style)
+static enum stamp_err read_request(struct evhttp_request *req, enum operation o,
+                                   struct stamp_pkcs10 *r, enum est_style *style)
 {
     struct evbuffer *body = evhttp_request_get_input_buffer(req);
     size_t len = evbuffer_get_length(body);
@@ -295,7 +346,9 @@ static enum stamp_err read_request(struct evhttp_request *req, struct stamp_pkcs
         !est_body_read(evbuffer_pullup(body, -1), len, der, &der_len, style)) {
         return STAMP_E_FORMAT;
     }
-    return stamp_pkcs10_open((struct stamp_slice){der, der_len}, r, NULL);
+    return o == KEYGEN
+               ? stamp_pkcs10_open_keyless((struct stamp_slice){der, der_len}, r, NULL)
+               : stamp_pkcs10_open((struct stamp_slice){der, der_len}, r, NULL);
 }
 
 static bool is_pkcs10(struct evhttp_request *req)
@@ -308,51 +361,107 @@ static bool is_pkcs10(struct evhttp_request *req)
            strchr("; ", value[sizeof type - 1]) != NULL;
 }
 
-static void enroll(struct front *f, struct evhttp_request *req, bool again,
-                   const char *label)
+/* What is asked for, for the books; `e` points into `t`. False: it was answered. */
+static bool take_request(struct front *f, struct evhttp_request *req, enum operation o,
+                         struct front_connection *c, struct service_enrol *e,
+                         struct est_texts *t, enum est_style *style)
+{
+    char *from = NULL;
+    ev_uint16_t port;
+    enum stamp_refusal refusal;
+    enum stamp_err rc;
+
+    if (o != REENROLL && take_token(req, e, t->token_serial, sizeof t->token_serial)) {
+        e->credential = SERVICE_BY_TOKEN;
+    } else if (c->peer.present) {
+        put_peer(&c->peer, e);
+    } else {
+        refuse_here(req, c, STAMP_REFUSAL_CREDENTIAL);
+        return false;
+    }
+    rc = read_request(req, o, &t->request, style);
+    if (rc != STAMP_OK) {
+        refuse_here(req, c,
+                    rc == STAMP_E_UNSUPPORTED ? STAMP_REFUSAL_KEY_KIND
+                                              : STAMP_REFUSAL_REQUEST);
+        return false;
+    }
+    refusal = check_request(f, o, c, e, t);
+    if (refusal != STAMP_REFUSAL_NONE) {
+        refuse_here(req, c, refusal);
+        return false;
+    }
+    evhttp_connection_get_peer(evhttp_request_get_connection(req), &from, &port);
+    e->label = (struct stamp_slice){(const uint8_t *)t->label, strlen(t->label)};
+    if (from != NULL) {
+        e->from = (struct stamp_slice){(const uint8_t *)from, strlen(from)};
+        e->from.len = e->from.len < SERVICE_FROM_MAX ? e->from.len : SERVICE_FROM_MAX;
+    }
+    return true;
+}
+
+/* Does the identifier mean the key of this certificate? Its subjectKeyIdentifier, where
+ * there is one, or a hash of the key: RFC 5280 4.2.1.2 (1), RFC 7093 2 (1). */
+static bool names_key(const ASN1_OCTET_STRING *id, X509 *cert)
+{
+    const ASN1_OCTET_STRING *own = X509_get0_subject_key_id(cert);
+    const ASN1_BIT_STRING *key = X509_get0_pubkey_bitstr(cert);
+    size_t len = (size_t)ASN1_STRING_length(id);
+    uint8_t hash[32];
+
+    if (own != NULL && ASN1_OCTET_STRING_cmp(own, id) == 0) {
+        return true;
+    }
+    if (len != 20 || key == NULL) {
+        return false;
+    }
+    return (EVP_Digest(key->data, (size_t)key->length, hash, NULL, EVP_sha1(), NULL) ==
+                1 &&
+            memcmp(hash, ASN1_STRING_get0_data(id), len) == 0) ||
+           (EVP_Digest(key->data, (size_t)key->length, hash, NULL, stamp_sha256(),
+                       NULL) == 1 &&
+            memcmp(hash, ASN1_STRING_get0_data(id), len) == 0);
+}
+
+/* To whom the key is sealed; false: it may not go out. A key that both sides have, which
+ * DecryptKeyIdentifier would name, is on no books. */
+static bool take_recipient(const struct front *f, const struct front_connection *c,
+                           const struct est_texts *t, struct service_make *make)
+{
+    const struct stamp_pkcs10 *r = &t->request;
+
+    if (r->decrypt_key != NULL) {
+        make->recipient = (struct stamp_slice){c->peer.der, c->peer.len};
+        return c->peer.present && c->peer.len <= STAMP_MAX_CERTIFICATE &&
+               names_key(r->decrypt_key, c->peer.cert);
+    }
+    return !r->decrypt_shared && f->setup->plain_keys != NULL &&
+           strcmp(f->setup->plain_keys, t->label) == 0;
+}
+
+static void enroll(struct front *f, struct evhttp_request *req, enum operation o,
+                   struct est_texts *t)
 {
     struct front_connection *c = front_connection_of(f, req);
     struct service_enrol e = {0};
-    STAMP_PKCS10_AUTO r = {.subject = NULL};
-    char serial[STAMP_SERIAL_SIZE];
-    char token_serial[STAMP_SERIAL_SIZE];
-    char *from = NULL;
-    ev_uint16_t port;
+    struct service_make make = {{NULL, 0}};
     enum est_style style = EST_ONE_LINE;
-    enum stamp_refusal refusal;
-    enum stamp_err rc;
+    bool asked;
 
     if (!is_pkcs10(req)) {
         reply_sentence(req, TYPE, "send PKCS#10 in base64 as application/pkcs10");
         return;
     }
-    if (!again && take_token(req, &e, token_serial, sizeof token_serial)) {
-        e.credential = SERVICE_BY_TOKEN;
-    } else if (c->peer.present) {
-        put_peer(&c->peer, &e);
-    } else {
-        refuse_here(req, c, STAMP_REFUSAL_CREDENTIAL);
+    if (!take_request(f, req, o, c, &e, t, &style)) {
         return;
     }
-    rc = read_request(req, &r, &style);
-    if (rc != STAMP_OK) {
-        refuse_here(req, c,
-                    rc == STAMP_E_UNSUPPORTED ? STAMP_REFUSAL_KEY_KIND
-                                              : STAMP_REFUSAL_REQUEST);
+    if (o == KEYGEN && !take_recipient(f, c, t, &make)) {
+        refuse_here(req, c, STAMP_REFUSAL_PROTECTION);
         return;
     }
-    refusal = check_request(f, again, c, &r, &e, serial);
-    if (refusal != STAMP_REFUSAL_NONE) {
-        refuse_here(req, c, refusal);
-        return;
-    }
-    evhttp_connection_get_peer(evhttp_request_get_connection(req), &from, &port);
-    e.label = (struct stamp_slice){(const uint8_t *)label, strlen(label)};
-    if (from != NULL) {
-        e.from = (struct stamp_slice){(const uint8_t *)from, strlen(from)};
-        e.from.len = e.from.len < SERVICE_FROM_MAX ? e.from.len : SERVICE_FROM_MAX;
-    }
-    if (!front_ask(f, req, &e, style)) {
+    asked =
+        o == KEYGEN ? front_ask_key(f, req, &make, style) : front_ask(f, req, &e, style);
+    if (!asked) {
         est_later(req, false);
     }
 }
@@ -432,13 +541,29 @@ static bool method_fits(struct evhttp_request *req, enum operation o)
     return false;
 }
 
+bool est_made(struct front *f, struct evhttp_request *req, const uint8_t *point,
+              struct service_enrol *asked, struct est_texts *texts)
+{
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
+    struct front_connection *c = front_connection_of(f, req);
+    enum est_style style;
+
+    memset(asked, 0, sizeof *asked);
+    (void)parse(evhttp_uri_get_path(uri), texts->label);
+    if (!take_request(f, req, KEYGEN, c, asked, texts, &style)) {
+        return false;
+    }
+    memcpy(asked->point, point, sizeof asked->point);
+    return true;
+}
+
 void est_request(struct evhttp_request *req, void *front)
 {
     struct front *f = front;
     const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
     const char *path = uri == NULL ? NULL : evhttp_uri_get_path(uri);
-    char label[STAMP_MAX_TEXT + 1u];
-    enum operation o = parse(path, label);
+    struct est_texts t = {.serial = ""};
+    enum operation o = parse(path, t.label);
 
     if (path != NULL && (public_request(f, req, path) || station_request(f, req, path))) {
         return;
@@ -459,9 +584,11 @@ void est_request(struct evhttp_request *req, void *front)
         break;
     case ENROLL:
     case REENROLL:
+    case KEYGEN:
     case OPERATIONS:
     default:
-        enroll(f, req, o == REENROLL, label);
+        enroll(f, req, o, &t);
+        stamp_pkcs10_free(&t.request);
         break;
     }
 }

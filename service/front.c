@@ -95,7 +95,8 @@ static void on_close(struct evhttp_connection *evcon, void *arg)
     p->request = NULL;
 }
 
-static struct front_pending *new_pending(struct front *f, struct evhttp_request *req)
+static struct front_pending *new_pending(struct front *f, struct evhttp_request *req,
+                                         enum service_role at)
 {
     struct front_pending *p;
     uint32_t slot;
@@ -106,6 +107,7 @@ static struct front_pending *new_pending(struct front *f, struct evhttp_request 
     slot = f->free_slot[--f->n_free];
     p = &f->pending[slot];
     *p = (struct front_pending){.used = true,
+                                .at = at,
                                 .id = ++f->sequence * FRONT_PENDING_MAX + slot,
                                 .request = req,
                                 .since_us = now_us()};
@@ -117,7 +119,7 @@ bool front_ask(struct front *f, struct evhttp_request *req,
                const struct service_enrol *asked, enum est_style style)
 {
     struct service_message m = {.type = SERVICE_ENROL, .u.enrol = *asked};
-    struct front_pending *p = new_pending(f, req);
+    struct front_pending *p = new_pending(f, req, SERVICE_BOOKS);
 
     if (p == NULL) {
         return false;
@@ -128,11 +130,26 @@ bool front_ask(struct front *f, struct evhttp_request *req,
     return true;
 }
 
+bool front_ask_key(struct front *f, struct evhttp_request *req,
+                   const struct service_make *asked, enum est_style style)
+{
+    struct service_message m = {.type = SERVICE_MAKE, .u.make = *asked};
+    struct front_pending *p = new_pending(f, req, SERVICE_MAKER);
+
+    if (p == NULL) {
+        return false;
+    }
+    p->style = style;
+    m.id = p->id;
+    send_to(&f->maker, &m);
+    return true;
+}
+
 bool front_ask_unit(struct front *f, struct evhttp_request *req,
                     const struct service_unit *asked)
 {
     struct service_message m = {.type = SERVICE_UNIT, .u.unit = *asked};
-    struct front_pending *p = new_pending(f, req);
+    struct front_pending *p = new_pending(f, req, SERVICE_BOOKS);
 
     if (p == NULL) {
         return false;
@@ -147,12 +164,11 @@ bool front_ask_status(struct front *f, struct evhttp_request *req,
                       const struct service_ocsp *asked)
 {
     struct service_message m = {.type = SERVICE_OCSP, .u.ocsp = *asked};
-    struct front_pending *p = new_pending(f, req);
+    struct front_pending *p = new_pending(f, req, SERVICE_STATUS);
 
     if (p == NULL) {
         return false;
     }
-    p->ocsp = true;
     p->asked = *asked;
     memcpy(p->number, asked->serial_number.p, asked->serial_number.len);
     p->asked.serial_number.p = p->number;
@@ -169,6 +185,7 @@ static struct evhttp_request *take_pending(struct front *f, struct front_pending
     if (req != NULL && evhttp_request_get_connection(req) != NULL) {
         evhttp_connection_set_closecb(evhttp_request_get_connection(req), NULL, NULL);
     }
+    OPENSSL_clear_free(p->key, p->key_len);
     *p = (struct front_pending){.used = false};
     f->free_slot[f->n_free++] = (uint32_t)(p - f->pending);
     return req;
@@ -176,7 +193,7 @@ static struct evhttp_request *take_pending(struct front *f, struct front_pending
 
 static void later(struct front *f, struct front_pending *p, bool taken)
 {
-    bool ocsp = p->ocsp;
+    bool ocsp = p->at == SERVICE_STATUS;
     struct evhttp_request *req = take_pending(f, p);
 
     if (req != NULL && ocsp) {
@@ -187,10 +204,10 @@ static void later(struct front *f, struct front_pending *p, bool taken)
 }
 
 /* Whoever waits for a process that died, ... */
-static void later_all(struct front *f, bool ocsp)
+static void later_all(struct front *f, enum service_role at)
 {
     for (uint32_t i = 0; i < FRONT_PENDING_MAX; i++) {
-        if (f->pending[i].used && f->pending[i].ocsp == ocsp) {
+        if (f->pending[i].used && f->pending[i].at == at) {
             later(f, &f->pending[i], false);
         }
     }
@@ -259,6 +276,23 @@ static void take_server(struct front *f, const struct service_answer *a)
     }
 }
 
+static void take_answer(struct front *f, struct front_pending *p,
+                        const struct service_answer *a)
+{
+    const struct front_pending was = *p;
+    struct evhttp_request *req;
+
+    p->key = NULL; /* it is `was` who has it */
+    req = take_pending(f, p);
+    service_counters_took(now_us() - was.since_us);
+    if (req != NULL && was.unit) {
+        station_answer(req, a);
+    } else if (req != NULL) {
+        est_answer(req, a, was.style, (struct stamp_slice){was.key, was.key_len});
+    }
+    OPENSSL_clear_free(was.key, was.key_len);
+}
+
 static void hear_books(evutil_socket_t fd, short what, void *arg)
 {
     struct front *f = arg;
@@ -275,19 +309,59 @@ static void hear_books(evutil_socket_t fd, short what, void *arg)
         }
         if (m.id == f->server_id) {
             take_server(f, &m.u.answer);
-        } else if (p->used && p->id == m.id && !p->ocsp) {
-            enum est_style style = p->style;
-            bool unit = p->unit;
-            int64_t since_us = p->since_us;
-            struct evhttp_request *req = take_pending(f, p);
-
-            service_counters_took(now_us() - since_us);
-            if (req != NULL && unit) {
-                station_answer(req, &m.u.answer);
-            } else if (req != NULL) {
-                est_answer(req, &m.u.answer, style);
-            }
+        } else if (p->used && p->id == m.id && p->at == SERVICE_BOOKS) {
+            take_answer(f, p, &m.u.answer);
         }
+    }
+}
+
+/* ---- the channel to the maker ---- */
+
+/* The key waits here while the books are asked. */
+static void take_key(struct front *f, struct front_pending *p,
+                     const struct service_made *made)
+{
+    struct service_message m = {.type = SERVICE_ENROL, .id = p->id};
+    struct est_texts texts = {.serial = ""};
+    bool going;
+
+    if (made->key.len == 0 || p->request == NULL) {
+        later(f, p, false);
+        return;
+    }
+    p->at = SERVICE_BOOKS;
+    p->key = OPENSSL_memdup(made->key.p, made->key.len);
+    p->key_len = made->key.len;
+    if (p->key == NULL) {
+        service_die("out of memory");
+    }
+    going = est_made(f, p->request, made->point, &m.u.enrol, &texts);
+    if (going) {
+        send_to(&f->books, &m);
+    } else {
+        (void)take_pending(f, p);
+    }
+    stamp_pkcs10_free(&texts.request);
+}
+
+static void hear_maker(evutil_socket_t fd, short what, void *arg)
+{
+    struct front *f = arg;
+    uint8_t buf[SERVICE_MESSAGE_MAX];
+    struct service_message m;
+
+    (void)fd;
+    (void)what;
+    while (service_channel_receive(&f->maker.channel, buf, &m) == SERVICE_GOT) {
+        struct front_pending *p = &f->pending[m.id % FRONT_PENDING_MAX];
+
+        if (m.type != SERVICE_MADE) {
+            service_die("the maker says what it may not");
+        }
+        if (p->used && p->id == m.id && p->at == SERVICE_MAKER) {
+            take_key(f, p, &m.u.made);
+        }
+        OPENSSL_cleanse(buf, sizeof buf);
     }
 }
 
@@ -299,7 +373,7 @@ static void take_ocsp(struct front *f, const struct service_message *m)
     struct front_pending was = *p;
     struct evhttp_request *req;
 
-    if (!p->used || p->id != m->id || !p->ocsp) {
+    if (!p->used || p->id != m->id || p->at != SERVICE_STATUS) {
         return;
     }
     was.asked.serial_number.p = was.number;
@@ -420,12 +494,14 @@ static void hear_control(evutil_socket_t fd, short what, void *arg)
         if (m.type == SERVICE_STOP) {
             stop(f);
         } else if (m.type == SERVICE_LOST && m.u.lost == SERVICE_BOOKS) {
-            later_all(f, false);
+            later_all(f, SERVICE_BOOKS);
             if (f->server_id != 0) {
                 ask_server(f);
             }
         } else if (m.type == SERVICE_LOST && m.u.lost == SERVICE_STATUS) {
-            later_all(f, true);
+            later_all(f, SERVICE_STATUS);
+        } else if (m.type == SERVICE_LOST && m.u.lost == SERVICE_MAKER) {
+            later_all(f, SERVICE_MAKER);
         }
     }
     if (got == SERVICE_CLOSED) {
@@ -517,8 +593,9 @@ static bool make_events(struct front *f)
         event_new(f->base, f->control.fd, EV_READ | EV_PERSIST, hear_control, f);
     f->tick = event_new(f->base, -1, EV_PERSIST, tick, f);
     return make_link(f, &f->books, hear_books) && make_link(f, &f->status, hear_status) &&
-           f->control_readable != NULL && f->tick != NULL &&
-           event_add(f->control_readable, NULL) == 0 && event_add(f->tick, &every) == 0;
+           make_link(f, &f->maker, hear_maker) && f->control_readable != NULL &&
+           f->tick != NULL && event_add(f->control_readable, NULL) == 0 &&
+           event_add(f->tick, &every) == 0;
 }
 
 static enum stamp_err open_all(struct front *f, struct stamp_error *err)
@@ -565,6 +642,7 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
     service_channel_init(&f.control, SERVICE_FD_CONTROL);
     service_channel_init(&f.books.channel, SERVICE_FD_BOOKS);
     service_channel_init(&f.status.channel, SERVICE_FD_STATUS);
+    service_channel_init(&f.maker.channel, SERVICE_FD_MAKER);
     if (open_all(&f, &err) != STAMP_OK ||
         service_sandbox_enter(&(struct service_sandbox){.role = SERVICE_FRONT}, &err) !=
             STAMP_OK) {
@@ -585,6 +663,7 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
     ocsp_cache_flush(&f.ocsp);
     end_link(&f.books);
     end_link(&f.status);
+    end_link(&f.maker);
     event_free(f.control_readable);
     event_free(f.tick);
     event_base_free(f.base);

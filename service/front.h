@@ -9,6 +9,7 @@
 #include <event2/event.h>
 #include <event2/http.h>
 
+#include "host/pkcs10.h"
 #include "service/est_body.h"
 #include "service/ocsp_cache.h"
 #include "service/process.h"
@@ -35,8 +36,10 @@ struct front_connection {
 /* A request that waits for the books, or for the status. */
 struct front_pending {
     bool used;
-    bool ocsp;
-    bool unit; /* a station asks: service/station.h */
+    enum service_role at; /* who has it: the books, the status, or the maker */
+    bool unit;            /* a station asks: service/station.h */
+    uint8_t *key;         /* that was made for the device; NULL = none */
+    size_t key_len;
     uint64_t id;
     struct evhttp_request *request; /* NULL: who asked is gone */
     enum est_style style;
@@ -51,6 +54,14 @@ struct front_issuer {
     size_t len;
 };
 
+/* What the slices of a service_enrol point into, until it is sent. */
+struct est_texts {
+    char serial[STAMP_SERIAL_SIZE];
+    char token_serial[STAMP_SERIAL_SIZE];
+    char label[STAMP_MAX_TEXT + 1u];
+    struct stamp_pkcs10 request;
+};
+
 struct front {
     const struct stamp_service_setup *setup;
     unsigned index;
@@ -63,7 +74,7 @@ struct front {
     struct evhttp *plain; /* HTTP; NULL = none */
     struct evhttp *admin; /* the same */
     struct service_channel control;
-    struct front_link books, status;
+    struct front_link books, status, maker;
     struct event *control_readable, *tick;
     uint64_t sequence;
     uint64_t server_id;  /* of the request for its own certificate; 0 = none */
@@ -89,6 +100,10 @@ struct front_connection *front_connection_of(struct front *f, struct evhttp_requ
 bool front_ask(struct front *f, struct evhttp_request *req,
                const struct service_enrol *asked, enum est_style style);
 
+/** Have a key made first, then est_made() asks the books. */
+bool front_ask_key(struct front *f, struct evhttp_request *req,
+                   const struct service_make *asked, enum est_style style);
+
 /** The same with what a station asks for one of its units. */
 bool front_ask_unit(struct front *f, struct evhttp_request *req,
                     const struct service_unit *asked);
@@ -102,9 +117,14 @@ bool front_ask_status(struct front *f, struct evhttp_request *req,
 /** Answer a request, or ask the books. */
 void est_request(struct evhttp_request *req, void *front);
 
-/** What the books say. */
+/** The maker made a key for the device that asks: what it asks for, again, as
+ * est_request() put it together. False: it is refused meanwhile, and answered. */
+bool est_made(struct front *f, struct evhttp_request *req, const uint8_t *point,
+              struct service_enrol *asked, struct est_texts *texts);
+
+/** What the books say. @param key  that was made for the device; empty = none */
 void est_answer(struct evhttp_request *req, const struct service_answer *answer,
-                enum est_style style);
+                enum est_style style, struct stamp_slice key);
 
 /** Refused, with its sentence. */
 void est_refuse(struct evhttp_request *req, enum stamp_refusal refusal);

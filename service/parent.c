@@ -25,8 +25,8 @@
 #include "service/process.h"
 
 enum {
-    PROCESSES_MAX = SERVICE_FRONTS_MAX + 3,
-    FDS_MAX = SERVICE_FRONTS_MAX + 6, /* that one process gets */
+    PROCESSES_MAX = SERVICE_FRONTS_MAX + 4,
+    FDS_MAX = SERVICE_FRONTS_MAX + 7, /* that one process gets */
     HIGH_FD = 200, /* above all that a process is given, so that none is overwritten */
     ARGS_MAX = 64,
     BACKLOG = 4096,
@@ -63,6 +63,8 @@ struct parent {
     int signals;
     int front_books[SERVICE_FRONTS_MAX][2]; /* front's end, books' end */
     int front_status[SERVICE_FRONTS_MAX][2];
+    int front_maker[SERVICE_FRONTS_MAX][2];
+    int maker_books[2];
     int books_signer[2];
     int status_signer[2];
     bool announced;
@@ -271,6 +273,9 @@ static enum stamp_err make_all(struct parent *p, struct stamp_error *err)
         rc = make_pair(p->status_signer, err);
     }
     if (rc == STAMP_OK) {
+        rc = make_pair(p->maker_books, err);
+    }
+    if (rc == STAMP_OK) {
         rc = add_process(p, SERVICE_SIGNER, 0, err);
     }
     if (rc == STAMP_OK) {
@@ -279,8 +284,14 @@ static enum stamp_err make_all(struct parent *p, struct stamp_error *err)
     if (rc == STAMP_OK) {
         rc = add_process(p, SERVICE_STATUS, 0, err);
     }
+    if (rc == STAMP_OK) {
+        rc = add_process(p, SERVICE_MAKER, 0, err);
+    }
     for (unsigned i = 0; i < p->setup->fronts && rc == STAMP_OK; i++) {
         rc = make_pair(p->front_books[i], err);
+        if (rc == STAMP_OK) {
+            rc = make_pair(p->front_maker[i], err);
+        }
         if (rc == STAMP_OK) {
             rc = make_pair(p->front_status[i], err);
         }
@@ -308,6 +319,13 @@ static unsigned list_fds(const struct parent *p, const struct process *one,
     case SERVICE_FRONT:
         fds[n++] = p->front_books[one->index][0];
         fds[n++] = p->front_status[one->index][0];
+        fds[n++] = p->front_maker[one->index][0];
+        break;
+    case SERVICE_MAKER:
+        fds[n++] = p->maker_books[0];
+        for (unsigned i = 0; i < p->setup->fronts; i++) {
+            fds[n++] = p->front_maker[i][1];
+        }
         break;
     case SERVICE_SIGNER:
         fds[n++] = p->books_signer[1];
@@ -320,6 +338,9 @@ static unsigned list_fds(const struct parent *p, const struct process *one,
         for (unsigned i = 0; i < p->setup->fronts; i++) {
             fds[n++] =
                 one->role == SERVICE_BOOKS ? p->front_books[i][1] : p->front_status[i][1];
+        }
+        if (one->role == SERVICE_BOOKS) {
+            fds[n++] = p->maker_books[1];
         }
         break;
     }
@@ -536,7 +557,7 @@ static enum stamp_err start_due(struct parent *p, struct stamp_error *err)
 /* Fronts first, then who answers them. */
 static bool stop_some(struct parent *p)
 {
-    static const enum service_role order[] = {SERVICE_FRONT, SERVICE_BOOKS,
+    static const enum service_role order[] = {SERVICE_FRONT, SERVICE_MAKER, SERVICE_BOOKS,
                                               SERVICE_STATUS, SERVICE_SIGNER};
     const struct service_message m = {.type = SERVICE_STOP};
 

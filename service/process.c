@@ -10,7 +10,7 @@
 #include "service/counters.h"
 #include "service/log.h"
 
-static const char *const names[] = {"front", "books", "signer", "status"};
+static const char *const names[] = {"front", "books", "signer", "status", "maker"};
 
 const char *service_role_name(enum service_role role)
 {
@@ -56,6 +56,9 @@ int stamp_service_child(const struct stamp_service_setup *setup, const char *rol
     }
     if (strcmp(role, names[SERVICE_SIGNER]) == 0) {
         return service_signer(setup);
+    }
+    if (strcmp(role, names[SERVICE_MAKER]) == 0) {
+        return service_maker(setup);
     }
     if (strcmp(role, names[SERVICE_STATUS]) == 0) {
         return service_status(setup);

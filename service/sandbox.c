@@ -127,6 +127,8 @@ static bool allow(scmp_filter_ctx c, const struct service_sandbox *s)
     switch (s->role) {
     case SERVICE_FRONT:
         return ok && allow_all(c, front);
+    case SERVICE_MAKER:
+        return ok;
     case SERVICE_SIGNER:
         return ok && (!s->token || (allow_all(c, files) && allow_all(c, outwards) &&
                                     allow_family(c, AF_UNIX)));
@@ -238,7 +240,7 @@ static bool allow_paths(int rules, const struct service_sandbox *s)
     if (s->role == SERVICE_SIGNER) {
         return !s->token || allow_path(rules, "/", READ | WRITE);
     }
-    if (s->role == SERVICE_FRONT) {
+    if (s->role == SERVICE_FRONT || s->role == SERVICE_MAKER) {
         return true;
     }
     return allow_path(rules, "/tmp", READ | WRITE) &&
@@ -271,8 +273,9 @@ enum stamp_err service_sandbox_files(const struct service_sandbox *s, bool *have
 
 /* ---- users ---- */
 
-/* A user of its own, where there is one: "devstamp-front", "devstamp-signer". A front
- * needs nothing, so without one it becomes nobody. The books are whoever owns their file.
+/* A user of its own, where there is one: "devstamp-front", "devstamp-maker",
+ * "devstamp-signer". Front and maker need nothing, so without one they become nobody. The
+ * books are whoever owns their file.
  */
 static bool find_user(const struct service_sandbox *s, uid_t *uid, gid_t *gid)
 {
@@ -290,7 +293,7 @@ static bool find_user(const struct service_sandbox *s, uid_t *uid, gid_t *gid)
     }
     (void)snprintf(name, sizeof name, "devstamp-%s", service_role_name(s->role));
     pw = getpwnam(name);
-    if (pw == NULL && s->role == SERVICE_FRONT) {
+    if (pw == NULL && (s->role == SERVICE_FRONT || s->role == SERVICE_MAKER)) {
         pw = getpwnam("nobody");
     }
     if (pw == NULL) {
@@ -340,7 +343,7 @@ enum stamp_err service_sandbox_enter(const struct service_sandbox *s,
     bool have = false;
     enum stamp_err rc;
 
-    if (s->role != SERVICE_SIGNER) {
+    if (s->role != SERVICE_SIGNER && s->role != SERVICE_MAKER) {
         (void)munlockall(); /* 10,000 connections need more than may be locked */
     }
     rc = become_user(s, err);

@@ -11,9 +11,12 @@
  *     signer   the key of the certificate authority; signs what its own policy allows
  *     status   the registry, to read: what is revoked; lists (CRL) and answers (OCSP),
  *              for which it has a key of its own
+ *     maker    makes keys for devices that cannot (EST's serverkeygen), and seals them to
+ *              the device before they leave it; has a key of its own to sign that
  *
  *     device ──TLS── front ── books ── signer
- *                      └───── status ────┘
+ *                     │└───── status ────┘
+ *                     └── maker ── books
  *
  * They talk in messages of bounded size (service/wire.h). Intent goes on the books before
  * anything is signed, and the certificate before it is told.
@@ -42,7 +45,9 @@ struct stamp_service_setup {
     uint32_t fronts;                     /* 1..SERVICE_FRONTS_MAX */
     uint32_t days;                       /* an operational certificate is valid */
     uint32_t per_hour;                   /* new certificates of one device */
-    bool linking; /* enrolment wants proof of possession of this connection */
+    bool linking;           /* enrolment wants proof of possession of this connection */
+    const char *plain_keys; /* product whose devices may have keys made for them in the
+                               clear, inside of TLS alone; NULL = none */
 };
 
 #define STAMP_SERVICE_SETUP_INIT                                                         \

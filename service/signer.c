@@ -96,17 +96,20 @@ static enum stamp_err sign_unit(struct signer *s, const struct service_sign_unit
     return stamp_birth_make(s->births, &b, out, len, err);
 }
 
-/* For this server, or for who answers in the authority's name. */
+/* For this server, for who answers in the authority's name, or who makes keys. */
 static enum stamp_err sign_issued(struct signer *s, enum stamp_issued_kind kind,
                                   const struct service_sign *what, uint8_t *out,
                                   size_t *len, struct stamp_error *err)
 {
     static const char *const ocsp = "OCSP";
+    static const char *const maker = "Key maker";
     bool server = kind == STAMP_ISSUED_SERVER;
     struct stamp_issued_asked asked = {.kind = kind,
                                        .point = what->point,
                                        .organization = s->ws->profile->company,
-                                       .name = server ? s->names.name : &ocsp,
+                                       .name = server ? s->names.name
+                                               : kind == STAMP_ISSUED_MAKER ? &maker
+                                                                            : &ocsp,
                                        .n_names = server ? s->names.n : 1,
                                        .purpose = s->ws->purpose,
                                        .pen = s->ws->profile->certificate.pen,
@@ -115,7 +118,8 @@ static enum stamp_err sign_issued(struct signer *s, enum stamp_issued_kind kind,
     uint8_t *der = NULL;
     enum stamp_err rc;
 
-    if (!dates_are_fair(what, server ? SERVICE_SERVER_DAYS : STATUS_KEY_DAYS)) {
+    if (!dates_are_fair(what, kind == STAMP_ISSUED_OCSP ? STATUS_KEY_DAYS
+                                                        : SERVICE_SERVER_DAYS)) {
         return refuse("a certificate of the service with such dates", err);
     }
     memcpy(asked.serial_number, what->serial_number, sizeof asked.serial_number);
@@ -146,9 +150,11 @@ static enum stamp_err sign(struct signer *s, const struct service_message *m,
     if (m->type == SERVICE_SIGN_UNIT) {
         return sign_unit(s, &m->u.sign_unit, out, len, err);
     }
-    return sign_issued(
-        s, m->type == SERVICE_SIGN_OCSP ? STAMP_ISSUED_OCSP : STAMP_ISSUED_SERVER,
-        &m->u.sign, out, len, err);
+    return sign_issued(s,
+                       m->type == SERVICE_SIGN_OCSP    ? STAMP_ISSUED_OCSP
+                       : m->type == SERVICE_SIGN_MAKER ? STAMP_ISSUED_MAKER
+                                                       : STAMP_ISSUED_SERVER,
+                       &m->u.sign, out, len, err);
 }
 
 static void answer(struct signer *s, struct service_channel *to,
@@ -314,7 +320,7 @@ static void hear_books(struct signer *s)
 
     while (service_channel_receive(&s->books, buf, &m) == SERVICE_GOT) {
         if (m.type != SERVICE_SIGN && m.type != SERVICE_SIGN_SERVER &&
-            m.type != SERVICE_SIGN_UNIT) {
+            m.type != SERVICE_SIGN_UNIT && m.type != SERVICE_SIGN_MAKER) {
             service_die("the books ask for what they may not");
         }
         answer(s, &s->books, &m);

@@ -79,6 +79,12 @@ static const struct field fields[SERVICE_TYPES][FIELDS_MAX] = {
                            EXACT(sign_unit.digest, 32),
                            UP_TO(sign_unit.provisioning, STAMP_POINT_SIZE),
                            U64(sign_unit.not_before)},
+    [SERVICE_SIGN_MAKER] = {EXACT(sign.serial_number, STAMP_CERTIFICATE_SERIAL_SIZE),
+                            EXACT(sign.point, STAMP_POINT_SIZE), U64(sign.not_before),
+                            U64(sign.not_after)},
+    [SERVICE_MAKE] = {UP_TO(make.recipient, STAMP_MAX_CERTIFICATE)},
+    [SERVICE_MADE] = {EXACT(made.point, STAMP_POINT_SIZE),
+                      UP_TO(made.key, STAMP_KEYPACKAGE_MAX)},
 };
 
 static void put64(uint8_t *p, uint64_t v)

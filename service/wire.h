@@ -15,6 +15,7 @@
 
 #include "host/crl.h"
 #include "host/evidence.h"
+#include "host/keypackage.h"
 #include "host/leaf.h"
 #include "host/registry_enrol.h"
 #include "host/registry_token.h"
@@ -33,7 +34,7 @@ enum service_type {
     SERVICE_LOST = 3,   /* from the parent: another process died, and is there again */
     SERVICE_SECRET = 4, /* from the parent to the signer: the passphrase */
     SERVICE_ENROL = 5,  /* front to books: a device asks for a certificate */
-    SERVICE_SERVER = 6, /* front to books: a certificate for the front's own key */
+    SERVICE_SERVER = 6, /* front, maker to books: a certificate for its own key */
     SERVICE_ANSWER = 7, /* books to front */
     SERVICE_SIGN = 8,   /* books to signer: a device's operational certificate */
     SERVICE_SIGN_SERVER = 9,
@@ -47,10 +48,13 @@ enum service_type {
     SERVICE_OCSP = 17,        /* front to status: what of a certificate? */
     SERVICE_OCSP_ANSWER = 18, /* status to front */
     SERVICE_OCSP_FLUSH = 19,  /* status to front: answers that it kept are old */
-    SERVICE_UNIT = 20,     /* front to books: a station asks for a unit's certificate */
-    SERVICE_SIGN_UNIT = 21 /* books to signer: a birth certificate */
+    SERVICE_UNIT = 20,       /* front to books: a station asks for a unit's certificate */
+    SERVICE_SIGN_UNIT = 21,  /* books to signer: a birth certificate */
+    SERVICE_SIGN_MAKER = 22, /* books to signer: who makes keys */
+    SERVICE_MAKE = 23,       /* front to maker: a key for a device */
+    SERVICE_MADE = 24        /* maker to front */
 };
-#define SERVICE_TYPES 22u
+#define SERVICE_TYPES 25u
 
 /** How a device shows who it is. */
 enum service_credential {
@@ -155,6 +159,17 @@ struct service_ocsp_answer {
     uint64_t this_update, next_update;
 };
 
+/** A key, for whom; it is asked for before anybody is admitted, and is nobody's as long
+ * as the books do not have it. */
+struct service_make {
+    struct stamp_slice recipient; /* certificate, DER; empty: in the clear */
+};
+
+struct service_made {
+    uint8_t point[STAMP_POINT_SIZE];
+    struct stamp_slice key; /* host/keypackage.h; empty: not now */
+};
+
 struct service_message {
     uint8_t type;
     uint64_t id;
@@ -174,6 +189,8 @@ struct service_message {
         struct service_ocsp_answer ocsp_answer;
         struct service_unit unit;
         struct service_sign_unit sign_unit;
+        struct service_make make;
+        struct service_made made;
     } u;
 };
 

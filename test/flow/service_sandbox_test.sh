@@ -30,16 +30,17 @@ holds() {
 
 check "a workspace" "$stamp" init files --company Acme --product Sensor
 check "its service" serve files 77< /dev/zero
-for role in front books signer; do
+for role in front books signer maker; do
     check "$role: seccomp filters" test "$(status files "$role" Seccomp)" = 2
     check "  and no new privileges" test "$(status files "$role" NoNewPrivs)" = 1
     check "  nothing of who started it" test -z "$(holds files "$role" | grep /dev/zero)"
 done
 if [ "$(id -u)" = 0 ]; then
     check "the front is not root" test "$(status files front Uid)" != 0
+    check "  nor is the maker" test "$(status files maker Uid)" != 0
 fi
 check "the books have the registry" sh -c "$(declare -f holds process); holds files books | grep -q registry.db"
-for role in front signer; do
+for role in front signer maker; do
     check "  the $role has not, nor any other file" test -z "$(holds files "$role" | grep "^/" | grep -v -e /dev/null \
         -e "^$scratch/files\.\(serve\|out\)" -e '(deleted)' -e '^/dev/pts' -e '^/tmp/bash_jobs')"
 done

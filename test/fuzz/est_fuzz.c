@@ -7,6 +7,7 @@
 
 #include "host/certificate.h"
 #include "host/pkcs10.h"
+#include "host/unit_request.h"
 #include "service/est_body.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
@@ -33,6 +34,28 @@ static void open_request(const uint8_t *der, size_t len)
     }
 }
 
+/* Where a key is to be made, and what a station asks. */
+static void open_others(const uint8_t *p, size_t len)
+{
+    STAMP_PKCS10_AUTO r;
+    struct stamp_unit_request u;
+    uint8_t sig[STAMP_SIG_SIZE];
+    uint8_t again[STAMP_UNIT_REQUEST_MAX];
+    size_t n;
+    enum stamp_err rc = stamp_pkcs10_open_keyless((struct stamp_slice){p, len}, &r, NULL);
+
+    if ((rc == STAMP_OK) != (r.subject != NULL)) {
+        abort();
+    }
+    if (stamp_unit_request_decode((struct stamp_slice){p, len}, &u, sig, NULL) ==
+        STAMP_OK) {
+        stamp_unit_request_encode(&u, sig, again, &n);
+        if (n != len || memcmp(again, p, n) != 0) {
+            abort(); /* there is one encoding */
+        }
+    }
+}
+
 static void open_certificate(const uint8_t *der, size_t len)
 {
     STAMP_CERTIFICATE_AUTO c;
@@ -54,10 +77,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
             abort();
         }
         open_request(der, der_len);
+        open_others(der, der_len);
     } else if (der_len != 0) {
         abort();
     }
     open_request(data, len);
+    open_others(data, len);
     open_certificate(data, len);
     return 0;
 }

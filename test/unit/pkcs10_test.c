@@ -177,6 +177,54 @@ static void nothing_else_is_taken(void **state)
     OPENSSL_free(der.p);
 }
 
+/* Who gets a key made asks with whatever key, and says which one opens the answer. */
+static void where_a_key_is_made_key_and_signature_do_not_count(void **state)
+{
+    static const unsigned char id[20] = {1, 2, 3};
+    EVP_PKEY *rsa = EVP_RSA_gen(1024);
+    struct stamp_buffer der = make(rsa, rsa, 1);
+    const unsigned char *p = der.p;
+    X509_REQ *req = d2i_X509_REQ(NULL, &p, (long)der.len);
+    struct stamp_pkcs10 r;
+    unsigned char *with = NULL;
+    int len;
+
+    (void)state;
+    assert_int_equal(
+        stamp_pkcs10_open_keyless((struct stamp_slice){der.p, der.len - 1}, &r, NULL),
+        STAMP_E_FORMAT);
+    assert_int_equal(
+        stamp_pkcs10_open_keyless((struct stamp_slice){der.p, der.len}, &r, NULL),
+        STAMP_OK);
+    assert_non_null(r.extensions);
+    assert_null(r.decrypt_key);
+    assert_false(r.decrypt_shared);
+    stamp_pkcs10_free(&r);
+    assert_non_null(req);
+    assert_int_equal(X509_REQ_add1_attr_by_txt(req, "1.2.840.113549.1.9.16.2.54",
+                                               V_ASN1_OCTET_STRING, id, sizeof id),
+                     1);
+    assert_int_equal(X509_REQ_add1_attr_by_txt(req, "1.2.840.113549.1.9.16.2.37",
+                                               V_ASN1_OCTET_STRING, id, sizeof id),
+                     1);
+    len = i2d_re_X509_REQ_tbs(req, NULL); /* encode it anew */
+    assert_true(len > 0);
+    len = i2d_X509_REQ(req, &with);
+    assert_true(len > 0);
+    assert_int_equal(
+        stamp_pkcs10_open_keyless((struct stamp_slice){with, (size_t)len}, &r, NULL),
+        STAMP_OK);
+    assert_non_null(r.decrypt_key);
+    assert_int_equal(ASN1_STRING_length(r.decrypt_key), sizeof id);
+    assert_memory_equal(ASN1_STRING_get0_data(r.decrypt_key), id, sizeof id);
+    assert_true(r.decrypt_shared);
+    stamp_pkcs10_free(&r);
+    OPENSSL_free(with);
+    X509_REQ_free(req);
+    EVP_PKEY_free(rsa);
+    OPENSSL_free(der.p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -185,6 +233,7 @@ int main(void)
         cmocka_unit_test(other_keys_are_refused),
         cmocka_unit_test(two_lists_of_extensions_are_refused),
         cmocka_unit_test(nothing_else_is_taken),
+        cmocka_unit_test(where_a_key_is_made_key_and_signature_do_not_count),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -29,6 +29,7 @@ static char key[80];
 
 static const struct service_sandbox a_front = {.role = SERVICE_FRONT};
 static const struct service_sandbox a_signer = {.role = SERVICE_SIGNER};
+static const struct service_sandbox a_maker = {.role = SERVICE_MAKER};
 static const struct service_sandbox a_token = {.role = SERVICE_SIGNER, .token = true};
 static const struct service_sandbox the_books = {.role = SERVICE_BOOKS, .books = books};
 static const struct service_sandbox far_books = {
@@ -171,6 +172,10 @@ static void a_front_opens_nothing(void **state)
     is_killed(&a_front, open_unix);
     is_killed(&a_front, read_key);
     is_killed(&a_front, open_books);
+    is_killed(&a_maker, open_internet);
+    is_killed(&a_maker, open_unix);
+    is_killed(&a_maker, read_key);
+    does(&a_maker, make_memory);
     does(&a_front, make_memory);
 }
 
@@ -185,8 +190,8 @@ static void books_in_a_file_open_no_socket(void **state)
 
 static void nobody_starts_a_program_or_makes_code(void **state)
 {
-    const struct service_sandbox *const all[] = {&a_front, &a_signer, &a_token,
-                                                 &the_books, &far_books};
+    const struct service_sandbox *const all[] = {&a_front, &a_maker,   &a_signer,
+                                                 &a_token, &the_books, &far_books};
 
     (void)state;
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
@@ -202,6 +207,8 @@ static void landlock_refuses_what_is_not_its_own(void **state)
     (void)state;
     files_say(&a_front, read_key, REFUSED);
     files_say(&a_front, open_books, REFUSED);
+    files_say(&a_maker, read_key, REFUSED);
+    files_say(&a_maker, open_books, REFUSED);
     files_say(&a_signer, read_key, REFUSED);
     files_say(&a_signer, write_elsewhere, REFUSED);
     files_say(&the_books, open_books, DID_IT);
