@@ -59,6 +59,7 @@ soak: build ## every second power cut, then SOAK_ROUNDS=50 rounds of the power-f
 	STAMP_KILLS=200 test/pg_server.sh test/flow/batch_kill_import_test.sh $(BUILD) postgres
 	STAMP_KILLS=300 test/flow/station_kill_test.sh $(BUILD)
 	STAMP_KILLS=40 test/flow/qemu_station_test.sh $(BUILD)
+	STAMP_MALFORMED=100000 test/flow/service_attack_test.sh $(BUILD)
 	STAMP_KILLS=1000 test/flow/service_kill_test.sh $(BUILD)
 	STAMP_KILLS=1000 test/pg_server.sh test/flow/service_kill_test.sh $(BUILD) postgres
 	STAMP_CUTS=100 test/flow/service_rotate_test.sh $(BUILD)

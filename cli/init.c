@@ -1,5 +1,6 @@
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cli/cli.h"
 
@@ -54,6 +55,7 @@ int cmd_init(int argc, char **argv)
     const char *dir = ".";
     uint64_t fd = 0;
     bool has_fd = false;
+    const char *where = getenv(STAMP_WORKSPACE_REGISTRY);
     enum stamp_err rc = STAMP_OK;
     int opt;
 
@@ -90,6 +92,9 @@ int cmd_init(int argc, char **argv)
         return cli_usage("init", "more than one directory");
     }
     dir = optind < argc ? argv[optind] : dir;
+    if (setup.registry == NULL && where != NULL && stamp_registry_is_url(where)) {
+        setup.registry = where; /* all other verbs would look there */
+    }
     if (setup.purpose == STAMP_PRODUCTION) {
         rc = ask(has_fd ? (int)fd : -1, &passphrase, &err);
         setup.passphrase = passphrase;

@@ -14,6 +14,7 @@
 
 #define HOUR 3600
 #define DAY 86400 /* an intent that old is not signed any more */
+#define AHEAD 300 /* a certificate may begin so late after now */
 
 void stamp_ldevid_fini(struct stamp_ldevid *l)
 {
@@ -434,7 +435,8 @@ static enum stamp_err add(struct stamp_registry *r,
     return rc;
 }
 
-/* A row with the same key that is as good as a new one: taken out of `rows`. */
+/* A row with the same key that is as good as a new one: taken out of `rows`. One that is
+ * not valid yet is of a clock that was set back since. */
 static bool find_again(struct rows *rows, const struct stamp_ldevid_asked *asked,
                        bool *has_key, struct stamp_ldevid *out)
 {
@@ -447,7 +449,7 @@ static bool find_again(struct rows *rows, const struct stamp_ldevid_asked *asked
             continue;
         }
         *has_key = true;
-        if (l->not_after >= asked->renew_before &&
+        if (l->not_after >= asked->renew_before && l->not_before <= asked->now + AHEAD &&
             (l->state != STAMP_LDEVID_INTENT || l->at > asked->now - DAY)) {
             *out = *l;
             l->certificate = NULL;

@@ -96,7 +96,8 @@ in_postgres() {
     check_status "what is no URL" 1 "$stamp" init bad --registry books.db
     check "a desk with its books in PostgreSQL" "$stamp" init east --product Sensor --registry "$url"
     check "  has no file of them" test ! -e east/registry.db -a "$(cat east/registry.url)" = "$url"
-    check "another one shares them" "$stamp" init west --product Gateway --registry "$url"
+    check "another one shares them" "$stamp" --registry "$url" init west --product Gateway
+    check "  said in front of the verb" test "$(cat west/registry.url)" = "$url"
     check_status "  but not one for production" 1 \
         sh -c "'$stamp' init third --production --passphrase-fd 3 --registry '$url' 3< pass"
     says "the other purpose"

@@ -10,7 +10,7 @@ kills=${STAMP_KILLS:-40}
 clients=("${python[@]}" "$root/test/flow/service_load.py")
 
 if [ "${2:-}" = postgres ]; then
-    check "a workspace with its books in PostgreSQL" "$stamp" --registry "$STAMP_TEST_PG" init ws --company Acme --product Sensor
+    check "a workspace with its books in PostgreSQL" "$stamp" init ws --company Acme --product Sensor --registry "$STAMP_TEST_PG"
 else
     check "a workspace" "$stamp" init ws --company Acme --product Sensor
 fi
