@@ -54,7 +54,7 @@ class Service:
     def start(self):
         self.log = open(os.path.join(self.work, "log"), "wb")
         self.process = subprocess.Popen(
-            [STAMP, "serve", self.ws, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--per-hour", "1000000",
+            [STAMP, "serve", self.ws, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--per-hour", "1000000", "--rate", "100000000",
              "--fronts", str(os.cpu_count())], stderr=self.log)
         for _ in range(1200):
             line = re.search(rb'"url":"https://[^"]*:(\d+)","http":"http://[^"]*:(\d+)"',

@@ -29,8 +29,13 @@ static const char help[] =
     "      --fronts N          processes that speak TLS, 1 to 32; else 1\n"
     "      --days N            an operational certificate is valid, 1 to 3650; else 90\n"
     "      --per-hour N        new certificates of one device, 1 to 1000000; else 6\n"
+    "      --rate N            certificates of all devices in a minute, 1 to 100000000;\n"
+    "                          else 60000. Who asks beyond is told to ask again\n"
     "      --linking           requests must prove that they are of this TLS connection\n"
     "                          (RFC 7030 3.5); they may in any case\n"
+    "      --wrap LABEL        answers to GET under this label are wrapped after 64\n"
+    "                          characters, as libest wants them, where others want one\n"
+    "                          line; up to 8 times\n"
     "      --plain-keys PRODUCT  keys made for devices of this product (serverkeygen) go "
     "out\n"
     "                          in the clear, inside of TLS alone, where a device does "
@@ -50,7 +55,9 @@ static const struct option options[] = {
     {"fronts", required_argument, NULL, 'F'},
     {"days", required_argument, NULL, 'D'},
     {"per-hour", required_argument, NULL, 'H'},
+    {"rate", required_argument, NULL, 'r'},
     {"linking", no_argument, NULL, 'L'},
+    {"wrap", required_argument, NULL, 'w'},
     {"plain-keys", required_argument, NULL, 'K'},
     {"passphrase-fd", required_argument, NULL, 'P'},
     {"dir", required_argument, NULL, 'C'},
@@ -60,6 +67,7 @@ static const struct option options[] = {
 };
 
 #define PER_HOUR_MAX 1000000u
+#define RATE_MAX 100000000u
 
 struct args {
     struct stamp_service_setup setup;
@@ -137,8 +145,18 @@ static int take(struct args *a, int opt)
                    ? 0
                    : cli_usage("serve", "'%s' is no number of 1 to %u", optarg,
                                PER_HOUR_MAX);
+    case 'r':
+        return number(optarg, RATE_MAX, &s->rate)
+                   ? 0
+                   : cli_usage("serve", "'%s' is no number of 1 to %u", optarg, RATE_MAX);
     case 'L':
         s->linking = true;
+        return 0;
+    case 'w':
+        if (s->n_wrap == SERVICE_NAMES_MAX) {
+            return cli_usage("serve", "more than %u labels", SERVICE_NAMES_MAX);
+        }
+        s->wrap[s->n_wrap++] = optarg;
         return 0;
     case 'K':
         s->plain_keys = optarg;

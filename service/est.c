@@ -468,7 +468,8 @@ static void enroll(struct front *f, struct evhttp_request *req, enum operation o
 
 /* What a request should say: P-256, ECDSA with SHA-256, and the proof of possession where
  * it is wanted. CsrAttrs, RFC 7030 4.5.2. */
-static void csrattrs(const struct front *f, struct evhttp_request *req)
+static void csrattrs(const struct front *f, struct evhttp_request *req,
+                     enum est_style style)
 {
     static const uint8_t key[] = {0x30, 0x15, 0x06, 0x07, 0x2A, 0x86, 0x48, 0xCE,
                                   0x3D, 0x02, 0x01, 0x31, 0x0A, 0x06, 0x08, 0x2A,
@@ -486,8 +487,7 @@ static void csrattrs(const struct front *f, struct evhttp_request *req)
     stamp_der_put(&d, STAMP_DER_OID, ecdsa, sizeof ecdsa);
     stamp_der_raw(&d, key, sizeof key);
     stamp_der_wrap(&d, STAMP_DER_SEQUENCE, 0);
-    give(req, "application/csrattrs", stamp_der_bytes(&d), stamp_der_len(&d),
-         EST_ONE_LINE);
+    give(req, "application/csrattrs", stamp_der_bytes(&d), stamp_der_len(&d), style);
 }
 
 /* ---- where to ---- */
@@ -557,6 +557,17 @@ bool est_made(struct front *f, struct evhttp_request *req, const uint8_t *point,
     return true;
 }
 
+/* Who GETs shows no style of his own; so it goes by label. */
+static enum est_style style_of(const struct front *f, const char *label)
+{
+    for (uint32_t i = 0; i < f->setup->n_wrap; i++) {
+        if (strcmp(f->setup->wrap[i], label) == 0) {
+            return EST_WRAPPED;
+        }
+    }
+    return EST_ONE_LINE;
+}
+
 void est_request(struct evhttp_request *req, void *front)
 {
     struct front *f = front;
@@ -577,10 +588,11 @@ void est_request(struct evhttp_request *req, void *front)
     }
     switch (o) {
     case CACERTS:
-        give(req, "application/pkcs7-mime", f->cacerts, f->cacerts_len, EST_ONE_LINE);
+        give(req, "application/pkcs7-mime", f->cacerts, f->cacerts_len,
+             style_of(f, t.label));
         break;
     case CSRATTRS:
-        csrattrs(f, req);
+        csrattrs(f, req, style_of(f, t.label));
         break;
     case ENROLL:
     case REENROLL:

@@ -33,6 +33,7 @@
 #define SERVICE_FRONTS_MAX 32u
 #define SERVICE_NAMES_MAX 8u
 #define SERVICE_DAYS_MAX 3650u
+#define SERVICE_RATE 60000u /* unless told otherwise */
 
 /** As command line and environment have it; borrowed until the service ends. */
 struct stamp_service_setup {
@@ -45,14 +46,18 @@ struct stamp_service_setup {
     uint32_t fronts;                     /* 1..SERVICE_FRONTS_MAX */
     uint32_t days;                       /* an operational certificate is valid */
     uint32_t per_hour;                   /* new certificates of one device */
-    bool linking;           /* enrolment wants proof of possession of this connection */
+    uint32_t rate;                       /* and of all of them, in a minute */
+    bool linking; /* enrolment wants proof of possession of this connection */
+    const char *wrap[SERVICE_NAMES_MAX]; /* labels whose GET answers have short lines */
+    uint32_t n_wrap;
     const char *plain_keys; /* product whose devices may have keys made for them in the
                                clear, inside of TLS alone; NULL = none */
 };
 
 #define STAMP_SERVICE_SETUP_INIT                                                         \
     {                                                                                    \
-        .listen = "127.0.0.1:8443", .fronts = 1, .days = 90, .per_hour = 6               \
+        .listen = "127.0.0.1:8443", .fronts = 1, .days = 90, .per_hour = 6,              \
+        .rate = SERVICE_RATE                                                             \
     }
 
 /**

@@ -21,7 +21,7 @@
 #include "service/sandbox.h"
 #include "service/status.h"
 
-enum { SKEW = 3600, DAY = 86400 };
+enum { SKEW = 3600, DAY = 86400, MINUTE = 60 };
 
 struct signer {
     const struct stamp_service_setup *setup;
@@ -35,6 +35,9 @@ struct signer {
     time_t ca_from;        /* when the authority's certificate begins */
     struct stamp_crl *crl; /* a list that goes by */
     struct service_names names;
+    uint32_t left; /* certificates of devices that may be signed, for now */
+    time_t filled_at;
+    time_t alarmed_at;
     bool stopping;
 };
 
@@ -134,6 +137,28 @@ static enum stamp_err sign_issued(struct signer *s, enum stamp_issued_kind kind,
     return rc;
 }
 
+/* Whoever asks, and whatever the books say: no more than this leaves the authority. What
+ * is not used in a minute is not kept for the next one. */
+static bool is_within_rate(struct signer *s)
+{
+    time_t now = time(NULL);
+
+    if (now / MINUTE != s->filled_at / MINUTE) {
+        s->left = s->setup->rate;
+        s->filled_at = now;
+    }
+    if (s->left > 0) {
+        s->left--;
+        return true;
+    }
+    if (now / MINUTE != s->alarmed_at / MINUTE) {
+        s->alarmed_at = now;
+        service_log("alarm", "why", "more certificates than --rate allows in a minute",
+                    NULL);
+    }
+    return false;
+}
+
 /* Refused, and so for ever; anything else is a key that does not do its work. */
 static bool is_policy(enum stamp_err rc)
 {
@@ -164,8 +189,15 @@ static void answer(struct signer *s, struct service_channel *to,
     struct stamp_error err = STAMP_ERROR_INIT;
     uint8_t out[STAMP_MAX_CERTIFICATE];
     size_t len = 0;
-    enum stamp_err rc = sign(s, m, out, &len, &err);
+    bool device = m->type == SERVICE_SIGN || m->type == SERVICE_SIGN_UNIT;
+    enum stamp_err rc = STAMP_OK;
 
+    if (device && !is_within_rate(s)) {
+        reply.u.signed_.why = (struct stamp_slice){(const uint8_t *)"rate", 4};
+        service_channel_send(to, &reply);
+        return; /* later */
+    }
+    rc = sign(s, m, out, &len, &err);
     if (rc == STAMP_OK) {
         reply.u.signed_.certificate = (struct stamp_slice){out, len};
     } else {

@@ -80,6 +80,16 @@ if [ "${2:-}" != postgres ]; then
 fi
 check "the service stops" serve_stop ws
 
+# --- too many of all devices ---
+check "a service that signs one certificate a minute" serve ws --rate 1
+for n in 1 2 3; do
+    enrol "d$((n % 2 + 1))" "rate$n" > "rate$n.out" 2>&1
+done
+check "three in a minute are too many" grep -q 'STATUS 503' rate1.out rate2.out rate3.out
+check "  not all of them" grep -q 'STATUS 200' rate1.out rate2.out rate3.out
+check "  and an alarm is on the log" grep -q '"alarm".*--rate' ws.serve
+check "the service stops" serve_stop ws
+
 # --- a clock that jumps ---
 faketime=$(find /usr/lib -name libfaketime.so.1 | head -n 1)
 check "libfaketime is here" test -n "$faketime"

@@ -20,7 +20,7 @@ for serial in $("$stamp" -C ws registry list --csv | sed -n '2,$s/,.*//p'); do
     device ws "$serial" "d$i"
     i=$((i + 1))
 done
-check "the service starts" serve ws --fronts 2 --per-hour 1000000
+check "the service starts" serve ws --fronts 2 --per-hour 1000000 --rate 100000000
 parent=$(cat ws-serve.pid)
 
 "${clients[@]}" load "$scratch/end" "${at##*:}" ws/root.pem told d0 d1 d2 d3 d4 d5 > load.out 2>&1 &

@@ -9,13 +9,16 @@ mapfile -t serials < <("$stamp" -C ws registry list --csv | sed -n '2,$s/,.*//p'
 for i in 0 1 2 3; do
     device ws "${serials[$i]}" "d$i"
 done
-check "the service starts" serve ws --admin 127.0.0.1:0
+check "the service starts" serve ws --admin 127.0.0.1:0 --wrap old
 admin=$(sed -n 's/.*"admin":"\([^"]*\)".*/\1/p' ws.serve)
 
 # --- curl ---
 check "curl gets the authorities" curl -sS --fail --cacert ws/root.pem "$est/cacerts" -o ca.b64
 base64 -d ca.b64 | openssl pkcs7 -inform der -print_certs > ca.pem
 check "  root and sub-CA" test "$(grep -c BEGIN ca.pem)" = 2
+check "all on one line" test "$(wc -l < ca.b64)" = 1
+check "  but not under a label that wants it wrapped" sh -c "curl -sS --fail --cacert ws/root.pem '$est/old/cacerts' -o ca.wrapped &&
+    test \$(wc -L < ca.wrapped) = 64 && base64 -d ca.wrapped > ca.1 && base64 -d ca.b64 | cmp - ca.1"
 check "what a request should say" curl -sS --fail --cacert ws/root.pem "$est/csrattrs" -o attributes
 check "  is DER" sh -c 'base64 -d attributes | openssl asn1parse -inform der | grep -q prime256v1'
 
