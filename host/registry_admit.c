@@ -269,10 +269,30 @@ static enum stamp_err take_chip(struct admission *a, const struct stamp_registry
                           : rc;
 }
 
+enum stamp_err stampi_unit_issued(struct stamp_registry *r, int64_t id, time_t at,
+                                  const char *where, bool lock_later,
+                                  struct stampi_tally *tally, struct stamp_error *err)
+{
+    uint32_t batch = (uint32_t)(id >> 32);
+    enum stamp_err rc = STAMPI_RUN(
+        r, STAMPI_EVENT_ADD, NULL, NULL, NULL, err, stampi_int(id),
+        stampi_int(STAMP_REGISTRY_ISSUED), stampi_int((int64_t)at), stampi_text(r->who),
+        stampi_text(where == NULL ? r->where : where), stampi_text("made on the device"));
+
+    if (rc == STAMP_OK) {
+        rc = stampi_tally(tally, batch, STAMP_REGISTRY_RESERVED, -1, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stampi_tally(tally, batch, STAMP_REGISTRY_ISSUED, 1, err);
+    }
+    return rc == STAMP_OK && lock_later
+               ? STAMPI_RUN(r, STAMPI_UNLOCKED_ADD, NULL, NULL, NULL, err, stampi_int(id))
+               : rc;
+}
+
 static enum stamp_err add_unit(struct admission *a, const struct stamp_registry_unit *u,
                                int64_t id, struct stamp_error *err)
 {
-    uint32_t batch = a->order.batch.id;
     enum stamp_err rc = claim(a, STAMPI_SERIAL_CLAIM, stampi_text(u->serial), id, u, err);
 
     if (rc == STAMP_OK) {
@@ -284,23 +304,9 @@ static enum stamp_err add_unit(struct admission *a, const struct stamp_registry_
                         stampi_blob(u->fingerprint, 32),
                         stampi_blob(u->certificate, u->certificate_len));
     }
-    if (rc == STAMP_OK) {
-        rc = STAMPI_RUN(a->r, STAMPI_EVENT_ADD, NULL, NULL, NULL, err, stampi_int(id),
-                        stampi_int(STAMP_REGISTRY_ISSUED), stampi_int((int64_t)u->at),
-                        stampi_text(a->r->who),
-                        stampi_text(u->where == NULL ? a->r->where : u->where),
-                        stampi_text("made on the device"));
-    }
-    if (rc == STAMP_OK) {
-        rc = stampi_tally(&a->tally, batch, STAMP_REGISTRY_RESERVED, -1, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = stampi_tally(&a->tally, batch, STAMP_REGISTRY_ISSUED, 1, err);
-    }
-    if (rc == STAMP_OK && a->order.lock_later) {
-        rc = STAMPI_RUN(a->r, STAMPI_UNLOCKED_ADD, NULL, NULL, NULL, err, stampi_int(id));
-    }
-    return rc;
+    return rc == STAMP_OK ? stampi_unit_issued(a->r, id, u->at, u->where,
+                                               a->order.lock_later, &a->tally, err)
+                          : rc;
 }
 
 /* What a unit that is on the books has become since, and what else is told of it. */

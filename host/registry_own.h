@@ -143,6 +143,10 @@ stampi_bulk(struct stamp_registry *r, const struct stamp_registry_change *change
 STAMP_MUST_USE enum stamp_err
 stampi_change(struct stamp_registry *r, const struct stamp_registry_change *changes,
               size_t n, size_t *bad, struct stampi_tally *tally, struct stamp_error *err);
+/** A unit of a work order has its certificate now. @param where  NULL = the registry's */
+STAMP_MUST_USE enum stamp_err
+stampi_unit_issued(struct stamp_registry *r, int64_t id, time_t at, const char *where,
+                   bool lock_later, struct stampi_tally *tally, struct stamp_error *err);
 /** The certificates of a device that was revoked. */
 STAMP_MUST_USE enum stamp_err stampi_revoke(struct stamp_registry *r,
                                             const struct stamp_registry_change *c,

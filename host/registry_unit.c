@@ -231,7 +231,6 @@ enum stamp_err stamp_registry_unit_certify(struct stamp_registry *r, int64_t dev
 {
     STAMPI_TALLY_AUTO tally = {.cell = NULL};
     bool lock_later = false;
-    uint32_t batch = (uint32_t)(device >> 32);
     int64_t changed = 0;
     enum stamp_err rc = STAMPI_RUN(r, STAMPI_UNIT_CERTIFY, NULL, NULL, &changed, err,
                                    stampi_blob(certificate.p, certificate.len),
@@ -241,23 +240,10 @@ enum stamp_err stamp_registry_unit_certify(struct stamp_registry *r, int64_t dev
     if (rc != STAMP_OK || !*kept) {
         return rc;
     }
-    rc = STAMPI_RUN(r, STAMPI_EVENT_ADD, NULL, NULL, NULL, err, stampi_int(device),
-                    stampi_int(STAMP_REGISTRY_ISSUED), stampi_int((int64_t)now),
-                    stampi_text(r->who), stampi_text(r->where),
-                    stampi_text("made on the device"));
+    rc = STAMPI_RUN(r, STAMPI_ORDER_LOCKS, take_lock, &lock_later, NULL, err,
+                    stampi_int(device >> 32));
     if (rc == STAMP_OK) {
-        rc = STAMPI_RUN(r, STAMPI_ORDER_LOCKS, take_lock, &lock_later, NULL, err,
-                        stampi_int(batch));
-    }
-    if (rc == STAMP_OK && lock_later) {
-        rc =
-            STAMPI_RUN(r, STAMPI_UNLOCKED_ADD, NULL, NULL, NULL, err, stampi_int(device));
-    }
-    if (rc == STAMP_OK) {
-        rc = stampi_tally(&tally, batch, STAMP_REGISTRY_RESERVED, -1, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = stampi_tally(&tally, batch, STAMP_REGISTRY_ISSUED, 1, err);
+        rc = stampi_unit_issued(r, device, now, NULL, lock_later, &tally, err);
     }
     return rc == STAMP_OK ? stampi_tally_write(r, &tally, err) : rc;
 }

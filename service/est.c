@@ -366,8 +366,6 @@ static bool take_request(struct front *f, struct evhttp_request *req, enum opera
                          struct front_connection *c, struct service_enrol *e,
                          struct est_texts *t, enum est_style *style)
 {
-    char *from = NULL;
-    ev_uint16_t port;
     enum stamp_refusal refusal;
     enum stamp_err rc;
 
@@ -391,12 +389,8 @@ static bool take_request(struct front *f, struct evhttp_request *req, enum opera
         refuse_here(req, c, refusal);
         return false;
     }
-    evhttp_connection_get_peer(evhttp_request_get_connection(req), &from, &port);
     e->label = (struct stamp_slice){(const uint8_t *)t->label, strlen(t->label)};
-    if (from != NULL) {
-        e->from = (struct stamp_slice){(const uint8_t *)from, strlen(from)};
-        e->from.len = e->from.len < SERVICE_FROM_MAX ? e->from.len : SERVICE_FROM_MAX;
-    }
+    e->from = front_from(req);
     return true;
 }
 

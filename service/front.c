@@ -115,6 +115,20 @@ static struct front_pending *new_pending(struct front *f, struct evhttp_request 
     return p;
 }
 
+struct stamp_slice front_from(struct evhttp_request *req)
+{
+    struct stamp_slice from = {NULL, 0};
+    char *address = NULL;
+    ev_uint16_t port;
+
+    evhttp_connection_get_peer(evhttp_request_get_connection(req), &address, &port);
+    if (address != NULL) {
+        from = (struct stamp_slice){(const uint8_t *)address, strlen(address)};
+        from.len = from.len < SERVICE_FROM_MAX ? from.len : SERVICE_FROM_MAX;
+    }
+    return from;
+}
+
 bool front_ask(struct front *f, struct evhttp_request *req,
                const struct service_enrol *asked, enum est_style style)
 {

@@ -100,6 +100,9 @@ struct front_connection *front_connection_of(struct front *f, struct evhttp_requ
 bool front_ask(struct front *f, struct evhttp_request *req,
                const struct service_enrol *asked, enum est_style style);
 
+/** Address of who asks, for books and log; as long as the request. */
+struct stamp_slice front_from(struct evhttp_request *req);
+
 /** Have a key made first, then est_made() asks the books. */
 bool front_ask_key(struct front *f, struct evhttp_request *req,
                    const struct service_make *asked, enum est_style style);

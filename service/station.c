@@ -48,8 +48,6 @@ static void sign(struct front *f, struct evhttp_request *req)
 {
     struct stamp_unit_request u;
     struct service_unit asked = {.index = 0};
-    char *from = NULL;
-    ev_uint16_t port;
 
     if (!is_cbor(req)) {
         reply_sentence(req, TYPE, "send a station's request as " STAMP_UNIT_REQUEST_TYPE);
@@ -68,12 +66,7 @@ static void sign(struct front *f, struct evhttp_request *req)
     if (u.has_provisioning) {
         asked.provisioning = (struct stamp_slice){u.provisioning, sizeof u.provisioning};
     }
-    evhttp_connection_get_peer(evhttp_request_get_connection(req), &from, &port);
-    if (from != NULL) {
-        asked.from = (struct stamp_slice){(const uint8_t *)from, strlen(from)};
-        asked.from.len =
-            asked.from.len < SERVICE_FROM_MAX ? asked.from.len : SERVICE_FROM_MAX;
-    }
+    asked.from = front_from(req);
     if (!front_ask_unit(f, req, &asked)) {
         est_later(req, false);
     }
