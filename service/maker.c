@@ -3,6 +3,7 @@
  * leaves it but sealed to the device that asked, or where the service was told so for its
  * product, as it is. It keeps none. It reads nothing but messages, and a certificate.
  */
+#include <openssl/err.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -56,6 +57,11 @@ static void take_certificate(struct maker *k, const struct service_message *m)
         m->u.answer.outcome != SERVICE_CERTIFICATE ||
         stamp_pki_decode(m->u.answer.certificate, &cert, NULL) != STAMP_OK) {
         return; /* it is asked again */
+    }
+    if (X509_check_private_key(cert, k->next_key) != 1) {
+        X509_free(cert); /* of the maker before this one, which died */
+        ERR_clear_error();
+        return;
     }
     EVP_PKEY_free(k->key);
     X509_free(k->cert);
