@@ -4,14 +4,14 @@ source "$(dirname "${BASH_SOURCE[0]}")/live_lib.sh"
 
 client=$build/test/est_client
 
-# serve NAME OPTION...: the service of workspace NAME, on a free port; sets `at` (HOST:PORT) and
+# serve NAME OPTION...: the service of workspace NAME, on a free port of what localhost is here (::1 on most machines); sets `at` (HOST:PORT) and
 # `est` (its URL). Its log is NAME.serve;
 # those of earlier ones NAME.serve-before.
 serve() {
     local name=$1 i
     shift
     [ ! -e "$name.serve" ] || cat "$name.serve" >> "$name.serve-before"
-    "$stamp" serve "$name" --listen 127.0.0.1:0 "$@" >> "$name.out" 2> "$name.serve" &
+    "$stamp" serve "$name" --listen localhost:0 "$@" >> "$name.out" 2> "$name.serve" &
     printf '%s\n' "$!" > "$scratch/$name-serve.pid"
     at=
     for i in $(seq 400); do

@@ -32,7 +32,7 @@ jars=/usr/share/java/bcpkix.jar:/usr/share/java/bcprov.jar:/usr/share/java/bcuti
 check "BouncyCastle's client is compiled" javac -cp "$jars" -d . "$root/test/interop/Est.java"
 check "a key for it" openssl pkcs8 -topk8 -nocrypt -in d1/key.pem -outform der -out d1/key.p8
 for tls in 1.2 1.3; do
-    check_status "BouncyCastle with TLS $tls" 0 java -cp "$jars:." Est "$at" ws/root.pem d1/cert.pem d1/key.p8 $tls
+    check_status "BouncyCastle with TLS $tls" 0 java -Djava.net.preferIPv6Addresses=system -cp "$jars:." Est "$at" ws/root.pem d1/cert.pem d1/key.p8 $tls
     says "cacerts 2"
     says "csrattrs 2"
     says "enrolled O=Acme,CN=${serials[1]}"
