@@ -9,6 +9,7 @@
 
 #include "cli/cli.h"
 #include "host/hex.h"
+#include "host/json.h"
 
 enum { HOUR = 3600, ID_BYTES = 6, HOURS_MAX = 24 * 366 };
 
@@ -89,23 +90,14 @@ static int add(const struct args *a)
     return rc == STAMP_OK ? cli_flush(CLI_DONE) : cli_fail(&err);
 }
 
-static void put_time(time_t at, char out[32])
-{
-    struct tm tm;
-
-    if (gmtime_r(&at, &tm) == NULL || strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm) == 0) {
-        out[0] = '\0';
-    }
-}
-
 static bool print(void *ctx, const struct stamp_registry_token *t)
 {
     const time_t *now = ctx;
     char id[2 * ID_BYTES + 1];
-    char at[32];
+    char at[21];
 
     id_of(t->digest, id);
-    put_time(t->used_at != 0 ? t->used_at : t->not_after, at);
+    stamp_json_time((uint32_t)(t->used_at != 0 ? t->used_at : t->not_after), at);
     (void)printf("%s\t%s\t%s %s\t", t->serial, id,
                  t->used_at != 0       ? "used"
                  : t->not_after < *now ? "ended"

@@ -193,12 +193,12 @@ static enum stamp_err check_chip(struct admission *a, const struct stamp_registr
     return rc;
 }
 
-static enum stamp_err is_taken(struct admission *a, enum stampi_sql which,
+enum stamp_err stampi_is_taken(struct stamp_registry *r, enum stampi_sql which,
                                struct stampi_value what, bool *taken,
                                struct stamp_error *err)
 {
     int64_t id = -1;
-    enum stamp_err rc = STAMPI_RUN(a->r, which, stampi_take_number, &id, NULL, err, what);
+    enum stamp_err rc = STAMPI_RUN(r, which, stampi_take_number, &id, NULL, err, what);
 
     *taken = id >= 0;
     return rc;
@@ -214,11 +214,13 @@ static enum stamp_err check_new(struct admission *a, const struct stamp_registry
     *why = a->order.state == STAMP_REGISTRY_ORDER_CLOSED ? "the order is closed"
                                                          : check_certificate(a, u);
     if (*why == NULL) {
-        rc = is_taken(a, STAMPI_SERIAL_OWNER, stampi_text(u->serial), &taken, err);
+        rc = stampi_is_taken(a->r, STAMPI_SERIAL_OWNER, stampi_text(u->serial), &taken,
+                             err);
         *why = taken ? "its serial is another device's" : NULL;
     }
     if (rc == STAMP_OK && *why == NULL) {
-        rc = is_taken(a, STAMPI_KEY_OWNER, stampi_blob(u->fingerprint, 32), &taken, err);
+        rc = stampi_is_taken(a->r, STAMPI_KEY_OWNER, stampi_blob(u->fingerprint, 32),
+                             &taken, err);
         *why = taken ? "its key is another device's" : NULL;
     }
     return rc;
@@ -227,24 +229,35 @@ static enum stamp_err check_new(struct admission *a, const struct stamp_registry
 /* ---- booking ---- */
 
 /* What was free a moment ago is not any more. */
-static enum stamp_err lost_race(const struct stamp_registry_unit *u,
-                                struct stamp_error *err)
+static enum stamp_err lost_race(const char *serial, struct stamp_error *err)
 {
     stamp_error_hint(err, "run the same command again");
     return stamp_error_set(err, STAMP_E_BUSY, 0,
                            "another program books the serial, key or chip of '%s'",
-                           u->serial);
+                           serial);
 }
 
-static enum stamp_err claim(struct admission *a, enum stampi_sql which,
-                            struct stampi_value what, int64_t id,
-                            const struct stamp_registry_unit *u, struct stamp_error *err)
+static enum stamp_err claim(struct stamp_registry *r, enum stampi_sql which,
+                            struct stampi_value what, int64_t id, const char *serial,
+                            struct stamp_error *err)
 {
     int64_t changed = 0;
     enum stamp_err rc =
-        STAMPI_RUN(a->r, which, NULL, NULL, &changed, err, what, stampi_int(id));
+        STAMPI_RUN(r, which, NULL, NULL, &changed, err, what, stampi_int(id));
 
-    return rc == STAMP_OK && changed == 0 ? lost_race(u, err) : rc;
+    return rc == STAMP_OK && changed == 0 ? lost_race(serial, err) : rc;
+}
+
+enum stamp_err stampi_unit_claim(struct stamp_registry *r, const char *serial,
+                                 const uint8_t fingerprint[32], int64_t id,
+                                 struct stamp_error *err)
+{
+    enum stamp_err rc =
+        claim(r, STAMPI_SERIAL_CLAIM, stampi_text(serial), id, serial, err);
+
+    return rc == STAMP_OK
+               ? claim(r, STAMPI_KEY_CLAIM, stampi_blob(fingerprint, 32), id, serial, err)
+               : rc;
 }
 
 /* The chip is checked. */
@@ -256,12 +269,12 @@ static enum stamp_err take_chip(struct admission *a, const struct stamp_registry
     enum stamp_err rc = STAMP_OK;
 
     if (o->id < 0) {
-        rc = claim(a, STAMPI_CHIP_CLAIM, stampi_text(u->chip), id, u, err);
+        rc = claim(a->r, STAMPI_CHIP_CLAIM, stampi_text(u->chip), id, u->serial, err);
     } else if (o->id != id) {
         rc = STAMPI_RUN(a->r, STAMPI_CHIP_MOVE, NULL, NULL, &changed, err, stampi_int(id),
                         stampi_text(u->chip), stampi_int(o->id));
         if (rc == STAMP_OK && changed == 0) {
-            rc = lost_race(u, err);
+            rc = lost_race(u->serial, err);
         }
     }
     return rc == STAMP_OK ? STAMPI_RUN(a->r, STAMPI_UNIT_CHIP, NULL, NULL, NULL, err,
@@ -293,11 +306,8 @@ enum stamp_err stampi_unit_issued(struct stamp_registry *r, int64_t id, time_t a
 static enum stamp_err add_unit(struct admission *a, const struct stamp_registry_unit *u,
                                int64_t id, struct stamp_error *err)
 {
-    enum stamp_err rc = claim(a, STAMPI_SERIAL_CLAIM, stampi_text(u->serial), id, u, err);
+    enum stamp_err rc = stampi_unit_claim(a->r, u->serial, u->fingerprint, id, err);
 
-    if (rc == STAMP_OK) {
-        rc = claim(a, STAMPI_KEY_CLAIM, stampi_blob(u->fingerprint, 32), id, u, err);
-    }
     if (rc == STAMP_OK) {
         rc = STAMPI_RUN(a->r, STAMPI_UNIT_ADD, NULL, NULL, NULL, err, stampi_int(id),
                         stampi_text(u->serial), stampi_int((int64_t)u->at),

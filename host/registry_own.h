@@ -143,6 +143,16 @@ stampi_bulk(struct stamp_registry *r, const struct stamp_registry_change *change
 STAMP_MUST_USE enum stamp_err
 stampi_change(struct stamp_registry *r, const struct stamp_registry_change *changes,
               size_t n, size_t *bad, struct stampi_tally *tally, struct stamp_error *err);
+/** Is it another device's: which of the statements *_OWNER, and of what? */
+STAMP_MUST_USE enum stamp_err stampi_is_taken(struct stamp_registry *r,
+                                              enum stampi_sql which,
+                                              struct stampi_value what, bool *taken,
+                                              struct stamp_error *err);
+/** Serial and key are a unit's from now on. STAMP_E_BUSY: they were free a moment ago. */
+STAMP_MUST_USE enum stamp_err stampi_unit_claim(struct stamp_registry *r,
+                                                const char *serial,
+                                                const uint8_t fingerprint[32], int64_t id,
+                                                struct stamp_error *err);
 /** A unit of a work order has its certificate now. @param where  NULL = the registry's */
 STAMP_MUST_USE enum stamp_err
 stampi_unit_issued(struct stamp_registry *r, int64_t id, time_t at, const char *where,

@@ -113,48 +113,23 @@ enum stamp_err stamp_registry_unit_find(struct stamp_registry *r, int64_t device
 
 /* ---- booking ---- */
 
-/* It was free a moment ago. */
-static enum stamp_err claim(struct stamp_registry *r, enum stampi_sql which,
-                            struct stampi_value what, int64_t device,
-                            struct stamp_error *err)
-{
-    int64_t changed = 0;
-    enum stamp_err rc =
-        STAMPI_RUN(r, which, NULL, NULL, &changed, err, what, stampi_int(device));
-
-    return rc == STAMP_OK && changed == 0
-               ? stamp_error_set(err, STAMP_E_BUSY, 0,
-                                 "another program books the same serial or key")
-               : rc;
-}
-
-static enum stamp_err owner_of(struct stamp_registry *r, enum stampi_sql which,
-                               struct stampi_value what, int64_t *owner,
-                               struct stamp_error *err)
-{
-    *owner = -1;
-    return STAMPI_RUN(r, which, stampi_take_number, owner, NULL, err, what);
-}
-
 static enum stamp_err add(struct stamp_registry *r, const struct stamp_unit_booked *b,
                           const uint8_t fingerprint[32], time_t now,
                           enum stamp_refusal *refusal, struct stamp_error *err)
 {
-    int64_t owner;
+    bool taken;
     enum stamp_err rc =
-        owner_of(r, STAMPI_SERIAL_OWNER, stampi_text(b->serial), &owner, err);
+        stampi_is_taken(r, STAMPI_SERIAL_OWNER, stampi_text(b->serial), &taken, err);
 
-    if (rc == STAMP_OK && owner < 0) {
-        rc = owner_of(r, STAMPI_KEY_OWNER, stampi_blob(fingerprint, 32), &owner, err);
+    if (rc == STAMP_OK && !taken) {
+        rc = stampi_is_taken(r, STAMPI_KEY_OWNER, stampi_blob(fingerprint, 32), &taken,
+                             err);
     }
-    if (rc != STAMP_OK || owner >= 0) {
-        *refusal = owner >= 0 ? STAMP_REFUSAL_KEY_TAKEN : *refusal;
+    if (rc != STAMP_OK || taken) {
+        *refusal = taken ? STAMP_REFUSAL_KEY_TAKEN : *refusal;
         return rc;
     }
-    rc = claim(r, STAMPI_SERIAL_CLAIM, stampi_text(b->serial), b->device, err);
-    if (rc == STAMP_OK) {
-        rc = claim(r, STAMPI_KEY_CLAIM, stampi_blob(fingerprint, 32), b->device, err);
-    }
+    rc = stampi_unit_claim(r, b->serial, fingerprint, b->device, err);
     return rc == STAMP_OK
                ? STAMPI_RUN(r, STAMPI_UNIT_BEGIN, NULL, NULL, NULL, err,
                             stampi_int(b->device), stampi_text(b->serial),

@@ -487,7 +487,10 @@ static void ask_signer_unit(struct books *b, struct taken *t)
     send_job(b, j);
 }
 
-static void tell_unit(struct books *b, struct taken *t)
+/* What the round decided; without a certificate `sign` has it made. */
+static void tell_verdict(struct books *b, struct taken *t, struct stamp_slice from,
+                         struct stamp_slice certificate,
+                         void (*sign)(struct books *b, struct taken *t))
 {
     struct books_verdict *v = &t->verdict;
 
@@ -495,17 +498,26 @@ static void tell_unit(struct books *b, struct taken *t)
         later(b, (unsigned)t->front, t->m.id);
     } else if (v->refusal != STAMP_REFUSAL_NONE) {
         SERVICE_COUNT(refused[v->refusal]);
-        say("refused", v, t->m.u.unit.from, v->refusal);
+        say("refused", v, from, v->refusal);
         tell(b, (unsigned)t->front, t->m.id, SERVICE_REFUSED, v->refusal,
              (struct stamp_slice){NULL, 0});
-    } else if (v->unit.certificate == NULL) {
-        ask_signer_unit(b, t);
+    } else if (certificate.p == NULL) {
+        sign(b, t);
     } else {
         SERVICE_COUNT(again);
-        say("again", v, t->m.u.unit.from, STAMP_REFUSAL_NONE);
+        say("again", v, from, STAMP_REFUSAL_NONE);
         tell(b, (unsigned)t->front, t->m.id, SERVICE_CERTIFICATE, STAMP_REFUSAL_NONE,
-             (struct stamp_slice){v->unit.certificate, v->unit.certificate_len});
+             certificate);
     }
+}
+
+static void tell_unit(struct books *b, struct taken *t)
+{
+    const struct stamp_unit_booked *u = &t->verdict.unit;
+
+    tell_verdict(b, t, t->m.u.unit.from,
+                 (struct stamp_slice){u->certificate, u->certificate_len},
+                 ask_signer_unit);
 }
 
 static void tell_enrol(struct books *b, struct taken *t)
@@ -516,21 +528,9 @@ static void tell_enrol(struct books *b, struct taken *t)
         SERVICE_COUNT(confirmed);
         say("confirmed", v, t->m.u.enrol.from, STAMP_REFUSAL_NONE);
     }
-    if (t->failed) {
-        later(b, (unsigned)t->front, t->m.id);
-    } else if (v->refusal != STAMP_REFUSAL_NONE) {
-        SERVICE_COUNT(refused[v->refusal]);
-        say("refused", v, t->m.u.enrol.from, v->refusal);
-        tell(b, (unsigned)t->front, t->m.id, SERVICE_REFUSED, v->refusal,
-             (struct stamp_slice){NULL, 0});
-    } else if (v->ldevid.state == STAMP_LDEVID_INTENT) {
-        ask_signer(b, t);
-    } else {
-        SERVICE_COUNT(again);
-        say("again", v, t->m.u.enrol.from, STAMP_REFUSAL_NONE);
-        tell(b, (unsigned)t->front, t->m.id, SERVICE_CERTIFICATE, STAMP_REFUSAL_NONE,
-             (struct stamp_slice){v->ldevid.certificate, v->ldevid.certificate_len});
-    }
+    tell_verdict(b, t, t->m.u.enrol.from,
+                 (struct stamp_slice){v->ldevid.certificate, v->ldevid.certificate_len},
+                 ask_signer);
 }
 
 static void tell_refused(struct books *b, const struct taken *t, const struct job *j)

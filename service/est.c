@@ -112,7 +112,7 @@ static int status_of(enum stamp_refusal refusal)
     }
 }
 
-void est_refuse(struct evhttp_request *req, enum stamp_refusal refusal)
+static void refuse(struct evhttp_request *req, enum stamp_refusal refusal)
 {
     if (status_of(refusal) == UNAUTHORIZED) {
         reply_header(req, "WWW-Authenticate", "Basic realm=\"enrolment token\"");
@@ -137,7 +137,7 @@ static void refuse_here(struct evhttp_request *req, const struct front_connectio
         service_log("refused", "claims", c->peer.serial, "from", from, "refusal",
                     stamp_refusal_name(refusal), NULL);
     }
-    est_refuse(req, refusal);
+    refuse(req, refusal);
 }
 
 /* One part of a multipart answer: RFC 2046 5.1. */
@@ -184,28 +184,35 @@ static void give_key(struct evhttp_request *req, struct stamp_slice key,
     }
 }
 
+bool est_has_certificate(struct evhttp_request *req, const struct service_answer *answer)
+{
+    switch ((enum service_outcome)answer->outcome) {
+    case SERVICE_CERTIFICATE:
+        return true;
+    case SERVICE_REFUSED:
+        refuse(req, (enum stamp_refusal)answer->refusal);
+        return false;
+    case SERVICE_LATER:
+    default:
+        est_later(req, false);
+        return false;
+    }
+}
+
 void est_answer(struct evhttp_request *req, const struct service_answer *answer,
                 enum est_style style, struct stamp_slice key)
 {
     uint8_t der[STAMP_MAX_CERTIFICATE + 128];
     size_t len;
 
-    switch ((enum service_outcome)answer->outcome) {
-    case SERVICE_CERTIFICATE:
-        len = est_certs_only(&answer->certificate, 1, der, sizeof der);
-        if (key.len > 0) {
-            give_key(req, key, (struct stamp_slice){der, len}, style);
-        } else {
-            give(req, CERTS_ONLY, der, len, style);
-        }
-        break;
-    case SERVICE_REFUSED:
-        est_refuse(req, (enum stamp_refusal)answer->refusal);
-        break;
-    case SERVICE_LATER:
-    default:
-        est_later(req, false);
-        break;
+    if (!est_has_certificate(req, answer)) {
+        return;
+    }
+    len = est_certs_only(&answer->certificate, 1, der, sizeof der);
+    if (key.len > 0) {
+        give_key(req, key, (struct stamp_slice){der, len}, style);
+    } else {
+        give(req, CERTS_ONLY, der, len, style);
     }
 }
 

@@ -129,66 +129,68 @@ struct stamp_slice front_from(struct evhttp_request *req)
     return from;
 }
 
+/* NULL: too many wait. */
+static struct front_pending *ask(struct front *f, struct evhttp_request *req,
+                                 enum service_role at, struct front_link *link,
+                                 struct service_message *m)
+{
+    struct front_pending *p = new_pending(f, req, at);
+
+    if (p != NULL) {
+        m->id = p->id;
+        send_to(link, m);
+    }
+    return p;
+}
+
 bool front_ask(struct front *f, struct evhttp_request *req,
                const struct service_enrol *asked, enum est_style style)
 {
     struct service_message m = {.type = SERVICE_ENROL, .u.enrol = *asked};
-    struct front_pending *p = new_pending(f, req, SERVICE_BOOKS);
+    struct front_pending *p = ask(f, req, SERVICE_BOOKS, &f->books, &m);
 
-    if (p == NULL) {
-        return false;
+    if (p != NULL) {
+        p->style = style;
     }
-    p->style = style;
-    m.id = p->id;
-    send_to(&f->books, &m);
-    return true;
+    return p != NULL;
 }
 
 bool front_ask_key(struct front *f, struct evhttp_request *req,
                    const struct service_make *asked, enum est_style style)
 {
     struct service_message m = {.type = SERVICE_MAKE, .u.make = *asked};
-    struct front_pending *p = new_pending(f, req, SERVICE_MAKER);
+    struct front_pending *p = ask(f, req, SERVICE_MAKER, &f->maker, &m);
 
-    if (p == NULL) {
-        return false;
+    if (p != NULL) {
+        p->style = style;
     }
-    p->style = style;
-    m.id = p->id;
-    send_to(&f->maker, &m);
-    return true;
+    return p != NULL;
 }
 
 bool front_ask_unit(struct front *f, struct evhttp_request *req,
                     const struct service_unit *asked)
 {
     struct service_message m = {.type = SERVICE_UNIT, .u.unit = *asked};
-    struct front_pending *p = new_pending(f, req, SERVICE_BOOKS);
+    struct front_pending *p = ask(f, req, SERVICE_BOOKS, &f->books, &m);
 
-    if (p == NULL) {
-        return false;
+    if (p != NULL) {
+        p->unit = true;
     }
-    p->unit = true;
-    m.id = p->id;
-    send_to(&f->books, &m);
-    return true;
+    return p != NULL;
 }
 
 bool front_ask_status(struct front *f, struct evhttp_request *req,
                       const struct service_ocsp *asked)
 {
     struct service_message m = {.type = SERVICE_OCSP, .u.ocsp = *asked};
-    struct front_pending *p = new_pending(f, req, SERVICE_STATUS);
+    struct front_pending *p = ask(f, req, SERVICE_STATUS, &f->status, &m);
 
-    if (p == NULL) {
-        return false;
+    if (p != NULL) {
+        p->asked = *asked;
+        memcpy(p->number, asked->serial_number.p, asked->serial_number.len);
+        p->asked.serial_number.p = p->number;
     }
-    p->asked = *asked;
-    memcpy(p->number, asked->serial_number.p, asked->serial_number.len);
-    p->asked.serial_number.p = p->number;
-    m.id = p->id;
-    send_to(&f->status, &m);
-    return true;
+    return p != NULL;
 }
 
 /* Its request is answered from now on, or nobody waits for it any more. */

@@ -129,8 +129,8 @@ bool est_made(struct front *f, struct evhttp_request *req, const uint8_t *point,
 void est_answer(struct evhttp_request *req, const struct service_answer *answer,
                 enum est_style style, struct stamp_slice key);
 
-/** Refused, with its sentence. */
-void est_refuse(struct evhttp_request *req, enum stamp_refusal refusal);
+/** Did the books give a certificate? Else why not is answered. */
+bool est_has_certificate(struct evhttp_request *req, const struct service_answer *answer);
 
 /** Not now: 202 where the books have the request, else 503. */
 void est_later(struct evhttp_request *req, bool taken);

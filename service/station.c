@@ -10,18 +10,9 @@ enum { OK = 200, TYPE = 415 };
 
 void station_answer(struct evhttp_request *req, const struct service_answer *answer)
 {
-    switch ((enum service_outcome)answer->outcome) {
-    case SERVICE_CERTIFICATE:
+    if (est_has_certificate(req, answer)) {
         reply_bytes(req, OK, "application/pkix-cert", answer->certificate.p,
                     answer->certificate.len);
-        break;
-    case SERVICE_REFUSED:
-        est_refuse(req, (enum stamp_refusal)answer->refusal);
-        break;
-    case SERVICE_LATER:
-    default:
-        est_later(req, false);
-        break;
     }
 }
 

@@ -3,7 +3,6 @@
  * station vouches for each request with its journal key, and believes nothing of the
  * answer but a signature over exactly what it intended.
  */
-#include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,12 +18,16 @@ enum { ANSWER_S = 10 };
 
 static enum stamp_err put_root(struct stamp_line *line, struct stamp_error *err)
 {
-    STAMP_BIO_AUTO *bio = BIO_new(BIO_s_mem());
+    struct stamp_slice der = {NULL, 0};
+    uint8_t *bytes = NULL;
+    enum stamp_err rc = stamp_pki_encode(line->site->cert.root, &bytes, &der.len, err);
 
-    if (bio == NULL || PEM_write_bio_X509(bio, line->site->cert.root) != 1) {
-        return stamp_openssl_failed(err, "cannot write the root's certificate");
+    der.p = bytes;
+    if (rc == STAMP_OK) {
+        rc = stamp_pki_pem(der, &line->root_pem, err);
     }
-    return stamp_bio_text(bio, &line->root_pem, err);
+    OPENSSL_free(bytes);
+    return rc;
 }
 
 static struct stamp_slice root_pem(const struct stamp_line *line)
