@@ -9,6 +9,7 @@
 
 #include "cli/batch.h"
 #include "host/batch_make.h"
+#include "host/batch_online.h"
 #include "host/batchfile.h"
 #include "host/file.h"
 #include "host/workspace_batch.h"
@@ -28,6 +29,13 @@ static const char help[] =
     "      --note TEXT         goes into the file and on the books\n"
     "      --id ID             a name: the same command on several machines with one\n"
     "                          PostgreSQL makes one batch, a file each\n"
+    "      --server URL        a service (stamp serve) makes it; FILE is fetched from "
+    "there\n"
+    "      --api-key-file F    with --server: the first line of F is an API key whose "
+    "role\n"
+    "                          is factory or admin (stamp apikey)\n"
+    "      --trust PEM         with --server: the root, of service and batch; else the\n"
+    "                          workspace's\n"
     "      --threads N         that make stamps (default: one for each core)\n"
     "  -C, --dir DIR           the workspace\n"
     "      --passphrase-fd N   read the workspace's passphrase from file descriptor N\n"
@@ -40,6 +48,9 @@ static const struct option options[] = {
     {"output", required_argument, NULL, 'o'},
     {"note", required_argument, NULL, 'N'},
     {"id", required_argument, NULL, 'I'},
+    {"server", required_argument, NULL, 'S'},
+    {"api-key-file", required_argument, NULL, 'K'},
+    {"trust", required_argument, NULL, 't'},
     {"threads", required_argument, NULL, 'T'},
     {"dir", required_argument, NULL, 'C'},
     {"passphrase-fd", required_argument, NULL, 'F'},
@@ -50,6 +61,7 @@ static const struct option options[] = {
 /* A line on a terminal is written this often, one elsewhere that often. */
 #define TERMINAL_MS 200
 #define PIPE_MS 5000
+#define PATIENCE_S 300 /* for a service that is away, or makes another batch */
 
 struct progress {
     bool terminal;
@@ -65,6 +77,7 @@ struct args {
     const char *station[STAMP_BATCH_RECIPIENTS_MAX];
     size_t n_stations;
     const char *dir;
+    const char *server, *key_file, *trust;
     int fd;
 };
 
@@ -237,6 +250,68 @@ static int create(struct args *a)
     return end(a, &progress, rc, &made, &err);
 }
 
+/* ---- made by a service ---- */
+
+static enum stamp_err find_root(struct args *a, char path[PATH_MAX],
+                                struct stamp_error *err)
+{
+    char dir[PATH_MAX];
+    enum stamp_err rc;
+
+    if (a->trust != NULL) {
+        return STAMP_OK;
+    }
+    rc = stamp_workspace_locate(a->dir, dir, err);
+    if (rc != STAMP_OK) {
+        stamp_error_hint(err, "name whom to believe with --trust PEM");
+        return rc;
+    }
+    if (snprintf(path, PATH_MAX, "%s/root.pem", dir) >= PATH_MAX) {
+        return stamp_error_set(err, STAMP_E_RANGE, 0, "the path is too long");
+    }
+    a->trust = path;
+    return STAMP_OK;
+}
+
+static int create_online(struct args *a)
+{
+    STAMP_SECRET_AUTO struct stamp_secret *key = NULL;
+    X509 *stations[STAMP_BATCH_RECIPIENTS_MAX] = {NULL};
+    struct stamp_error err = STAMP_ERROR_INIT;
+    struct progress progress = {.terminal = isatty(STDERR_FILENO) == 1};
+    struct stamp_batch_online order = {.url = a->server,
+                                       .path = a->job.path,
+                                       .product = a->product,
+                                       .note = a->job.note,
+                                       .count = a->job.count,
+                                       .stations = stations,
+                                       .n_stations = a->n_stations,
+                                       .patience_s = PATIENCE_S,
+                                       .stop = &stop,
+                                       .progress = tell,
+                                       .ctx = &progress};
+    struct stamp_batch_made made = {.count = a->job.count};
+    char root[PATH_MAX];
+    enum stamp_err rc = find_root(a, root, &err);
+
+    if (rc == STAMP_OK) {
+        rc = cli_secret_line(a->key_file, &key, &err);
+    }
+    if (rc == STAMP_OK) {
+        rc = load_stations(a, stations, &err);
+    }
+    if (rc == STAMP_OK) {
+        order.trust = a->trust;
+        order.bearer = key;
+        rc = stamp_batch_order_online(&order, &made.batch.id, &err);
+        (void)snprintf(made.path, sizeof made.path, "%s", a->job.path);
+    }
+    for (size_t i = 0; i < a->n_stations; i++) {
+        X509_free(stations[i]);
+    }
+    return end(a, &progress, rc, &made, &err);
+}
+
 static int take_number(struct args *a, int opt)
 {
     uint64_t number;
@@ -283,6 +358,15 @@ static int take(struct args *a, int opt)
     case 'I':
         a->job.name = optarg;
         return -1;
+    case 'S':
+        a->server = optarg;
+        return -1;
+    case 'K':
+        a->key_file = optarg;
+        return -1;
+    case 't':
+        a->trust = optarg;
+        return -1;
     case 'C':
         a->dir = optarg;
         return -1;
@@ -319,9 +403,20 @@ int batch_create(int argc, char **argv)
                          : a.job.count == 0 ? "--count N"
                                             : "--station CERT");
     }
+    if (a.server != NULL && (a.job.path == NULL || a.key_file == NULL)) {
+        return cli_usage("batch create", "with --server, %s is wanted",
+                         a.job.path == NULL ? "-o FILE" : "--api-key-file F");
+    }
+    if (a.server != NULL ? a.job.name != NULL || a.job.threads != 0
+                         : a.key_file != NULL || a.trust != NULL) {
+        return cli_usage("batch create", a.server != NULL
+                                             ? "--id and --threads are not for a service"
+                                             : "--api-key-file and --trust go with "
+                                               "--server");
+    }
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
-    return create(&a);
+    return a.server != NULL ? create_online(&a) : create(&a);
 }

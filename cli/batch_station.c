@@ -6,8 +6,6 @@
 #include "host/keyfile.h"
 #include "host/pki.h"
 
-#define PASSPHRASE_MAX 1024u
-
 /* ---- whom to trust ---- */
 
 static enum stamp_err trust_workspace(const struct batch_station_args *a, X509 **out,
@@ -54,24 +52,6 @@ static enum stamp_err find_anchor(const struct batch_station_args *a, X509 **out
 
 /* ---- the station's key ---- */
 
-/* The first line of a file that is ours alone. */
-static enum stamp_err read_line(const char *path, struct stamp_secret **out,
-                                struct stamp_error *err)
-{
-    STAMP_SECRET_AUTO struct stamp_secret *all = NULL;
-    const uint8_t *p;
-    const uint8_t *end;
-    size_t len;
-    enum stamp_err rc = stamp_file_read_secret(path, PASSPHRASE_MAX, &all, err);
-
-    if (rc != STAMP_OK) {
-        return rc;
-    }
-    p = stamp_secret_use(all, &len);
-    end = memchr(p, '\n', len);
-    return stamp_secret_new(out, p, end == NULL ? len : (size_t)(end - p), err);
-}
-
 /* Asked for only where the file is encrypted. */
 static enum stamp_err key_from_file(const struct batch_station_args *a, EVP_PKEY **out,
                                     struct stamp_error *err)
@@ -86,7 +66,7 @@ static enum stamp_err key_from_file(const struct batch_station_args *a, EVP_PKEY
     if (rc != STAMP_E_AUTH) {
         return stamp_error_set(err, rc, why.native, "%s", why.what);
     }
-    rc = a->pin_file != NULL ? read_line(a->pin_file, &passphrase, err)
+    rc = a->pin_file != NULL ? cli_secret_line(a->pin_file, &passphrase, err)
                              : stamp_secret_ask(&passphrase, a->fd,
                                                 "Passphrase of the station's key", err);
     if (rc == STAMP_OK) {

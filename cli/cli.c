@@ -6,10 +6,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "host/file.h"
 #include "host/rest.h"
 #include "host/verify.h"
+
+#define SECRET_MAX 1024u
 
 int cli_fail(const struct stamp_error *err)
 {
@@ -91,6 +95,24 @@ bool cli_number(const char *text, uint64_t min, uint64_t max, uint64_t *out)
         *out <<= shift;
     }
     return errno == 0 && *end == '\0' && *out >= min && *out <= max;
+}
+
+bool cli_date(const char *text, bool end_of_day, time_t *out)
+{
+    struct tm tm = {0};
+    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+
+    if (end == NULL || *end != '\0') {
+        memset(&tm, 0, sizeof tm);
+        end = strptime(text, "%Y-%m-%d", &tm);
+        if (end == NULL || *end != '\0') {
+            return false;
+        }
+        *out = timegm(&tm) + (end_of_day ? 86399 : 0);
+    } else {
+        *out = timegm(&tm);
+    }
+    return *out > 0 && *out <= (time_t)UINT32_MAX;
 }
 
 static enum stamp_err find_file(const struct cli_source *src, char path[PATH_MAX],
@@ -203,4 +225,21 @@ enum stamp_err cli_passphrase(const struct stamp_workspace *ws, int fd,
         return STAMP_OK;
     }
     return stamp_secret_ask(out, fd, "Passphrase of the workspace", err);
+}
+
+enum stamp_err cli_secret_line(const char *path, struct stamp_secret **out,
+                               struct stamp_error *err)
+{
+    STAMP_SECRET_AUTO struct stamp_secret *all = NULL;
+    const uint8_t *p;
+    const uint8_t *end;
+    size_t len;
+    enum stamp_err rc = stamp_file_read_secret(path, SECRET_MAX, &all, err);
+
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    p = stamp_secret_use(all, &len);
+    end = memchr(p, '\n', len);
+    return stamp_secret_new(out, p, end == NULL ? len : (size_t)(end - p), err);
 }

@@ -7,6 +7,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 #include "host/imagefile.h"
 #include "host/trust.h"
@@ -21,6 +22,7 @@ enum cli_exit {
     CLI_NOTHING_LEFT = 5,
 };
 
+int cmd_apikey(int argc, char **argv);
 int cmd_claim(int argc, char **argv);
 int cmd_crl(int argc, char **argv);
 int cmd_flash(int argc, char **argv);
@@ -60,6 +62,14 @@ int cli_flush(int status);
 
 /** A number of `min`..`max`: decimal or 0x..., with K or M (1024) behind it. */
 bool cli_number(const char *text, uint64_t min, uint64_t max, uint64_t *out);
+
+/** "2027-01-31T12:00:00Z", or "2027-01-31": that day's first second or its last. */
+bool cli_date(const char *text, bool end_of_day, time_t *out);
+
+/** The first line of a file that is its owner's alone: a passphrase, a PIN, an API key.
+ */
+STAMP_MUST_USE enum stamp_err cli_secret_line(const char *path, struct stamp_secret **out,
+                                              struct stamp_error *err);
 
 /** Where a stamp comes from. */
 struct cli_source {

@@ -33,6 +33,7 @@ static const struct verb {
     {"crl", cmd_crl, "write the list of what is revoked"},
     {"ocsp", cmd_ocsp, "say, and sign, whether a device's certificates are good"},
     {"registrar", cmd_registrar, "who may ask the service in the name of devices"},
+    {"apikey", cmd_apikey, "keys for programs that use the service's API"},
     {"token", cmd_token, "one-time tokens for devices that enrol with nothing else"},
     {"rotate", cmd_rotate, "renew a live device's operational identity"},
     {"prove", cmd_prove, "let a live device prove who it is"},

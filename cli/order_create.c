@@ -78,24 +78,6 @@ struct args {
     int fd;
 };
 
-static bool take_date(const char *text, bool end_of_day, time_t *out)
-{
-    struct tm tm = {0};
-    const char *end = strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
-
-    if (end == NULL || *end != '\0') {
-        memset(&tm, 0, sizeof tm);
-        end = strptime(text, "%Y-%m-%d", &tm);
-        if (end == NULL || *end != '\0') {
-            return false;
-        }
-        *out = timegm(&tm) + (end_of_day ? 86399 : 0);
-    } else {
-        *out = timegm(&tm);
-    }
-    return *out > 0 && *out <= (time_t)UINT32_MAX;
-}
-
 static void name_share(const struct args *a, unsigned i, const char *number,
                        char out[PATH_MAX])
 {
@@ -218,8 +200,8 @@ static int take(struct args *a, int opt)
         return -1;
     case 'a':
     case 'b':
-        return take_date(optarg, opt == 'a',
-                         opt == 'a' ? &a->making.not_after : &a->making.not_before)
+        return cli_date(optarg, opt == 'a',
+                        opt == 'a' ? &a->making.not_after : &a->making.not_before)
                    ? -1
                    : cli_usage("order create", "'%s' is no date as 2027-01-31", optarg);
     case 'L':

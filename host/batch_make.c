@@ -48,31 +48,31 @@ static bool is_there(const char *path)
 
 /* "host:/dir/file", by which the same command finds its batch again; of a long path, its
  * digest. */
-static enum stamp_err set_owner(struct maker *m, struct stamp_error *err)
+enum stamp_err stamp_batch_owner(const char *path, char out[STAMP_REGISTRY_TEXT_SIZE],
+                                 struct stamp_error *err)
 {
     char host[65] = "";
     char dir[PATH_MAX];
     char *real;
-    const char *slash = strrchr(m->made->path, '/');
-    const char *base = slash == NULL ? m->made->path : slash + 1;
-    size_t len = slash == NULL ? 0 : (size_t)(slash - m->made->path);
+    const char *slash = strrchr(path, '/');
+    const char *base = slash == NULL ? path : slash + 1;
+    size_t len = slash == NULL ? 0 : (size_t)(slash - path);
     uint8_t md[32];
     int n;
 
     if (base[0] == '\0') {
-        return stamp_error_set(err, STAMP_E_RANGE, 0, "'%s' cannot be a file",
-                               m->made->path);
+        return stamp_error_set(err, STAMP_E_RANGE, 0, "'%s' cannot be a file", path);
     }
-    (void)snprintf(dir, sizeof dir, "%.*s", (int)len, m->made->path);
+    (void)snprintf(dir, sizeof dir, "%.*s", (int)len, path);
     real = realpath(slash == NULL ? "." : (len == 0 ? "/" : dir), NULL);
     if (real == NULL) {
         return stamp_error_set(err, STAMP_E_IO, errno, "cannot write to '%s': %s",
                                slash == NULL ? "." : dir, strerror(errno));
     }
     (void)gethostname(host, sizeof host - 1);
-    n = snprintf(m->owner, sizeof m->owner, "%s:%s/%s", host,
+    n = snprintf(out, STAMP_REGISTRY_TEXT_SIZE, "%s:%s/%s", host,
                  strcmp(real, "/") == 0 ? "" : real, base);
-    if (n >= (int)sizeof m->owner) {
+    if (n >= (int)STAMP_REGISTRY_TEXT_SIZE) {
         char whole[PATH_MAX + NAME_MAX + 2];
         size_t at;
 
@@ -81,9 +81,9 @@ static enum stamp_err set_owner(struct maker *m, struct stamp_error *err)
             free(real);
             return stamp_openssl_failed(err, "cannot compute a digest");
         }
-        at = (size_t)snprintf(m->owner, sizeof m->owner, "%s:", host);
+        at = (size_t)snprintf(out, STAMP_REGISTRY_TEXT_SIZE, "%s:", host);
         for (size_t i = 0; i < sizeof md; i++) {
-            (void)snprintf(m->owner + at + 2 * i, 3, "%02x", md[i]);
+            (void)snprintf(out + at + 2 * i, 3, "%02x", md[i]);
         }
     }
     free(real);
@@ -97,7 +97,7 @@ static enum stamp_err set_path(struct maker *m, const char *path, struct stamp_e
     }
     memcpy(m->made->path, path, strlen(path) + 1);
     m->exists = is_there(path);
-    return set_owner(m, err);
+    return stamp_batch_owner(m->made->path, m->owner, err);
 }
 
 /* The batch of this owner that is not finished; `found` says whether there is one. */
@@ -382,7 +382,8 @@ static enum stamp_err make_shares(struct maker *m, struct stamp_error *err)
                                            .pattern = &m->ws->profile->serial,
                                            .writer = m->writer,
                                            .registry = m->ws->registry,
-                                           .dir = m->ws->dir,
+                                           .dir = m->job->temp != NULL ? m->job->temp
+                                                                       : m->ws->dir,
                                            .threads = m->job->threads,
                                            .stop = m->job->stop,
                                            .progress = tell,

@@ -24,7 +24,8 @@ struct stamp_batch_job {
     size_t n_stations;
     EVP_PKEY *key; /* the batch key: host/workspace_batch.h */
     X509 *certificate;
-    unsigned threads;                  /* 0 = one worker for each core */
+    const char *temp; /* where temporary files go; NULL = the workspace */
+    unsigned threads; /* 0 = one worker for each core */
     const volatile sig_atomic_t *stop; /* not 0: stop cleanly; NULL = none */
     /* Told before anything is made, and then often. `done` of `total` devices of this
      * file; `total` is 0 where others make parts of the batch, too. NULL = not told. */
@@ -58,5 +59,11 @@ STAMP_MUST_USE enum stamp_err stamp_batch_make(struct stamp_workspace *ws,
                                                const struct stamp_batch_job *job,
                                                struct stamp_batch_made *made,
                                                struct stamp_error *err);
+
+/** By which `path` is known on the books, as the owner of its volume: "HOST:/DIR/FILE".
+ * STAMP_E_IO where its folder is not there. */
+STAMP_MUST_USE enum stamp_err stamp_batch_owner(const char *path,
+                                                char out[STAMP_REGISTRY_TEXT_SIZE],
+                                                struct stamp_error *err);
 
 #endif

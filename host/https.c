@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +14,7 @@ enum {
     CONNECT_S = 20,
     ANSWER_S = 60,
     SENTENCE_MAX = 120,
+    BEARER_MAX = 256,
     OK = 200,
     ACCEPTED = 202,
     TOO_MANY = 429,
@@ -27,13 +29,40 @@ struct stamp_https {
     char text[STAMP_HTTPS_ANSWER_MAX + 1];
     size_t len;
     bool too_long;
+    int fd; /* what comes goes there where the status is OK; -1 = to `text` */
+    uint64_t written;
+    bool disk_failed;
 };
+
+static bool to_file(struct stamp_https *h, const char *data, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(h->fd, data, len);
+
+        if (n < 0 && errno != EINTR) {
+            h->disk_failed = true;
+            return false;
+        }
+        if (n > 0) {
+            data += n;
+            len -= (size_t)n;
+            h->written += (uint64_t)n;
+        }
+    }
+    return true;
+}
 
 static size_t take(char *data, size_t size, size_t n, void *ctx)
 {
     struct stamp_https *h = ctx;
     size_t len = size * n;
+    long status = 0;
 
+    if (h->fd >= 0 &&
+        curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &status) == CURLE_OK &&
+        status == OK) {
+        return to_file(h, data, len) ? len : 0;
+    }
     if (len > STAMP_HTTPS_ANSWER_MAX - h->len) {
         h->too_long = true;
         return 0;
@@ -96,6 +125,7 @@ enum stamp_err stamp_https_new(const struct stamp_https_setup *setup,
         return no_memory(err);
     }
     h->setup = *setup;
+    h->fd = -1;
     h->curl = curl_easy_init();
     if (h->curl == NULL || !set_up(h)) {
         stamp_https_free(&h);
@@ -140,26 +170,71 @@ static bool add_line(struct curl_slist **lines, const char *line)
     return more != NULL;
 }
 
-static enum stamp_err put_body(struct stamp_https *h, const char *type,
-                               struct stamp_slice body, struct curl_slist **lines,
-                               struct stamp_error *err)
+/* "Authorization: Bearer ...", which is wiped when the lines are freed. */
+static bool add_bearer(const struct stamp_https *h, struct curl_slist **lines)
+{
+    static const char name[] = "Authorization: Bearer ";
+    char line[sizeof name + BEARER_MAX];
+    const uint8_t *p;
+    size_t len;
+    bool ok;
+
+    if (h->setup.bearer == NULL) {
+        return true;
+    }
+    p = stamp_secret_use(h->setup.bearer, &len);
+    if (len > BEARER_MAX) {
+        return false;
+    }
+    memcpy(line, name, sizeof name - 1);
+    memcpy(line + sizeof name - 1, p, len);
+    line[sizeof name - 1 + len] = '\0';
+    ok = add_line(lines, line);
+    OPENSSL_cleanse(line, sizeof line);
+    return ok;
+}
+
+static void free_lines(struct stamp_https *h, struct curl_slist *lines)
+{
+    (void)curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, NULL);
+    if (h->setup.bearer != NULL && lines != NULL) {
+        OPENSSL_cleanse(lines->data, strlen(lines->data));
+    }
+    curl_slist_free_all(lines);
+}
+
+static bool put_lines(struct stamp_https *h, const char *header, const char *type,
+                      struct curl_slist **lines)
 {
     char line[128];
 
+    (void)snprintf(line, sizeof line, "Content-Type: %s", type == NULL ? "" : type);
+    return add_bearer(h, lines) && (header == NULL || add_line(lines, header)) &&
+           (type == NULL || (add_line(lines, line) && add_line(lines, "Expect:"))) &&
+           curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, *lines) == CURLE_OK;
+}
+
+static bool put_body(struct stamp_https *h, struct stamp_slice body)
+{
     if (body.p == NULL) {
-        return curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, NULL) == CURLE_OK &&
-                       curl_easy_setopt(h->curl, CURLOPT_HTTPGET, 1L) == CURLE_OK
-                   ? STAMP_OK
-                   : no_memory(err);
+        return curl_easy_setopt(h->curl, CURLOPT_HTTPGET, 1L) == CURLE_OK;
     }
-    (void)snprintf(line, sizeof line, "Content-Type: %s", type);
-    return add_line(lines, line) && add_line(lines, "Expect:") &&
-                   curl_easy_setopt(h->curl, CURLOPT_POST, 1L) == CURLE_OK &&
-                   curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, *lines) == CURLE_OK &&
-                   curl_easy_setopt(h->curl, CURLOPT_POSTFIELDSIZE_LARGE,
-                                    (curl_off_t)body.len) == CURLE_OK &&
-                   curl_easy_setopt(h->curl, CURLOPT_POSTFIELDS, body.p) == CURLE_OK
-               ? STAMP_OK
+    return curl_easy_setopt(h->curl, CURLOPT_POST, 1L) == CURLE_OK &&
+           curl_easy_setopt(h->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body.len) ==
+               CURLE_OK &&
+           curl_easy_setopt(h->curl, CURLOPT_POSTFIELDS, body.p) == CURLE_OK;
+}
+
+static enum stamp_err put_request(struct stamp_https *h, const char *path,
+                                  const char *header, const char *type,
+                                  struct stamp_slice body, struct curl_slist **lines,
+                                  struct stamp_error *err)
+{
+    enum stamp_err rc = put_url(h, path, err);
+
+    return rc != STAMP_OK || (put_lines(h, header, body.p == NULL ? NULL : type, lines) &&
+                              put_body(h, body))
+               ? rc
                : no_memory(err);
 }
 
@@ -174,6 +249,10 @@ static enum stamp_err perform(struct stamp_https *h, struct stamp_error *err)
     (void)curl_easy_setopt(h->curl, CURLOPT_ERRORBUFFER, why);
     rc = curl_easy_perform(h->curl);
     (void)curl_easy_setopt(h->curl, CURLOPT_ERRORBUFFER, NULL);
+    if (h->disk_failed) {
+        return stamp_error_set(err, STAMP_E_IO, errno, "cannot write what comes: %s",
+                               strerror(errno));
+    }
     if (rc != CURLE_OK && !h->too_long) {
         return stamp_error_set(err, STAMP_E_IO, (long)rc, "cannot ask '%s': %.120s",
                                h->setup.url,
@@ -230,19 +309,66 @@ enum stamp_err stamp_https_ask(struct stamp_https *h, const char *path, const ch
                                struct stamp_error *err)
 {
     struct curl_slist *lines = NULL;
-    enum stamp_err rc = put_url(h, path, err);
+    enum stamp_err rc = put_request(h, path, NULL, type, body, &lines, err);
 
     *answer = (struct stamp_slice){NULL, 0};
     if (rc == STAMP_OK) {
-        rc = put_body(h, type, body, &lines, err);
-    }
-    if (rc == STAMP_OK) {
         rc = ask_patiently(h, err);
     }
-    (void)curl_easy_setopt(h->curl, CURLOPT_HTTPHEADER, NULL);
-    curl_slist_free_all(lines);
+    free_lines(h, lines);
     if (rc == STAMP_OK) {
         *answer = (struct stamp_slice){(const uint8_t *)h->text, h->len};
     }
+    return rc;
+}
+
+enum stamp_err stamp_https_try(struct stamp_https *h, const char *path,
+                               const char *header, const char *type,
+                               struct stamp_slice body, long *status,
+                               struct stamp_slice *answer, struct stamp_error *err)
+{
+    struct curl_slist *lines = NULL;
+    enum stamp_err rc = put_request(h, path, header, type, body, &lines, err);
+
+    *status = 0;
+    *answer = (struct stamp_slice){NULL, 0};
+    if (rc == STAMP_OK) {
+        rc = perform(h, err);
+    }
+    free_lines(h, lines);
+    if (rc == STAMP_OK) {
+        *status = h->status;
+        *answer = (struct stamp_slice){(const uint8_t *)h->text, h->len};
+    }
+    return rc;
+}
+
+enum stamp_err stamp_https_fetch(struct stamp_https *h, const char *path, int fd,
+                                 uint64_t *len, struct stamp_error *err)
+{
+    const struct stamp_slice none = {NULL, 0};
+    struct curl_slist *lines = NULL;
+    enum stamp_err rc = put_request(h, path, NULL, NULL, none, &lines, err);
+
+    *len = 0;
+    h->fd = fd;
+    h->written = 0;
+    h->disk_failed = false;
+    if (rc == STAMP_OK &&
+        (curl_easy_setopt(h->curl, CURLOPT_TIMEOUT, 0L) != CURLE_OK ||
+         curl_easy_setopt(h->curl, CURLOPT_LOW_SPEED_LIMIT, 1L) != CURLE_OK ||
+         curl_easy_setopt(h->curl, CURLOPT_LOW_SPEED_TIME, (long)ANSWER_S) != CURLE_OK)) {
+        rc = no_memory(err);
+    }
+    if (rc == STAMP_OK) {
+        rc = perform(h, err);
+    }
+    h->fd = -1;
+    (void)set_up(h);
+    free_lines(h, lines);
+    if (rc == STAMP_OK && h->status != OK) {
+        rc = refused(h, err);
+    }
+    *len = h->written;
     return rc;
 }

@@ -20,7 +20,9 @@
 
 struct stamp_issuer {
     const struct stamp_workspace *ws;
-    EVP_PKEY *key;  /* the sub-CA's */
+    EVP_PKEY *key; /* the sub-CA's; NULL = it is elsewhere, and */
+    stamp_issue_sign sign;
+    void *sign_ctx;
     uint8_t *chain; /* DER of the sub-CA */
     size_t chain_len;
     uint8_t peer[STAMP_POINT_SIZE]; /* where the profile names one */
@@ -68,9 +70,8 @@ static enum stamp_err load_peer(struct stamp_issuer *issuer, const char *path,
     return stamp_key_point(key, issuer->peer, err);
 }
 
-enum stamp_err stamp_issuer_new(const struct stamp_workspace *ws,
-                                const struct stamp_secret *passphrase,
-                                struct stamp_issuer **out, struct stamp_error *err)
+static enum stamp_err new_issuer(const struct stamp_workspace *ws,
+                                 struct stamp_issuer **out, struct stamp_error *err)
 {
     struct stamp_issuer *issuer;
     enum stamp_err rc =
@@ -85,10 +86,7 @@ enum stamp_err stamp_issuer_new(const struct stamp_workspace *ws,
         return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     }
     issuer->ws = ws;
-    rc = stamp_workspace_key(ws, STAMP_WORKSPACE_SUB_CA, passphrase, &issuer->key, err);
-    if (rc == STAMP_OK) {
-        rc = stamp_pki_encode(ws->sub_ca, &issuer->chain, &issuer->chain_len, err);
-    }
+    rc = stamp_pki_encode(ws->sub_ca, &issuer->chain, &issuer->chain_len, err);
     if (rc == STAMP_OK && ws->profile->provisioning == STAMP_PROFILE_KEY_PEER) {
         rc = load_peer(issuer, ws->profile->peer_key_file, err);
     }
@@ -96,6 +94,36 @@ enum stamp_err stamp_issuer_new(const struct stamp_workspace *ws,
         stamp_issuer_free(&issuer);
     }
     *out = issuer;
+    return rc;
+}
+
+enum stamp_err stamp_issuer_new(const struct stamp_workspace *ws,
+                                const struct stamp_secret *passphrase,
+                                struct stamp_issuer **out, struct stamp_error *err)
+{
+    enum stamp_err rc = new_issuer(ws, out, err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_workspace_key(ws, STAMP_WORKSPACE_SUB_CA, passphrase, &(*out)->key,
+                                 err);
+    }
+    if (rc != STAMP_OK) {
+        stamp_issuer_free(out);
+    }
+    return rc;
+}
+
+enum stamp_err stamp_issuer_new_elsewhere(const struct stamp_workspace *ws,
+                                          stamp_issue_sign sign, void *ctx,
+                                          struct stamp_issuer **out,
+                                          struct stamp_error *err)
+{
+    enum stamp_err rc = new_issuer(ws, out, err);
+
+    if (rc == STAMP_OK) {
+        (*out)->sign = sign;
+        (*out)->sign_ctx = ctx;
+    }
     return rc;
 }
 
@@ -131,7 +159,7 @@ enum stamp_err stamp_issue_worker_new(const struct stamp_issuer *issuer,
         return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     }
     w->issuer = issuer;
-    rc = new_leaf_maker(w, err);
+    rc = issuer->key == NULL ? STAMP_OK : new_leaf_maker(w, err);
     if (rc == STAMP_OK) {
         rc = stamp_keygen_new(&w->keygen, err);
     }
@@ -290,17 +318,51 @@ static enum stamp_err encode(const struct stamp *stamp, struct stamp_issued *out
                : stamp_error_set(err, rc, 0, "the profile holds what a stamp cannot");
 }
 
+static enum stamp_err make_leaf(struct stamp_issue_worker *w,
+                                const struct stamp_issue_subject *subject,
+                                const struct stamp_barcode_vars *vars,
+                                const uint8_t digest[32], struct stamp_issued *out,
+                                struct stamp_error *err)
+{
+    struct stamp_leaf_subject leaf = {.serial = subject->serial,
+                                      .not_before = subject->at};
+    char name[STAMP_MAX_TEXT * 4 + 1];
+    enum stamp_err rc = stamp_template_fill(
+        w->issuer->ws->profile->certificate.common_name, vars, name, sizeof name, err);
+
+    memcpy(leaf.serial_number, subject->certificate_serial, sizeof leaf.serial_number);
+    leaf.common_name = name;
+    leaf.point = w->parts.device_point;
+    leaf.digest = digest;
+    return rc == STAMP_OK ? stamp_leaf_make(w->leaf, &leaf, out->certificate,
+                                            &out->certificate_len, err)
+                          : rc;
+}
+
+static enum stamp_err get_leaf(struct stamp_issue_worker *w,
+                               const struct stamp_issue_subject *subject,
+                               const struct stamp_barcode_vars *vars,
+                               const uint8_t digest[32], struct stamp_issued *out,
+                               struct stamp_error *err)
+{
+    struct stamp_birth birth = {.serial = subject->serial,
+                                .point = w->parts.device_point,
+                                .digest = digest,
+                                .provisioning = vars->point,
+                                .not_before = subject->at};
+
+    memcpy(birth.serial_number, subject->certificate_serial, sizeof birth.serial_number);
+    return w->issuer->sign(w->issuer->sign_ctx, &birth, out->certificate,
+                           &out->certificate_len, err);
+}
+
 /* The certificate binds the claims, which do not hold the certificate. */
 static enum stamp_err put_certificates(struct stamp_issue_worker *w,
                                        const struct stamp_issue_subject *subject,
                                        const struct stamp_barcode_vars *vars,
                                        struct stamp_issued *out, struct stamp_error *err)
 {
-    const struct stamp_profile *p = w->issuer->ws->profile;
-    struct stamp_leaf_subject leaf = {.serial = subject->serial,
-                                      .not_before = subject->at};
     struct stamp *s = &w->parts.stamp;
-    char name[STAMP_MAX_TEXT * 4 + 1];
     uint8_t digest[32];
     enum stamp_err rc = encode(s, out, err);
 
@@ -308,17 +370,9 @@ static enum stamp_err put_certificates(struct stamp_issue_worker *w,
         rc = stamp_claims_of(out->body, out->body_len, digest, err);
     }
     if (rc == STAMP_OK) {
-        rc =
-            stamp_template_fill(p->certificate.common_name, vars, name, sizeof name, err);
+        rc = w->leaf != NULL ? make_leaf(w, subject, vars, digest, out, err)
+                             : get_leaf(w, subject, vars, digest, out, err);
     }
-    if (rc != STAMP_OK) {
-        return rc;
-    }
-    memcpy(leaf.serial_number, subject->certificate_serial, sizeof leaf.serial_number);
-    leaf.common_name = name;
-    leaf.point = w->parts.device_point;
-    leaf.digest = digest;
-    rc = stamp_leaf_make(w->leaf, &leaf, out->certificate, &out->certificate_len, err);
     if (rc == STAMP_OK) {
         s->certificates[0] = slice(out->certificate, out->certificate_len);
         s->certificates[1] = slice(w->issuer->chain, w->issuer->chain_len);

@@ -5,6 +5,7 @@
 #ifndef HOST_ISSUE_H
 #define HOST_ISSUE_H
 
+#include "host/birth.h"
 #include "host/image.h"
 #include "host/workspace.h"
 
@@ -22,6 +23,19 @@ STAMP_MUST_USE enum stamp_err stamp_issuer_new(const struct stamp_workspace *ws,
                                                const struct stamp_secret *passphrase,
                                                struct stamp_issuer **out,
                                                struct stamp_error *err);
+
+/** Make the certificate of a birth, as stamp_birth_make() does, for the calling thread;
+ * many may call at a time. */
+typedef enum stamp_err (*stamp_issue_sign)(void *ctx, const struct stamp_birth *birth,
+                                           uint8_t *out, size_t *len,
+                                           struct stamp_error *err);
+
+/** The same where the key of the authority is elsewhere: `sign` gets each certificate
+ * from there. No key of the workspace is opened. */
+STAMP_MUST_USE enum stamp_err stamp_issuer_new_elsewhere(const struct stamp_workspace *ws,
+                                                         stamp_issue_sign sign, void *ctx,
+                                                         struct stamp_issuer **out,
+                                                         struct stamp_error *err);
 
 void stamp_issuer_free(struct stamp_issuer **p);
 #define STAMP_ISSUER_AUTO __attribute__((cleanup(stamp_issuer_free))) struct stamp_issuer

@@ -303,6 +303,17 @@
     "DROP TABLE issued_6;"                                                               \
     "CREATE INDEX issued_key ON issued (fingerprint);"
 
+/* Keys of the service's API, as digests: who may do what, until when. */
+#define TABLES_8(INT, BLOB, TEXT, KEYED)                                                 \
+    "CREATE TABLE api_key ("                                                             \
+    "  name " TEXT " PRIMARY KEY,"                                                       \
+    "  digest " BLOB " NOT NULL UNIQUE CHECK (length(digest) = 32),"                     \
+    "  role " INT " NOT NULL CHECK (role > 0),"                                          \
+    "  at " INT " NOT NULL,"                                                             \
+    "  not_after " INT " NOT NULL,"                                                      \
+    "  who " TEXT " NOT NULL"                                                            \
+    ")" KEYED ";"
+
 stampi_migrations stampi_sqlite_migrations = {
     {"CREATE TABLE workspace ("
      "  one INTEGER PRIMARY KEY CHECK (one = 1),"
@@ -341,6 +352,8 @@ stampi_migrations stampi_sqlite_migrations = {
     {TABLES_6("INTEGER", "BLOB", "TEXT", " STRICT, WITHOUT ROWID")},
 
     {TABLES_7("INTEGER", "BLOB", "TEXT", " STRICT, WITHOUT ROWID")},
+
+    {TABLES_8("INTEGER", "BLOB", "TEXT", " STRICT, WITHOUT ROWID")},
 };
 
 /* Text is compared byte by byte, whatever the language of the database. */
@@ -368,6 +381,8 @@ stampi_migrations stampi_pg_migrations = {
     {TABLES_6("bigint", "bytea", PG_TEXT, "")},
 
     {TABLES_7("bigint", "bytea", PG_TEXT, "")},
+
+    {TABLES_8("bigint", "bytea", PG_TEXT, "")},
 };
 
 /* ---- statements ---- */
@@ -826,6 +841,16 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
     [STAMPI_TOKEN_DROP] = {"DELETE FROM enrol_token WHERE digest = $1"
                            " AND used_at IS NULL",
                            NULL},
+    [STAMPI_API_KEY_ADD] = {"INSERT INTO api_key (name, digest, role, at, not_after, who)"
+                            " VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT DO NOTHING",
+                            NULL},
+    [STAMPI_API_KEY_FIND] = {"SELECT name, role, at, not_after, who FROM api_key"
+                             " WHERE digest = $1",
+                             NULL},
+    [STAMPI_API_KEY_LIST] = {"SELECT name, role, at, not_after, who FROM api_key"
+                             " WHERE name > $1 ORDER BY name LIMIT $2",
+                             NULL},
+    [STAMPI_API_KEY_REMOVE] = {"DELETE FROM api_key WHERE name = $1", NULL},
     [STAMPI_ISSUED_ADD] = {"INSERT INTO issued (serial, kind, name, fingerprint, at,"
                            " not_after, who) VALUES ($1, $2, $3, $4, $5, $6, $7)",
                            NULL},

@@ -148,6 +148,10 @@ enum stampi_sql {
     STAMPI_TOKEN_USE,
     STAMPI_TOKEN_LIST,
     STAMPI_TOKEN_DROP,
+    STAMPI_API_KEY_ADD,
+    STAMPI_API_KEY_FIND,
+    STAMPI_API_KEY_LIST,
+    STAMPI_API_KEY_REMOVE,
     STAMPI_ISSUED_ADD,
     STAMPI_ISSUED_CERTIFY,
     STAMPI_ISSUED_FIND_KEY,
@@ -186,7 +190,7 @@ enum stampi_copy {
 extern const char *const stampi_copy_columns[STAMPI_COPY_COUNT];
 
 /** Append-only: what has run on somebody's books is never changed. */
-#define STAMPI_MIGRATIONS 7
+#define STAMPI_MIGRATIONS 8
 #define STAMPI_SCRIPTS 2 /* of one migration; NULL = none */
 typedef const char *const stampi_migrations[STAMPI_MIGRATIONS][STAMPI_SCRIPTS];
 extern stampi_migrations stampi_sqlite_migrations;

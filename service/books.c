@@ -699,8 +699,9 @@ int service_books(const struct stamp_service_setup *setup)
         service_channel_init(&b.front[i], SERVICE_FD_FRONT + (int)i);
     }
     if (open_all(&b, &err) != STAMP_OK ||
-        service_sandbox_enter(&(struct service_sandbox){SERVICE_BOOKS, false, b.where},
-                              &err) != STAMP_OK) {
+        service_sandbox_enter(
+            &(struct service_sandbox){.role = SERVICE_BOOKS, .books = b.where}, &err) !=
+            STAMP_OK) {
         return service_failed(&err);
     }
     service_ready(&b.control);

@@ -13,7 +13,7 @@
 #include "host/registry_enrol.h"
 #include "service/process.h"
 
-#define SERVICE_ROLES 5u
+#define SERVICE_ROLES 6u
 #define SERVICE_BUCKETS 9u /* of how long a request took; the last one is endless */
 
 struct service_counters {

@@ -12,6 +12,7 @@
 #include "host/pkcs10.h"
 #include "host/pki.h"
 #include "host/registry_token.h"
+#include "service/api.h"
 #include "service/counters.h"
 #include "service/front.h"
 #include "service/log.h"
@@ -577,7 +578,8 @@ void est_request(struct evhttp_request *req, void *front)
     struct est_texts t = {.serial = ""};
     enum operation o = parse(path, t.label);
 
-    if (path != NULL && (public_request(f, req, path) || station_request(f, req, path))) {
+    if (path != NULL && (public_request(f, req, path) || station_request(f, req, path) ||
+                         api_request(f, req, path))) {
         return;
     }
     if (o == OPERATIONS) {

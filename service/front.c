@@ -11,8 +11,10 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "host/pki.h"
+#include "service/api.h"
 #include "service/counters.h"
 #include "service/log.h"
 #include "service/names.h"
@@ -179,6 +181,18 @@ bool front_ask_unit(struct front *f, struct evhttp_request *req,
     return p != NULL;
 }
 
+bool front_ask_batch(struct front *f, struct evhttp_request *req,
+                     const struct service_batch *asked)
+{
+    struct service_message m = {.type = SERVICE_BATCH, .u.batch = *asked};
+    struct front_pending *p = ask(f, req, SERVICE_BATCHES, &f->batches, &m);
+
+    if (p != NULL) {
+        p->verb = asked->verb;
+    }
+    return p != NULL;
+}
+
 bool front_ask_status(struct front *f, struct evhttp_request *req,
                       const struct service_ocsp *asked)
 {
@@ -209,11 +223,13 @@ static struct evhttp_request *take_pending(struct front *f, struct front_pending
 
 static void later(struct front *f, struct front_pending *p, bool taken)
 {
-    bool ocsp = p->at == SERVICE_STATUS;
+    enum service_role at = p->at;
     struct evhttp_request *req = take_pending(f, p);
 
-    if (req != NULL && ocsp) {
+    if (req != NULL && at == SERVICE_STATUS) {
         public_later(req);
+    } else if (req != NULL && at == SERVICE_BATCHES) {
+        api_later(req);
     } else if (req != NULL) {
         est_later(req, taken);
     }
@@ -421,6 +437,39 @@ static void hear_status(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+/* ---- the channel to the batches ---- */
+
+static void hear_batches(evutil_socket_t fd, short what, void *arg)
+{
+    struct front *f = arg;
+    uint8_t buf[SERVICE_MESSAGE_MAX];
+    struct service_message m;
+
+    (void)fd;
+    (void)what;
+    while (service_channel_receive(&f->batches.channel, buf, &m) == SERVICE_GOT) {
+        struct front_pending *p = &f->pending[m.id % FRONT_PENDING_MAX];
+        int file = f->batches.channel.file;
+
+        if (m.type != SERVICE_BATCH_ANSWER) {
+            service_die("the batches say what they may not");
+        }
+        f->batches.channel.file = -1;
+        if (p->used && p->id == m.id && p->at == SERVICE_BATCHES) {
+            uint8_t verb = p->verb;
+            struct evhttp_request *req = take_pending(f, p);
+
+            if (req != NULL) {
+                api_answer(req, verb, &m.u.batch_answer, file);
+                continue;
+            }
+        }
+        if (file >= 0) {
+            (void)close(file);
+        }
+    }
+}
+
 /* ---- connections ---- */
 
 static int connection_index = -1; /* of SSL's own data */
@@ -518,6 +567,8 @@ static void hear_control(evutil_socket_t fd, short what, void *arg)
             later_all(f, SERVICE_STATUS);
         } else if (m.type == SERVICE_LOST && m.u.lost == SERVICE_MAKER) {
             later_all(f, SERVICE_MAKER);
+        } else if (m.type == SERVICE_LOST && m.u.lost == SERVICE_BATCHES) {
+            later_all(f, SERVICE_BATCHES);
         }
     }
     if (got == SERVICE_CLOSED) {
@@ -609,7 +660,8 @@ static bool make_events(struct front *f)
         event_new(f->base, f->control.fd, EV_READ | EV_PERSIST, hear_control, f);
     f->tick = event_new(f->base, -1, EV_PERSIST, tick, f);
     return make_link(f, &f->books, hear_books) && make_link(f, &f->status, hear_status) &&
-           make_link(f, &f->maker, hear_maker) && f->control_readable != NULL &&
+           make_link(f, &f->maker, hear_maker) &&
+           make_link(f, &f->batches, hear_batches) && f->control_readable != NULL &&
            f->tick != NULL && event_add(f->control_readable, NULL) == 0 &&
            event_add(f->tick, &every) == 0;
 }
@@ -659,6 +711,7 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
     service_channel_init(&f.books.channel, SERVICE_FD_BOOKS);
     service_channel_init(&f.status.channel, SERVICE_FD_STATUS);
     service_channel_init(&f.maker.channel, SERVICE_FD_MAKER);
+    service_channel_init(&f.batches.channel, SERVICE_FD_BATCHES);
     if (open_all(&f, &err) != STAMP_OK ||
         service_sandbox_enter(&(struct service_sandbox){.role = SERVICE_FRONT}, &err) !=
             STAMP_OK) {
@@ -680,6 +733,7 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
     end_link(&f.books);
     end_link(&f.status);
     end_link(&f.maker);
+    end_link(&f.batches);
     event_free(f.control_readable);
     event_free(f.tick);
     event_base_free(f.base);

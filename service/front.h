@@ -36,8 +36,9 @@ struct front_connection {
 /* A request that waits for the books, or for the status. */
 struct front_pending {
     bool used;
-    enum service_role at; /* who has it: the books, the status, or the maker */
+    enum service_role at; /* who has it: books, status, maker or batches */
     bool unit;            /* a station asks: service/station.h */
+    uint8_t verb;         /* of what the batches are asked */
     uint8_t *key;         /* that was made for the device; NULL = none */
     size_t key_len;
     uint64_t id;
@@ -74,7 +75,7 @@ struct front {
     struct evhttp *plain; /* HTTP; NULL = none */
     struct evhttp *admin; /* the same */
     struct service_channel control;
-    struct front_link books, status, maker;
+    struct front_link books, status, maker, batches;
     struct event *control_readable, *tick;
     uint64_t sequence;
     uint64_t server_id;  /* of the request for its own certificate; 0 = none */
@@ -110,6 +111,10 @@ bool front_ask_key(struct front *f, struct evhttp_request *req,
 /** The same with what a station asks for one of its units. */
 bool front_ask_unit(struct front *f, struct evhttp_request *req,
                     const struct service_unit *asked);
+
+/** The same with what a program asks of batches: service/api.h. */
+bool front_ask_batch(struct front *f, struct evhttp_request *req,
+                     const struct service_batch *asked);
 
 /** The same with what the status is asked. */
 bool front_ask_status(struct front *f, struct evhttp_request *req,

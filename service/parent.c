@@ -25,8 +25,8 @@
 #include "service/process.h"
 
 enum {
-    PROCESSES_MAX = SERVICE_FRONTS_MAX + 4,
-    FDS_MAX = SERVICE_FRONTS_MAX + 7, /* that one process gets */
+    PROCESSES_MAX = SERVICE_FRONTS_MAX + 5,
+    FDS_MAX = SERVICE_FRONTS_MAX + 9, /* that one process gets */
     HIGH_FD = 200, /* above all that a process is given, so that none is overwritten */
     ARGS_MAX = 64,
     BACKLOG = 4096,
@@ -64,7 +64,9 @@ struct parent {
     int front_books[SERVICE_FRONTS_MAX][2]; /* front's end, books' end */
     int front_status[SERVICE_FRONTS_MAX][2];
     int front_maker[SERVICE_FRONTS_MAX][2];
+    int front_batches[SERVICE_FRONTS_MAX][2];
     int maker_books[2];
+    int batches_signer[2];
     int books_signer[2];
     int status_signer[2];
     bool announced;
@@ -276,6 +278,9 @@ static enum stamp_err make_all(struct parent *p, struct stamp_error *err)
         rc = make_pair(p->maker_books, err);
     }
     if (rc == STAMP_OK) {
+        rc = make_pair(p->batches_signer, err);
+    }
+    if (rc == STAMP_OK) {
         rc = add_process(p, SERVICE_SIGNER, 0, err);
     }
     if (rc == STAMP_OK) {
@@ -287,10 +292,16 @@ static enum stamp_err make_all(struct parent *p, struct stamp_error *err)
     if (rc == STAMP_OK) {
         rc = add_process(p, SERVICE_MAKER, 0, err);
     }
+    if (rc == STAMP_OK) {
+        rc = add_process(p, SERVICE_BATCHES, 0, err);
+    }
     for (unsigned i = 0; i < p->setup->fronts && rc == STAMP_OK; i++) {
         rc = make_pair(p->front_books[i], err);
         if (rc == STAMP_OK) {
             rc = make_pair(p->front_maker[i], err);
+        }
+        if (rc == STAMP_OK) {
+            rc = make_pair(p->front_batches[i], err);
         }
         if (rc == STAMP_OK) {
             rc = make_pair(p->front_status[i], err);
@@ -320,6 +331,7 @@ static unsigned list_fds(const struct parent *p, const struct process *one,
         fds[n++] = p->front_books[one->index][0];
         fds[n++] = p->front_status[one->index][0];
         fds[n++] = p->front_maker[one->index][0];
+        fds[n++] = p->front_batches[one->index][0];
         break;
     case SERVICE_MAKER:
         fds[n++] = p->maker_books[0];
@@ -330,6 +342,13 @@ static unsigned list_fds(const struct parent *p, const struct process *one,
     case SERVICE_SIGNER:
         fds[n++] = p->books_signer[1];
         fds[n++] = p->status_signer[1];
+        fds[n++] = p->batches_signer[1];
+        break;
+    case SERVICE_BATCHES:
+        fds[n++] = p->batches_signer[0];
+        for (unsigned i = 0; i < p->setup->fronts; i++) {
+            fds[n++] = p->front_batches[i][1];
+        }
         break;
     case SERVICE_BOOKS:
     case SERVICE_STATUS:
@@ -392,7 +411,8 @@ static void send_secret(const struct parent *p, struct process *one)
 {
     struct service_message m = {.type = SERVICE_SECRET};
 
-    if (one->role == SERVICE_SIGNER && p->passphrase != NULL) {
+    if ((one->role == SERVICE_SIGNER || one->role == SERVICE_BATCHES) &&
+        p->passphrase != NULL) {
         m.u.secret.p = stamp_secret_use(p->passphrase, &m.u.secret.len);
         service_channel_send(&one->channel, &m);
     }
@@ -557,8 +577,9 @@ static enum stamp_err start_due(struct parent *p, struct stamp_error *err)
 /* Fronts first, then who answers them. */
 static bool stop_some(struct parent *p)
 {
-    static const enum service_role order[] = {SERVICE_FRONT, SERVICE_MAKER, SERVICE_BOOKS,
-                                              SERVICE_STATUS, SERVICE_SIGNER};
+    static const enum service_role order[] = {SERVICE_FRONT,   SERVICE_MAKER,
+                                              SERVICE_BATCHES, SERVICE_BOOKS,
+                                              SERVICE_STATUS,  SERVICE_SIGNER};
     const struct service_message m = {.type = SERVICE_STOP};
 
     for (unsigned k = 0; k < sizeof order / sizeof order[0]; k++) {

@@ -10,7 +10,8 @@
 #include "service/counters.h"
 #include "service/log.h"
 
-static const char *const names[] = {"front", "books", "signer", "status", "maker"};
+static const char *const names[] = {"front",  "books", "signer",
+                                    "status", "maker", "batches"};
 
 const char *service_role_name(enum service_role role)
 {
@@ -62,6 +63,9 @@ int stamp_service_child(const struct stamp_service_setup *setup, const char *rol
     }
     if (strcmp(role, names[SERVICE_STATUS]) == 0) {
         return service_status(setup);
+    }
+    if (strcmp(role, names[SERVICE_BATCHES]) == 0) {
+        return service_batches(setup);
     }
     if (strncmp(role, "front ", 6) == 0) {
         index = strtoul(role + 6, NULL, 10);

@@ -13,7 +13,8 @@ enum service_role {
     SERVICE_BOOKS = 1,
     SERVICE_SIGNER = 2,
     SERVICE_STATUS = 3,
-    SERVICE_MAKER = 4
+    SERVICE_MAKER = 4,
+    SERVICE_BATCHES = 5
 };
 
 /* Descriptors of a process, behind the standard ones. */
@@ -23,15 +24,17 @@ enum {
     SERVICE_FD_HTTP = 5,   /* front: HTTP, where there is one */
     SERVICE_FD_ADMIN = 6,  /* front: HTTP for who runs the service, where there is one */
     SERVICE_FD_COUNTERS = 7,
-    SERVICE_FD_BOOKS = 8,  /* front, signer, maker: the channel to the books */
-    SERVICE_FD_STATUS = 9, /* front, signer: the channel to the status */
-    SERVICE_FD_MAKER = 10, /* front: the channel to the maker */
-    SERVICE_FD_SIGNER = 8, /* books, status: the channel to the signer */
-    SERVICE_FD_FRONT = 9   /* books, status, maker: the first of the fronts'; with the
-                              books the maker's is behind them */
+    SERVICE_FD_BOOKS = 8,           /* front, signer, maker: the channel to the books */
+    SERVICE_FD_STATUS = 9,          /* front, signer: the channel to the status */
+    SERVICE_FD_MAKER = 10,          /* front: the channel to the maker */
+    SERVICE_FD_BATCHES = 11,        /* front: the channel to the batches */
+    SERVICE_FD_SIGNER_BATCHES = 10, /* signer: the channel to the batches */
+    SERVICE_FD_SIGNER = 8, /* books, status, batches: the channel to the signer */
+    SERVICE_FD_FRONT = 9   /* books, status, maker, batches: the first of the fronts';
+                              with the books the maker's is behind them */
 };
 
-/** "front", "books", "signer", "status", "maker" */
+/** "front", "books", "signer", "status", "maker", "batches" */
 const char *service_role_name(enum service_role role);
 
 /** Each runs one role until it is told to end; `index` counts the fronts. */
@@ -39,6 +42,7 @@ int service_front(const struct stamp_service_setup *setup, unsigned index);
 int service_books(const struct stamp_service_setup *setup);
 int service_signer(const struct stamp_service_setup *setup);
 int service_maker(const struct stamp_service_setup *setup);
+int service_batches(const struct stamp_service_setup *setup);
 int service_status(const struct stamp_service_setup *setup);
 
 /** Say to the parent that this process works. */

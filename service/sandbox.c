@@ -93,6 +93,17 @@ static const int files[] = {CALL(openat),    CALL(open),       CALL(access),
                             CALL(fstatfs),   CALL(statfs),     CALL(sysinfo),
                             CALL(uname),     CALL(ioctl),      END};
 
+/* Making batches: threads, and a file that gets its name when it is whole. */
+static const int threads[] = {CALL(clone),
+                              CALL(clone3),
+                              CALL(prctl),
+                              CALL(renameat2),
+                              CALL(link),
+                              CALL(sched_getaffinity),
+                              CALL(fadvise64),
+                              CALL(sync_file_range),
+                              END};
+
 /* Going out to a database, or to pcscd for a token; to what, is said by family below. */
 static const int outwards[] = {CALL(connect),     CALL(getsockopt),  CALL(setsockopt),
                                CALL(getsockname), CALL(getpeername), CALL(shutdown),
@@ -134,7 +145,9 @@ static bool allow(scmp_filter_ctx c, const struct service_sandbox *s)
                                     allow_family(c, AF_UNIX)));
     case SERVICE_BOOKS:
     case SERVICE_STATUS:
+    case SERVICE_BATCHES:
         return ok && allow_all(c, files) &&
+               (s->role != SERVICE_BATCHES || allow_all(c, threads)) &&
                (!stamp_registry_is_url(s->books) ||
                 (allow_all(c, outwards) && allow_family(c, AF_UNIX) &&
                  allow_family(c, AF_INET) && allow_family(c, AF_INET6) &&
@@ -243,6 +256,13 @@ static bool allow_paths(int rules, const struct service_sandbox *s)
     if (s->role == SERVICE_FRONT || s->role == SERVICE_MAKER) {
         return true;
     }
+    if (s->role == SERVICE_BATCHES &&
+        (!allow_path(rules, s->folder, READ | WRITE) ||
+         !allow_path(rules, s->profile, LANDLOCK_ACCESS_FS_READ_FILE) ||
+         (s->escrow != NULL &&
+          !allow_path(rules, s->escrow, LANDLOCK_ACCESS_FS_READ_FILE)))) {
+        return false;
+    }
     return allow_path(rules, "/tmp", READ | WRITE) &&
            allow_path(rules, "/dev/urandom", LANDLOCK_ACCESS_FS_READ_FILE) &&
            allow_path(rules, "/etc/localtime", LANDLOCK_ACCESS_FS_READ_FILE) &&
@@ -275,7 +295,7 @@ enum stamp_err service_sandbox_files(const struct service_sandbox *s, bool *have
 
 /* A user of its own, where there is one: "devstamp-front", "devstamp-maker",
  * "devstamp-signer". Front and maker need nothing, so without one they become nobody. The
- * books are whoever owns their file.
+ * books are whoever owns their file, and so are the batches, or who owns their folder.
  */
 static bool find_user(const struct service_sandbox *s, uid_t *uid, gid_t *gid)
 {
@@ -283,8 +303,11 @@ static bool find_user(const struct service_sandbox *s, uid_t *uid, gid_t *gid)
     const struct passwd *pw;
     struct stat st;
 
-    if (s->role == SERVICE_BOOKS || s->role == SERVICE_STATUS) {
-        if (stamp_registry_is_url(s->books) || stat(s->books, &st) != 0) {
+    if (s->role == SERVICE_BOOKS || s->role == SERVICE_STATUS ||
+        s->role == SERVICE_BATCHES) {
+        const char *own = stamp_registry_is_url(s->books) ? s->folder : s->books;
+
+        if (own == NULL || stat(own, &st) != 0) {
             return false;
         }
         *uid = st.st_uid;
@@ -343,7 +366,8 @@ enum stamp_err service_sandbox_enter(const struct service_sandbox *s,
     bool have = false;
     enum stamp_err rc;
 
-    if (s->role != SERVICE_SIGNER && s->role != SERVICE_MAKER) {
+    if (s->role != SERVICE_SIGNER && s->role != SERVICE_MAKER &&
+        s->role != SERVICE_BATCHES) {
         (void)munlockall(); /* 10,000 connections need more than may be locked */
     }
     rc = become_user(s, err);

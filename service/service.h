@@ -13,10 +13,13 @@
  *              for which it has a key of its own
  *     maker    makes keys for devices that cannot (EST's serverkeygen), and seals them to
  *              the device before they leave it; has a key of its own to sign that
+ *     batches  makes stamps in bulk for programs that ask (API), sealed to a station that
+ *              the service knows; has the registry, the batch key, and a folder of files
  *
- *     device ──TLS── front ── books ── signer
- *                     │└───── status ────┘
- *                     └── maker ── books
+ *     device ──TLS── front ── books ──── signer
+ *                     ├────── status ──────┤
+ *                     ├────── batches ─────┘
+ *                     └────── maker ── books
  *
  * They talk in messages of bounded size (service/wire.h). Intent goes on the books before
  * anything is signed, and the certificate before it is told.
@@ -34,6 +37,8 @@
 #define SERVICE_NAMES_MAX 8u
 #define SERVICE_DAYS_MAX 3650u
 #define SERVICE_RATE 60000u /* unless told otherwise */
+#define SERVICE_BATCH_RATE 1200000u
+#define SERVICE_BATCH_STATIONS_MAX 32u
 
 /** As command line and environment have it; borrowed until the service ends. */
 struct stamp_service_setup {
@@ -47,6 +52,11 @@ struct stamp_service_setup {
     uint32_t days;                       /* an operational certificate is valid */
     uint32_t per_hour;                   /* new certificates of one device */
     uint32_t rate;                       /* and of all of them, in a minute */
+    uint32_t batch_rate;                 /* certificates in batches, in a minute */
+    const char *station[SERVICE_BATCH_STATIONS_MAX]; /* PEM files: whom batches may be
+                                                        sealed to, beside stations on the
+                                                        books */
+    uint32_t n_stations;
     bool linking; /* enrolment wants proof of possession of this connection */
     const char *wrap[SERVICE_NAMES_MAX]; /* labels whose GET answers have short lines */
     uint32_t n_wrap;
@@ -57,7 +67,7 @@ struct stamp_service_setup {
 #define STAMP_SERVICE_SETUP_INIT                                                         \
     {                                                                                    \
         .listen = "127.0.0.1:8443", .fronts = 1, .days = 90, .per_hour = 6,              \
-        .rate = SERVICE_RATE                                                             \
+        .rate = SERVICE_RATE, .batch_rate = SERVICE_BATCH_RATE                           \
     }
 
 /**

@@ -2,7 +2,7 @@
  * The signer: holds the key of the certificate authority and signs what its own policy
  * allows, whoever asks: operational certificates with the names of a birth certificate of
  * this purpose, not longer than configured, and certificates for this server's names. It
- * reads nothing but messages of the books.
+ * reads nothing but messages of books, status and batches.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,11 +23,20 @@
 
 enum { SKEW = 3600, DAY = 86400, MINUTE = 60 };
 
+/* How many certificates of a kind may be signed, for now. */
+struct allowance {
+    const char *option; /* that sets it */
+    uint32_t a_minute, left;
+    time_t filled_at;
+    time_t alarmed_at;
+};
+
 struct signer {
     const struct stamp_service_setup *setup;
     struct service_channel control;
     struct service_channel books;
     struct service_channel status;
+    struct service_channel batches;
     struct stamp_workspace *ws;
     EVP_PKEY *key;
     struct stamp_operational_maker *maker;
@@ -35,9 +44,7 @@ struct signer {
     time_t ca_from;        /* when the authority's certificate begins */
     struct stamp_crl *crl; /* a list that goes by */
     struct service_names names;
-    uint32_t left; /* certificates of devices that may be signed, for now */
-    time_t filled_at;
-    time_t alarmed_at;
+    struct allowance devices, batched;
     bool stopping;
 };
 
@@ -139,22 +146,25 @@ static enum stamp_err sign_issued(struct signer *s, enum stamp_issued_kind kind,
 
 /* Whoever asks, and whatever the books say: no more than this leaves the authority. What
  * is not used in a minute is not kept for the next one. */
-static bool is_within_rate(struct signer *s)
+static bool is_within(struct allowance *a)
 {
     time_t now = time(NULL);
 
-    if (now / MINUTE != s->filled_at / MINUTE) {
-        s->left = s->setup->rate;
-        s->filled_at = now;
+    if (now / MINUTE != a->filled_at / MINUTE) {
+        a->left = a->a_minute;
+        a->filled_at = now;
     }
-    if (s->left > 0) {
-        s->left--;
+    if (a->left > 0) {
+        a->left--;
         return true;
     }
-    if (now / MINUTE != s->alarmed_at / MINUTE) {
-        s->alarmed_at = now;
-        service_log("alarm", "why", "more certificates than --rate allows in a minute",
-                    NULL);
+    if (now / MINUTE != a->alarmed_at / MINUTE) {
+        char why[64];
+
+        a->alarmed_at = now;
+        (void)snprintf(why, sizeof why, "more certificates than %s allows in a minute",
+                       a->option);
+        service_log("alarm", "why", why, NULL);
     }
     return false;
 }
@@ -192,7 +202,7 @@ static void answer(struct signer *s, struct service_channel *to,
     bool device = m->type == SERVICE_SIGN || m->type == SERVICE_SIGN_UNIT;
     enum stamp_err rc = STAMP_OK;
 
-    if (device && !is_within_rate(s)) {
+    if (device && !is_within(to == &s->batches ? &s->batched : &s->devices)) {
         reply.u.signed_.why = (struct stamp_slice){(const uint8_t *)"rate", 4};
         service_channel_send(to, &reply);
         return; /* later */
@@ -376,15 +386,33 @@ static void hear_status(struct signer *s)
     }
 }
 
+/* Births alone: in what batch and under which serial, the batches have from the books. */
+static void hear_batches(struct signer *s)
+{
+    uint8_t buf[SERVICE_MESSAGE_MAX];
+    struct service_message m;
+
+    while (service_channel_receive(&s->batches, buf, &m) == SERVICE_GOT) {
+        if (m.type != SERVICE_SIGN_UNIT) {
+            service_die("the batches ask for what they may not");
+        }
+        answer(s, &s->batches, &m);
+    }
+}
+
 int service_signer(const struct stamp_service_setup *setup)
 {
     struct stamp_error err = STAMP_ERROR_INIT;
-    struct signer s = {.setup = setup};
-    struct service_channel *const all[] = {&s.control, &s.books, &s.status};
+    struct signer s = {
+        .setup = setup,
+        .devices = {.option = "--rate", .a_minute = setup->rate},
+        .batched = {.option = "--batch-rate", .a_minute = setup->batch_rate}};
+    struct service_channel *const all[] = {&s.control, &s.books, &s.status, &s.batches};
 
     service_channel_init(&s.control, SERVICE_FD_CONTROL);
     service_channel_init(&s.books, SERVICE_FD_BOOKS);
     service_channel_init(&s.status, SERVICE_FD_STATUS);
+    service_channel_init(&s.batches, SERVICE_FD_SIGNER_BATCHES);
     if (open_all(&s, &err) != STAMP_OK || go_in(&s, &err) != STAMP_OK) {
         return service_failed(&err);
     }
@@ -393,6 +421,7 @@ int service_signer(const struct stamp_service_setup *setup)
         service_channels_wait(all, sizeof all / sizeof all[0], -1);
         hear_books(&s);
         hear_status(&s);
+        hear_batches(&s);
         hear_control(&s);
     }
     (void)service_channel_flush(&s.books);

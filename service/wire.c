@@ -85,6 +85,17 @@ static const struct field fields[SERVICE_TYPES][FIELDS_MAX] = {
     [SERVICE_MAKE] = {UP_TO(make.recipient, STAMP_MAX_CERTIFICATE)},
     [SERVICE_MADE] = {EXACT(made.point, STAMP_POINT_SIZE),
                       UP_TO(made.key, STAMP_KEYPACKAGE_MAX)},
+    [SERVICE_BATCH] = {U8(batch.verb), EXACT(batch.key, STAMP_TOKEN_DIGEST_SIZE),
+                       U64(batch.batch), UP_TO(batch.name, SERVICE_NAME_MAX),
+                       UP_TO(batch.product, STAMP_MAX_TEXT),
+                       UP_TO(batch.note, STAMP_BATCH_NOTE_MAX),
+                       UP_TO(batch.stations, SERVICE_STATIONS_MAX),
+                       UP_TO(batch.from, SERVICE_FROM_MAX)},
+    [SERVICE_BATCH_ANSWER] = {U8(batch_answer.outcome), U64(batch_answer.batch),
+                              U64(batch_answer.count), U64(batch_answer.made),
+                              U64(batch_answer.size),
+                              UP_TO(batch_answer.product, STAMP_MAX_TEXT),
+                              UP_TO(batch_answer.why, 200)},
 };
 
 static void put64(uint8_t *p, uint64_t v)

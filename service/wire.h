@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "host/batchfile.h"
 #include "host/crl.h"
 #include "host/evidence.h"
 #include "host/keypackage.h"
@@ -26,6 +27,8 @@
 #define SERVICE_SECRET_MAX 1024u
 #define SERVICE_PART_MAX 12288u
 #define SERVICE_OCSP_MAX 4096u
+#define SERVICE_STATIONS_MAX (32u * STAMP_BATCH_RECIPIENTS_MAX)
+#define SERVICE_NAME_MAX 64u   /* of a request for a batch */
 #define SERVICE_NUMBER_MAX 20u /* bytes of a certificate's serial number, RFC 5280 */
 
 enum service_type {
@@ -52,9 +55,11 @@ enum service_type {
     SERVICE_SIGN_UNIT = 21,  /* books to signer: a birth certificate */
     SERVICE_SIGN_MAKER = 22, /* books to signer: who makes keys */
     SERVICE_MAKE = 23,       /* front to maker: a key for a device */
-    SERVICE_MADE = 24        /* maker to front */
+    SERVICE_MADE = 24,       /* maker to front */
+    SERVICE_BATCH = 25,      /* front to batches */
+    SERVICE_BATCH_ANSWER = 26 /* batches to front, with a file where that was asked for */
 };
-#define SERVICE_TYPES 25u
+#define SERVICE_TYPES 27u
 
 /** How a device shows who it is. */
 enum service_credential {
@@ -170,6 +175,45 @@ struct service_made {
     struct stamp_slice key; /* host/keypackage.h; empty: not now */
 };
 
+enum service_batch_verb {
+    SERVICE_BATCH_MAKE = 0, /* begin it, or go on, or say how far it is */
+    SERVICE_BATCH_LOOK = 1,
+    SERVICE_BATCH_FETCH = 2
+};
+
+/** What a program asks of a batch. */
+struct service_batch {
+    uint8_t verb;                         /* enum service_batch_verb */
+    uint8_t key[STAMP_TOKEN_DIGEST_SIZE]; /* of the API key it shows */
+    uint64_t batch;                       /* its number; of MAKE: how many stamps, */
+    struct stamp_slice name;              /* what it calls the request */
+    struct stamp_slice product;
+    struct stamp_slice note;
+    struct stamp_slice stations; /* SHA-256 of each one's certificate */
+    struct stamp_slice from;
+};
+
+enum service_batch_outcome {
+    SERVICE_BATCH_MADE = 0,
+    SERVICE_BATCH_OPEN = 1,   /* it is being made, or waits to be gone on with */
+    SERVICE_BATCH_LATER = 2,  /* another one is being made, or the books are away */
+    SERVICE_BATCH_KEY = 3,    /* nobody has this key */
+    SERVICE_BATCH_ROLE = 4,   /* its role may not */
+    SERVICE_BATCH_NONE = 5,   /* there is none, or its file is elsewhere */
+    SERVICE_BATCH_OTHER = 6,  /* this name was another request's */
+    SERVICE_BATCH_WRONG = 7,  /* it cannot be made as it is asked for */
+    SERVICE_BATCH_FAILED = 8, /* it broke off: ask again */
+    SERVICE_BATCH_OUTCOMES = 9
+};
+
+struct service_batch_answer {
+    uint8_t outcome; /* enum service_batch_outcome */
+    uint64_t batch, count, made;
+    uint64_t size; /* of the file; 0 = there is none yet */
+    struct stamp_slice product;
+    struct stamp_slice why; /* a sentence, where it is refused */
+};
+
 struct service_message {
     uint8_t type;
     uint64_t id;
@@ -191,6 +235,8 @@ struct service_message {
         struct service_sign_unit sign_unit;
         struct service_make make;
         struct service_made made;
+        struct service_batch batch;
+        struct service_batch_answer batch_answer;
     } u;
 };
 

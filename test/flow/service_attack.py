@@ -121,6 +121,27 @@ def malformed(connect, good, count):
     return statuses
 
 
+def malformed_json(connect, count):
+    """Orders of batches, with a key that nobody has: what is no order is 400, what is one 401."""
+    good = (b'{"product":"Sensor","count":12,"stations":["' + b"0123456789abcdef" * 4 + b'"],"note":"x"}')
+    more = b"Authorization: Bearer " + b"A" * 43 + b"\r\nIdempotency-Key: spoilt\r\n"
+    dice = random.Random(20261130)
+    statuses = collections.Counter()
+    client = connect()
+    for at in range(1, count + 1):
+        body = good if dice.randrange(20) == 0 else spoil(good, dice)
+        client.send("/api/v1/batches", body, "application/json", more=more)
+        status = client.read()
+        statuses[status] += 1
+        if status not in (400, 401):
+            sys.exit(f"an order: status {status} to {body.hex()}")
+        if at % 997 == 0:
+            client = connect()
+    if not (statuses[400] and statuses[401]):
+        sys.exit(f"orders: {statuses}")
+    return statuses
+
+
 def expect(what, got, wanted):
     if got not in wanted:
         sys.exit(f"{what}: {got}, not {wanted}")
@@ -137,6 +158,7 @@ def main():
         return Client(at, root, directory)
 
     print(dict(malformed(connect, good, int(count))))
+    print(dict(malformed_json(connect, int(count) // 4)))
 
     c = connect()  # three at once; the answers come in their order
     c.send("/.well-known/est/cacerts", b"", kind, "GET")

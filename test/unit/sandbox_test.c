@@ -26,12 +26,16 @@ static char dir[] = "stamp-sandbox-XXXXXX"; /* not in /tmp, which some may use *
 static char books[64];
 static char keys[64]; /* a folder beside the registry, as in a workspace */
 static char key[80];
+static char folder[64]; /* of the batches */
+static char profile[80];
 
 static const struct service_sandbox a_front = {.role = SERVICE_FRONT};
 static const struct service_sandbox a_signer = {.role = SERVICE_SIGNER};
 static const struct service_sandbox a_maker = {.role = SERVICE_MAKER};
 static const struct service_sandbox a_token = {.role = SERVICE_SIGNER, .token = true};
 static const struct service_sandbox the_books = {.role = SERVICE_BOOKS, .books = books};
+static const struct service_sandbox the_batches = {
+    .role = SERVICE_BATCHES, .books = books, .folder = folder, .profile = profile};
 static const struct service_sandbox far_books = {
     .role = SERVICE_BOOKS, .books = "postgresql://books.example/devstamp"};
 
@@ -112,6 +116,26 @@ static bool open_books(void)
     return open(books, O_RDWR) >= 0;
 }
 
+static bool make_batch(void)
+{
+    char path[96];
+    int fd;
+
+    (void)snprintf(path, sizeof path, "%s/x.part", folder);
+    fd = open(path, O_RDWR | O_CREAT, 0600);
+    return fd >= 0 && unlink(path) == 0;
+}
+
+static bool read_profile(void)
+{
+    return open(profile, O_RDONLY) >= 0;
+}
+
+static bool write_profile(void)
+{
+    return open(profile, O_RDWR) >= 0;
+}
+
 static bool write_elsewhere(void)
 {
     return open("/var/tmp/stamp-sandbox-elsewhere", O_WRONLY | O_CREAT, 0600) >= 0;
@@ -184,14 +208,17 @@ static void books_in_a_file_open_no_socket(void **state)
     (void)state;
     is_killed(&the_books, open_internet);
     is_killed(&the_books, open_unix);
+    is_killed(&the_batches, open_internet);
+    is_killed(&the_batches, open_unix);
+    does(&the_batches, open_books);
     does(&the_books, open_books);
     does(&far_books, open_internet);
 }
 
 static void nobody_starts_a_program_or_makes_code(void **state)
 {
-    const struct service_sandbox *const all[] = {&a_front, &a_maker,   &a_signer,
-                                                 &a_token, &the_books, &far_books};
+    const struct service_sandbox *const all[] = {
+        &a_front, &a_maker, &a_signer, &a_token, &the_books, &the_batches, &far_books};
 
     (void)state;
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
@@ -214,6 +241,13 @@ static void landlock_refuses_what_is_not_its_own(void **state)
     files_say(&the_books, open_books, DID_IT);
     files_say(&the_books, read_key, REFUSED);
     files_say(&the_books, write_elsewhere, REFUSED);
+    files_say(&the_batches, open_books, DID_IT);
+    files_say(&the_batches, make_batch, DID_IT);
+    files_say(&the_batches, read_profile, DID_IT);
+    files_say(&the_batches, write_profile, REFUSED);
+    files_say(&the_batches, read_key, REFUSED);
+    files_say(&the_batches, write_elsewhere, REFUSED);
+    files_say(&the_books, make_batch, REFUSED);
     files_say(&far_books, write_elsewhere, REFUSED);
     files_say(&far_books, read_key, REFUSED);
 }
@@ -229,10 +263,14 @@ static int setup(void **state)
     (void)snprintf(books, sizeof books, "%s/registry.db", dir);
     (void)snprintf(keys, sizeof keys, "%s/keys", dir);
     (void)snprintf(key, sizeof key, "%s/sub-ca.key", keys);
-    if (mkdir(keys, 0700) != 0) {
+    (void)snprintf(folder, sizeof folder, "%s/batches", dir);
+    (void)snprintf(profile, sizeof profile, "%s/devstamp.yaml", dir);
+    if (mkdir(keys, 0700) != 0 || mkdir(folder, 0700) != 0) {
         return -1;
     }
     fd = open(books, O_WRONLY | O_CREAT, 0600);
+    (void)close(fd);
+    fd = open(profile, O_WRONLY | O_CREAT, 0600);
     (void)close(fd);
     fd = open(key, O_WRONLY | O_CREAT, 0600);
     return close(fd);
@@ -243,6 +281,8 @@ static int teardown(void **state)
     (void)state;
     (void)unlink(books);
     (void)unlink(key);
+    (void)unlink(profile);
+    (void)rmdir(folder);
     (void)rmdir(keys);
     return rmdir(dir);
 }

@@ -1,0 +1,367 @@
+#include "service/api.h"
+
+#include <event2/buffer.h>
+#include <jansson.h>
+#include <openssl/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "host/registry_apikey.h"
+#include "service/counters.h"
+#include "service/reply.h"
+
+#define ROOT "/api/v1/"
+#define BATCHES ROOT "batches"
+
+enum {
+    OK = 200,
+    CREATED = 201,
+    ACCEPTED = 202,
+    UNAUTHORIZED = 401,
+    FORBIDDEN = 403,
+    CONFLICT = 409,
+    TYPE = 415,
+    UNPROCESSABLE = 422,
+    BODY_MAX = 8192
+};
+
+/* ---- answers ---- */
+
+static void give_json(struct evhttp_request *req, int code, const char *type,
+                      json_t *what)
+{
+    char *text = what == NULL ? NULL : json_dumps(what, JSON_COMPACT);
+
+    json_decref(what);
+    if (text == NULL) {
+        reply_sentence(req, HTTP_SERVUNAVAIL, "out of memory");
+        return;
+    }
+    reply_header(req, "Cache-Control", "no-store");
+    reply_bytes(req, code, type, text, strlen(text));
+    free(text);
+}
+
+/* RFC 9457 */
+static void problem(struct evhttp_request *req, int code, const char *title,
+                    const char *detail)
+{
+    if (code == UNAUTHORIZED) {
+        reply_header(req, "WWW-Authenticate", "Bearer realm=\"devstamp\"");
+    }
+    give_json(req, code, "application/problem+json",
+              json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", title,
+                        "status", code, "detail", detail));
+}
+
+void api_later(struct evhttp_request *req)
+{
+    reply_header(req, "Retry-After", "1");
+    problem(req, HTTP_SERVUNAVAIL, "Service Unavailable", "not now: ask again");
+}
+
+static void give_batch(struct evhttp_request *req, int code,
+                       const struct service_batch_answer *a)
+{
+    bool made = a->outcome == SERVICE_BATCH_MADE;
+    char path[64];
+    json_t *j = json_pack("{s:s#, s:I, s:I, s:s}", "product",
+                          a->product.p == NULL ? "" : (const char *)a->product.p,
+                          (int)a->product.len, "count", (json_int_t)a->count, "made",
+                          (json_int_t)a->made, "state", made ? "made" : "open");
+
+    if (j != NULL && a->batch != 0) {
+        (void)snprintf(path, sizeof path, BATCHES "/%llu", (unsigned long long)a->batch);
+        reply_header(req, "Location", path);
+        (void)json_object_set_new(j, "batch", json_integer((json_int_t)a->batch));
+    }
+    if (j != NULL && made && a->size != 0) {
+        (void)snprintf(path, sizeof path, BATCHES "/%llu/file",
+                       (unsigned long long)a->batch);
+        (void)json_object_set_new(j, "file", json_string(path));
+        (void)json_object_set_new(j, "size", json_integer((json_int_t)a->size));
+    }
+    if (code == ACCEPTED) {
+        reply_header(req, "Retry-After", "1");
+    }
+    give_json(req, code, "application/json", j);
+}
+
+/* The file goes out as the connection takes it. */
+static void give_file(struct evhttp_request *req, const struct service_batch_answer *a,
+                      int file)
+{
+    struct evbuffer *body = evbuffer_new();
+    struct evbuffer_file_segment *segment =
+        evbuffer_file_segment_new(file, 0, (ev_off_t)a->size, EVBUF_FS_CLOSE_ON_FREE);
+
+    if (segment == NULL) {
+        (void)close(file);
+    }
+    if (body == NULL || segment == NULL ||
+        evbuffer_add_file_segment(body, segment, 0, -1) != 0) {
+        api_later(req);
+    } else {
+        reply_header(req, "Content-Type", "application/octet-stream");
+        reply_header(req, "Cache-Control", "no-store");
+        evhttp_send_reply(req, OK, NULL, body);
+    }
+    if (segment != NULL) {
+        evbuffer_file_segment_free(segment);
+    }
+    if (body != NULL) {
+        evbuffer_free(body);
+    }
+}
+
+static void refuse(struct evhttp_request *req, const struct service_batch_answer *a)
+{
+    static const struct {
+        int code;
+        const char *title, *detail;
+    } how[SERVICE_BATCH_OUTCOMES] = {
+        [SERVICE_BATCH_LATER] = {HTTP_SERVUNAVAIL, "Service Unavailable",
+                                 "not now: ask again"},
+        [SERVICE_BATCH_KEY] = {UNAUTHORIZED, "Unauthorized",
+                               "there is no such API key, or it has ended"},
+        [SERVICE_BATCH_ROLE] = {FORBIDDEN, "Forbidden",
+                                "the role of this API key may not do that"},
+        [SERVICE_BATCH_NONE] = {HTTP_NOTFOUND, "Not Found", "there is no such batch"},
+        [SERVICE_BATCH_OTHER] = {CONFLICT, "Conflict", "another request has this name"},
+        [SERVICE_BATCH_WRONG] = {UNPROCESSABLE, "Unprocessable Content",
+                                 "it cannot be made"},
+        [SERVICE_BATCH_FAILED] = {HTTP_INTERNAL, "Internal Server Error",
+                                  "it broke off: ask again"},
+    };
+    unsigned o = a->outcome < SERVICE_BATCH_OUTCOMES && how[a->outcome].code != 0
+                     ? a->outcome
+                     : SERVICE_BATCH_LATER;
+    char why[201];
+
+    service_text(a->why, why, sizeof why);
+    if (o == SERVICE_BATCH_LATER) {
+        reply_header(req, "Retry-After", "1");
+    }
+    problem(req, how[o].code, how[o].title, why[0] == '\0' ? how[o].detail : why);
+}
+
+void api_answer(struct evhttp_request *req, uint8_t verb,
+                const struct service_batch_answer *a, int file)
+{
+    bool open = a->outcome == SERVICE_BATCH_OPEN;
+
+    if (a->outcome != SERVICE_BATCH_MADE && !open) {
+        refuse(req, a);
+    } else if (verb == SERVICE_BATCH_MAKE) {
+        give_batch(req, open ? ACCEPTED : CREATED, a);
+    } else if (verb == SERVICE_BATCH_LOOK) {
+        give_batch(req, OK, a);
+    } else if (file >= 0 && a->size > 0) {
+        give_file(req, a, file);
+        return;
+    } else {
+        api_later(req);
+    }
+    if (file >= 0) {
+        (void)close(file);
+    }
+}
+
+/* ---- requests ---- */
+
+static bool take_key(struct evhttp_request *req, struct service_batch *asked)
+{
+    static const char scheme[] = "Bearer ";
+    const char *value =
+        evhttp_find_header(evhttp_request_get_input_headers(req), "Authorization");
+    size_t len;
+
+    if (value == NULL ||
+        evutil_ascii_strncasecmp(value, scheme, sizeof scheme - 1) != 0) {
+        return false;
+    }
+    value += sizeof scheme - 1;
+    len = strlen(value);
+    return len > 0 && len < STAMP_TOKEN_TEXT_SIZE &&
+           stamp_token_digest(value, len, asked->key, NULL) == STAMP_OK;
+}
+
+static bool take_digit(char c, uint8_t *out)
+{
+    if (c >= '0' && c <= '9') {
+        *out = (uint8_t)(c - '0');
+    } else if (c >= 'a' && c <= 'f') {
+        *out = (uint8_t)(c - 'a' + 10);
+    } else if (c >= 'A' && c <= 'F') {
+        *out = (uint8_t)(c - 'A' + 10);
+    } else {
+        return false;
+    }
+    return true;
+}
+
+static bool take_station(const json_t *text, uint8_t out[32])
+{
+    const char *hex = json_string_value(text);
+
+    if (hex == NULL || json_string_length(text) != 64) {
+        return false;
+    }
+    for (size_t i = 0; i < 32; i++) {
+        uint8_t high, low;
+
+        if (!take_digit(hex[2 * i], &high) || !take_digit(hex[2 * i + 1], &low)) {
+            return false;
+        }
+        out[i] = (uint8_t)(high << 4 | low);
+    }
+    return true;
+}
+
+static bool take_text(const json_t *text, size_t max, struct stamp_slice *out)
+{
+    *out = (struct stamp_slice){(const uint8_t *)json_string_value(text),
+                                json_string_length(text)};
+    return out->p != NULL && out->len <= max && memchr(out->p, '\0', out->len) == NULL;
+}
+
+/* What is wrong with it; NULL: nothing. */
+static const char *read_body(const json_t *body, struct service_batch *asked,
+                             uint8_t stations[SERVICE_STATIONS_MAX])
+{
+    const json_t *list = json_object_get(body, "stations");
+    const json_t *count = json_object_get(body, "count");
+    const json_t *note = json_object_get(body, "note");
+    const char *name;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)body, name, value)
+    {
+        if (strcmp(name, "stations") != 0 && strcmp(name, "count") != 0 &&
+            strcmp(name, "note") != 0 && strcmp(name, "product") != 0) {
+            return "a member has a name that means nothing here";
+        }
+    }
+    if (!take_text(json_object_get(body, "product"), STAMP_MAX_TEXT, &asked->product)) {
+        return "'product' is no text, or too long";
+    }
+    if (!json_is_integer(count) || json_integer_value(count) < 1) {
+        return "'count' is no number of stamps";
+    }
+    asked->batch = (uint64_t)json_integer_value(count);
+    if (note != NULL && !take_text(note, STAMP_BATCH_NOTE_MAX, &asked->note)) {
+        return "'note' is no text, or too long";
+    }
+    if (!json_is_array(list) || json_array_size(list) < 1 ||
+        json_array_size(list) > STAMP_BATCH_RECIPIENTS_MAX) {
+        return "'stations' is no list of 1 to 8";
+    }
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        if (!take_station(json_array_get(list, i), stations + 32 * i)) {
+            return "a station is no SHA-256 of a certificate, in 64 digits";
+        }
+    }
+    asked->stations = (struct stamp_slice){stations, 32 * json_array_size(list)};
+    return NULL;
+}
+
+static bool take_name(struct evhttp_request *req, struct service_batch *asked)
+{
+    const char *name =
+        evhttp_find_header(evhttp_request_get_input_headers(req), "Idempotency-Key");
+    size_t len = name == NULL ? 0 : strlen(name);
+
+    asked->name = (struct stamp_slice){(const uint8_t *)name, len};
+    return len > 0 && len <= SERVICE_NAME_MAX;
+}
+
+static bool is_json(struct evhttp_request *req)
+{
+    static const char type[] = "application/json";
+    const char *value =
+        evhttp_find_header(evhttp_request_get_input_headers(req), "Content-Type");
+
+    return value != NULL && evutil_ascii_strncasecmp(value, type, sizeof type - 1) == 0 &&
+           strchr("; ", value[sizeof type - 1]) != NULL;
+}
+
+static void ask(struct front *f, struct evhttp_request *req, struct service_batch *asked)
+{
+    asked->from = front_from(req);
+    if (!front_ask_batch(f, req, asked)) {
+        api_later(req);
+    }
+}
+
+static void make(struct front *f, struct evhttp_request *req, struct service_batch *asked)
+{
+    struct evbuffer *in = evhttp_request_get_input_buffer(req);
+    size_t len = evbuffer_get_length(in);
+    uint8_t stations[SERVICE_STATIONS_MAX];
+    const char *wrong;
+    json_t *body;
+
+    if (!is_json(req)) {
+        problem(req, TYPE, "Unsupported Media Type", "send JSON as application/json");
+        return;
+    }
+    if (!take_name(req, asked)) {
+        problem(req, HTTP_BADREQUEST, "Bad Request",
+                "the header Idempotency-Key is wanted: 1 to 64 characters of your own, "
+                "the same while you ask for the same batch");
+        return;
+    }
+    body = len > BODY_MAX ? NULL
+                          : json_loadb((const char *)evbuffer_pullup(in, -1), len,
+                                       JSON_REJECT_DUPLICATES, NULL);
+    wrong = json_is_object(body) ? read_body(body, asked, stations)
+                                 : "the body is no JSON object";
+    if (wrong != NULL) {
+        problem(req, HTTP_BADREQUEST, "Bad Request", wrong);
+    } else {
+        ask(f, req, asked);
+    }
+    json_decref(body);
+}
+
+/* "/N" or "/N/file" */
+static bool take_path(const char *path, struct service_batch *asked)
+{
+    char *end;
+
+    if (path[0] != '/' || path[1] < '1' || path[1] > '9') {
+        return false;
+    }
+    asked->batch = strtoull(path + 1, &end, 10);
+    asked->verb = *end == '\0' ? SERVICE_BATCH_LOOK : SERVICE_BATCH_FETCH;
+    return *end == '\0' || strcmp(end, "/file") == 0;
+}
+
+bool api_request(struct front *f, struct evhttp_request *req, const char *path)
+{
+    enum evhttp_cmd_type method = evhttp_request_get_command(req);
+    struct service_batch asked = {.verb = SERVICE_BATCH_MAKE};
+    const char *rest = path + sizeof BATCHES - 1;
+    bool all;
+
+    if (strncmp(path, ROOT, sizeof ROOT - 1) != 0) {
+        return false;
+    }
+    all = strcmp(path, BATCHES) == 0;
+    if (!all &&
+        (strncmp(path, BATCHES "/", sizeof BATCHES) != 0 || !take_path(rest, &asked))) {
+        problem(req, HTTP_NOTFOUND, "Not Found", "there is nothing here");
+    } else if (method != (all ? EVHTTP_REQ_POST : EVHTTP_REQ_GET)) {
+        reply_header(req, "Allow", all ? "POST" : "GET");
+        problem(req, HTTP_BADMETHOD, "Method Not Allowed", "not with this method");
+    } else if (!take_key(req, &asked)) {
+        problem(req, UNAUTHORIZED, "Unauthorized", "show an API key as bearer token");
+    } else if (all) {
+        make(f, req, &asked);
+    } else {
+        ask(f, req, &asked);
+    }
+    return true;
+}

@@ -1,0 +1,28 @@
+/*
+ * The API for programs (/api/v1): JSON over HTTPS, with an API key as bearer token
+ * (stamp apikey). What is refused is told as RFC 9457 has it.
+ *
+ *     POST /api/v1/batches            {"product", "count", "stations": [SHA-256 of the
+ *                                     certificate, hex], "note"}, header Idempotency-Key:
+ *                                     201 where it is made; 202 while it is being made:
+ *                                     the same again, until then
+ *     GET  /api/v1/batches/N          how far it is
+ *     GET  /api/v1/batches/N/file     the batch file (SPEC 11)
+ */
+#ifndef SERVICE_API_H
+#define SERVICE_API_H
+
+#include "service/front.h"
+
+/** False where the path is none of this. */
+bool api_request(struct front *f, struct evhttp_request *req, const char *path);
+
+/** What the batches say. @param verb  enum service_batch_verb
+ * @param file  of a FETCH, which is taken; -1 = none */
+void api_answer(struct evhttp_request *req, uint8_t verb,
+                const struct service_batch_answer *answer, int file);
+
+/** Not now. */
+void api_later(struct evhttp_request *req);
+
+#endif
