@@ -6,6 +6,7 @@
  *
  * MODE: handshake   mutual TLS 1.3, closed at once
  *       renew       the same, and a simplereenroll with a new key
+ *       cfssl       a connection each, as renew, and cfssl's sign instead
  *       keepalive   simplereenroll with new keys on one connection a thread
  *       ocsp        GET OCSP-PATH over HTTP on one connection a thread
  *       idle        THREADS connections, kept open for SECONDS (prints "open" first)
@@ -155,6 +156,32 @@ static char *request_text(const struct device *d)
     return text;
 }
 
+/* The same in PEM, and that in JSON. */
+static char *cfssl_text(const struct device *d)
+{
+    char *text = request_text(d);
+    char *from = strstr(text, "\r\n\r\n") + 4;
+    char body[TEXT_MAX];
+    size_t n = 0;
+
+    n += (size_t)snprintf(body, sizeof body,
+                          "{\"certificate_request\":\"-----BEGIN CERTIFICATE "
+                          "REQUEST-----\\n");
+    for (; strlen(from) > 1 && n + 128 < sizeof body;) {
+        size_t part = strlen(from) - 1 < 64 ? strlen(from) - 1 : 64;
+
+        n += (size_t)snprintf(body + n, sizeof body - n, "%.*s\\n", (int)part, from);
+        from += part;
+    }
+    n += (size_t)snprintf(body + n, sizeof body - n,
+                          "-----END CERTIFICATE REQUEST-----\\n\"}");
+    (void)snprintf(text, TEXT_MAX,
+                   "POST /api/v1/cfssl/sign HTTP/1.1\r\nHost: localhost\r\n"
+                   "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%.3000s",
+                   n, body);
+    return text;
+}
+
 static void prepare(struct worker *w, unsigned count)
 {
     w->us = calloc(REQUESTS_MAX, sizeof *w->us);
@@ -163,8 +190,11 @@ static void prepare(struct worker *w, unsigned count)
         die("out of memory");
     }
     for (; w->n_texts < count; w->n_texts++) {
-        w->texts[w->n_texts] = request_text(
-            device_of(w, strcmp(load.mode, "keepalive") == 0 ? 0 : w->n_texts));
+        const struct device *d =
+            device_of(w, strcmp(load.mode, "keepalive") == 0 ? 0 : w->n_texts);
+
+        w->texts[w->n_texts] =
+            strcmp(load.mode, "cfssl") == 0 ? cfssl_text(d) : request_text(d);
     }
 }
 
@@ -332,7 +362,7 @@ static void *work(void *arg)
     }
     if (strcmp(load.mode, "handshake") == 0) {
         ask_anew(w, false);
-    } else if (strcmp(load.mode, "renew") == 0) {
+    } else if (strcmp(load.mode, "renew") == 0 || strcmp(load.mode, "cfssl") == 0) {
         ask_anew(w, true);
     } else if (strcmp(load.mode, "keepalive") == 0) {
         ask_on(w);
@@ -431,10 +461,11 @@ int main(int argc, char **argv)
     if (w == NULL) {
         die("out of memory");
     }
-    per_worker =
-        strcmp(load.mode, "renew") == 0       ? 1500 * load.seconds / load.n_workers + 10
-        : strcmp(load.mode, "keepalive") == 0 ? 6000 * load.seconds / load.n_workers + 10
-                                              : 0;
+    per_worker = strcmp(load.mode, "renew") == 0 || strcmp(load.mode, "cfssl") == 0
+                     ? 3000 * load.seconds / load.n_workers + 10
+                 : strcmp(load.mode, "keepalive") == 0
+                     ? 6000 * load.seconds / load.n_workers + 10
+                     : 0;
     for (unsigned i = 0; i < load.n_workers; i++) {
         w[i].index = i;
         prepare(&w[i], per_worker);

@@ -2,6 +2,7 @@
 one keep-alive connection for each core. Keys are made there, too. Used by scripts/bench.
 """
 
+import contextlib
 import http.client
 import json
 import os
@@ -57,6 +58,32 @@ def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return s.getsockname()[1]
+
+
+@contextlib.contextmanager
+def tls_server():
+    """`cfssl serve` over TLS, without a database: yields its port and the file of its CA."""
+    with tempfile.TemporaryDirectory() as where:
+        authority(where)
+        for command in ("ecparam -name prime256v1 -genkey -noout -out tls.key",
+                        "req -new -key tls.key -subj /CN=localhost -out tls.csr",
+                        "x509 -req -in tls.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 3 -out tls.pem"):
+            subprocess.run(["openssl", *command.split()], cwd=where, check=True, capture_output=True)
+        port = free_port()
+        process = subprocess.Popen(["cfssl", "serve", "-ca", "ca.pem", "-ca-key", "ca.key", "-address", "127.0.0.1",
+                                    "-port", str(port), "-tls-cert", "tls.pem", "-tls-key", "tls.key", "-loglevel", "5"],
+                                   cwd=where, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            for _ in range(100):
+                try:
+                    socket.create_connection(("127.0.0.1", port)).close()
+                    break
+                except OSError:
+                    time.sleep(0.05)
+            yield port, os.path.join(where, "ca.pem")
+        finally:
+            process.kill()
+            process.wait()
 
 
 def server(seconds=3):

@@ -148,13 +148,23 @@ static enum stamp_refusal refuse_state(enum stamp_registry_state state)
     }
 }
 
-static void fill(struct stamp_admitted *out, const struct stamp_registry_row *row)
+void stamp_admitted_fini(struct stamp_admitted *a)
+{
+    free(a->certificate);
+    memset(a, 0, sizeof *a);
+}
+
+/* Its certificate is the caller's from now on. */
+static void fill(struct stamp_admitted *out, struct stamp_registry_row *row)
 {
     out->device = row->id;
     memcpy(out->serial, row->serial, sizeof out->serial);
     memcpy(out->product, row->product, sizeof out->product);
     out->state = row->state;
     out->refusal = refuse_state(row->state);
+    out->certificate = row->certificate;
+    out->certificate_len = row->certificate_len;
+    row->certificate = NULL;
 }
 
 static bool same(const struct stamp_peer *peer, const uint8_t *der, size_t len)
@@ -242,7 +252,7 @@ enum stamp_err stamp_registry_admit(struct stamp_registry *r,
     } else if (out->refusal == STAMP_REFUSAL_NONE && !out->birth) {
         rc = admit_operational(r, peer, out, err);
     } else if (out->refusal == STAMP_REFUSAL_NONE && !peer->trusted &&
-               !same(peer, row.certificate, row.certificate_len)) {
+               !same(peer, out->certificate, out->certificate_len)) {
         out->refusal = STAMP_REFUSAL_UNTRUSTED;
     }
     stamp_registry_row_fini(&row);
@@ -393,19 +403,21 @@ static enum stamp_err claim(struct stamp_registry *r,
     return rc;
 }
 
-static enum stamp_err check_rate(struct stamp_registry *r,
-                                 const struct stamp_ldevid_asked *asked,
-                                 enum stamp_refusal *refusal, struct stamp_error *err)
-{
-    int64_t n = 0;
-    enum stamp_err rc =
-        STAMPI_RUN(r, STAMPI_LDEVID_SINCE, stampi_take_number, &n, NULL, err,
-                   stampi_int(asked->device), stampi_int((int64_t)asked->now - HOUR));
+/* Of a device's rows. */
+struct past {
+    int64_t last;  /* the highest number */
+    int64_t since; /* how many are of the last hour */
+};
 
-    if (rc == STAMP_OK && n >= (int64_t)asked->per_hour) {
-        *refusal = STAMP_REFUSAL_RATE;
-    }
-    return rc;
+static enum stamp_err take_past(void *ctx, const struct stampi_value *v,
+                                struct stamp_error *err)
+{
+    struct past *past = ctx;
+
+    (void)err;
+    past->last = v[0].number;
+    past->since = v[1].number;
+    return STAMP_OK;
 }
 
 static enum stamp_err add(struct stamp_registry *r,
@@ -467,7 +479,7 @@ enum stamp_err stamp_registry_ldevid_begin(struct stamp_registry *r,
 {
     struct stamp_ldevid row[COUNT_MAX];
     struct rows rows = {.row = row, .max = COUNT_MAX, .device = asked->device};
-    int64_t last = 0;
+    struct past past = {0, 0};
     bool has_key;
     enum stamp_err rc = read_rows(r, STAMPI_LDEVID_OF, &rows, err);
 
@@ -477,7 +489,11 @@ enum stamp_err stamp_registry_ldevid_begin(struct stamp_registry *r,
         rows_fini(&rows);
         return rc;
     }
-    rc = check_rate(r, asked, refusal, err);
+    rc = STAMPI_RUN(r, STAMPI_LDEVID_LAST, take_past, &past, NULL, err,
+                    stampi_int((int64_t)asked->now - HOUR), stampi_int(asked->device));
+    if (rc == STAMP_OK && past.since >= (int64_t)asked->per_hour) {
+        *refusal = STAMP_REFUSAL_RATE;
+    }
     if (rc == STAMP_OK && *refusal == STAMP_REFUSAL_NONE && !has_key) {
         rc = claim(r, asked, refusal, err);
     }
@@ -485,11 +501,7 @@ enum stamp_err stamp_registry_ldevid_begin(struct stamp_registry *r,
         rc = retire(r, &rows, 0, false, asked->now, err);
     }
     if (rc == STAMP_OK && *refusal == STAMP_REFUSAL_NONE) {
-        rc = STAMPI_RUN(r, STAMPI_LDEVID_LAST, stampi_take_number, &last, NULL, err,
-                        stampi_int(asked->device));
-    }
-    if (rc == STAMP_OK && *refusal == STAMP_REFUSAL_NONE) {
-        rc = add(r, asked, (uint32_t)last + 1, out, err);
+        rc = add(r, asked, (uint32_t)past.last + 1, out, err);
     }
     rows_fini(&rows);
     return rc;

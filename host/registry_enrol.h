@@ -102,7 +102,7 @@ struct stamp_peer {
     bool trusted;                   /* the chain holds */
 };
 
-/** Which device is it, and with which of its keys? */
+/** Which device is it, and with which of its keys? End with stamp_admitted_fini(). */
 struct stamp_admitted {
     enum stamp_refusal refusal; /* NONE, or why not; the rest is set as far as known */
     int64_t device;
@@ -111,8 +111,12 @@ struct stamp_admitted {
     enum stamp_registry_state state;
     bool birth; /* its birth key; else an operational one: */
     uint32_t n;
-    bool first_use; /* of a pending one, or of a token */
+    bool first_use;       /* of a pending one, or of a token */
+    uint8_t *certificate; /* of its birth, DER; NULL = the books have none */
+    size_t certificate_len;
 };
+
+void stamp_admitted_fini(struct stamp_admitted *a);
 
 /**
  * The key is the one on the books, AND the chain is trusted or the certificate is the

@@ -803,8 +803,9 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
     [STAMPI_LDEVID_LIST] = {"SELECT " LDEVID_COLUMNS " FROM operational"
                             " WHERE device = $1 ORDER BY n DESC LIMIT $2",
                             NULL},
-    [STAMPI_LDEVID_LAST] = {"SELECT coalesce(max(n), 0) FROM operational"
-                            " WHERE device = $1",
+    [STAMPI_LDEVID_LAST] = {"SELECT coalesce(max(n), 0),"
+                            " count(CASE WHEN at > $1 THEN 1 END)"
+                            " FROM operational WHERE device = $2",
                             NULL},
     [STAMPI_LDEVID_RETIRED] = {"SELECT n FROM operational"
                                " WHERE device = $1 AND fingerprint = $2 AND state = 3"
@@ -815,9 +816,6 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
                                NULL},
     [STAMPI_LDEVID_STATE] = {"UPDATE operational SET state = $1, changed_at = $2"
                              " WHERE device = $3 AND n = $4",
-                             NULL},
-    [STAMPI_LDEVID_SINCE] = {"SELECT count(*) FROM operational"
-                             " WHERE device = $1 AND at > $2",
                              NULL},
     [STAMPI_CERTIFICATE_CLAIM] = {"INSERT INTO claim_certificate (serial, device, n)"
                                   " VALUES ($1, $2, $3)",

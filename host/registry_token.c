@@ -77,8 +77,11 @@ enum stamp_err stamp_registry_token_add(struct stamp_registry *r, const char *se
     if (rc == STAMP_OK) {
         rc = stampi_begin(r, err);
     }
-    return rc == STAMP_OK ? stampi_finish(r, add(r, &a, digest, now, not_after, err), err)
-                          : rc;
+    if (rc == STAMP_OK) {
+        rc = stampi_finish(r, add(r, &a, digest, now, not_after, err), err);
+    }
+    stamp_admitted_fini(&a);
+    return rc;
 }
 
 static enum stamp_err drop(struct stamp_registry *r, const uint8_t *digest,

@@ -79,7 +79,7 @@ static void tell(struct books *b, unsigned front, uint64_t id,
                                                    .refusal = (uint8_t)refusal,
                                                    .certificate = certificate}};
 
-    service_channel_send(&b->front[front], &m);
+    service_channel_post(&b->front[front], &m);
 }
 
 static void later(struct books *b, unsigned front, uint64_t id)
@@ -149,7 +149,7 @@ static void send_job(struct books *b, const struct job *j)
         m.u.sign_unit.provisioning.p = j->provisioning;
     }
 
-    service_channel_send(&b->signer, &m);
+    service_channel_post(&b->signer, &m);
 }
 
 /* ---- the registry ---- */
@@ -496,6 +496,9 @@ static void tell_verdict(struct books *b, struct taken *t, struct stamp_slice fr
 
     if (t->failed) {
         later(b, (unsigned)t->front, t->m.id);
+    } else if (v->judge) {
+        tell(b, (unsigned)t->front, t->m.id, SERVICE_JUDGE, STAMP_REFUSAL_NONE,
+             (struct stamp_slice){NULL, 0});
     } else if (v->refusal != STAMP_REFUSAL_NONE) {
         SERVICE_COUNT(refused[v->refusal]);
         say("refused", v, from, v->refusal);
@@ -608,6 +611,7 @@ static void do_round(struct books *b)
     if (b->n_taken == 0) {
         return;
     }
+    service_log_hold(true);
     write_round(b);
     for (size_t i = 0; i < b->n_taken; i++) {
         struct taken *t = &b->taken[i];
@@ -623,6 +627,7 @@ static void do_round(struct books *b)
         }
         undo(t);
     }
+    service_log_hold(false);
 }
 
 /* ---- running ---- */

@@ -23,6 +23,7 @@ struct books_verdict {
     size_t birth_len;
     char serial[STAMP_SERIAL_SIZE]; /* for the log, as far as known */
     char who[BOOKS_WHO_MAX];
+    bool judge;     /* nothing is decided before the front says if the chain holds */
     bool confirmed; /* it was the first use of its operational key */
 };
 

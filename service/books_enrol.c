@@ -28,7 +28,8 @@ static enum stamp_err by_certificate(struct stamp_registry *r,
 {
     struct stamp_peer peer = {.der = asked->peer.p,
                               .len = asked->peer.len,
-                              .trusted = asked->chain == STAMP_REFUSAL_NONE};
+                              .trusted =
+                                  asked->judged && asked->chain == STAMP_REFUSAL_NONE};
     enum stamp_err rc;
 
     memcpy(peer.fingerprint, asked->fingerprint, sizeof peer.fingerprint);
@@ -39,7 +40,10 @@ static enum stamp_err by_certificate(struct stamp_registry *r,
     }
     /* on the books byte for byte is as good as a chain, but not past its end; who is of
      * the other purpose is told that, whatever else he is */
-    if (asked->chain == STAMP_REFUSAL_PURPOSE || a->refusal == STAMP_REFUSAL_UNTRUSTED ||
+    v->judge = a->refusal == STAMP_REFUSAL_UNTRUSTED && !asked->judged &&
+               asked->chain != STAMP_REFUSAL_PURPOSE;
+    if (asked->chain == STAMP_REFUSAL_PURPOSE ||
+        (a->refusal == STAMP_REFUSAL_UNTRUSTED && !v->judge) ||
         (a->refusal == STAMP_REFUSAL_NONE && asked->chain == STAMP_REFUSAL_EXPIRED)) {
         a->refusal = (enum stamp_refusal)asked->chain;
     }
@@ -102,15 +106,10 @@ static enum stamp_err take_evidence(struct stamp_registry *r,
 {
     STAMP_X509_AUTO *birth = NULL;
     struct stamp_rotate_evidence e;
-    struct stamp_registry_row row;
     uint8_t point[STAMP_POINT_SIZE];
-    enum stamp_err rc = stamp_registry_find(r, a->serial, &row, err);
-    struct stamp_slice der;
+    const struct stamp_slice der = {a->certificate, a->certificate_len};
+    enum stamp_err rc = STAMP_OK;
 
-    if (rc != STAMP_OK) {
-        return rc;
-    }
-    der = (struct stamp_slice){row.certificate, row.certificate_len};
     if (stamp_pki_decode(der, &birth, NULL) != STAMP_OK ||
         stamp_key_point(X509_get0_pubkey(birth), point, NULL) != STAMP_OK ||
         stamp_evidence_read(asked->evidence, &e, NULL) != STAMP_OK ||
@@ -119,7 +118,6 @@ static enum stamp_err take_evidence(struct stamp_registry *r,
     } else {
         rc = first_use(r, a, e.in_use.p, now, &v->confirmed, err);
     }
-    stamp_registry_row_fini(&row);
     return rc;
 }
 
@@ -142,7 +140,8 @@ static enum stamp_err by_registrar(struct stamp_registry *r,
         i.certificate_len != asked->peer.len ||
         memcmp(i.certificate, asked->peer.p, asked->peer.len) != 0) {
         a->refusal = STAMP_REFUSAL_ROLE;
-    } else if (i.not_after < now || asked->chain != STAMP_REFUSAL_NONE) {
+    } else if (i.not_after < now || !asked->judged ||
+               asked->chain != STAMP_REFUSAL_NONE) {
         a->refusal = asked->chain == STAMP_REFUSAL_NONE
                          ? STAMP_REFUSAL_EXPIRED
                          : (enum stamp_refusal)asked->chain;
@@ -186,23 +185,14 @@ static enum stamp_refusal check_asked(const struct service_enrol *asked,
 }
 
 /* The birth certificate, whose names the new one gets. */
-static enum stamp_err take_birth(struct stamp_registry *r, struct books_verdict *v,
-                                 struct stamp_error *err)
+static void take_birth(struct stamp_admitted *a, struct books_verdict *v)
 {
-    struct stamp_registry_row row;
-    enum stamp_err rc = stamp_registry_find(r, v->serial, &row, err);
-
-    if (rc != STAMP_OK) {
-        return rc;
-    }
-    v->birth = row.certificate;
-    v->birth_len = row.certificate_len;
-    row.certificate = NULL;
+    v->birth = a->certificate;
+    v->birth_len = a->certificate_len;
+    a->certificate = NULL;
     if (v->birth == NULL || v->birth_len > STAMP_MAX_CERTIFICATE) {
         v->refusal = STAMP_REFUSAL_POLICY; /* imported without one */
     }
-    stamp_registry_row_fini(&row);
-    return STAMP_OK;
 }
 
 static enum stamp_err begin(struct stamp_registry *r,
@@ -265,7 +255,8 @@ enum stamp_err books_enrol(struct stamp_registry *r,
     }
     if (rc == STAMP_OK && v->refusal == STAMP_REFUSAL_NONE &&
         v->ldevid.state == STAMP_LDEVID_INTENT) {
-        rc = take_birth(r, v, err);
+        take_birth(&a, v);
     }
+    stamp_admitted_fini(&a);
     return rc;
 }

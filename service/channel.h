@@ -1,7 +1,8 @@
 /*
- * One end of a channel between two processes: whole messages over SOCK_SEQPACKET. What
- * the other side does not take yet waits here, so nobody blocks on anybody. The parent
- * keeps both ends open, so what was sent outlives the death of who was to read it.
+ * One end of a channel between two processes: whole messages over SOCK_SEQPACKET, one or
+ * more in a packet, each behind its length (2 bytes). What the other side does not take
+ * yet waits here, so nobody blocks on anybody. The parent keeps both ends open, so what
+ * was sent outlives the death of who was to read it.
  */
 #ifndef SERVICE_CHANNEL_H
 #define SERVICE_CHANNEL_H
@@ -12,7 +13,9 @@ struct service_channel {
     int fd;
     int file; /* that came with the message received last; -1 = none. The caller takes it
                */
-    struct service_waiting *first, *last; /* to be sent */
+    struct service_waiting *first, *last; /* packets to be sent */
+    struct service_packet *out;           /* that is being put together; NULL = none */
+    struct service_packet *in;            /* that is being taken apart; NULL = none */
 };
 
 /** Take an end, which does not block from now on. */
@@ -22,11 +25,14 @@ void service_channel_fini(struct service_channel *c);
 /** Send, or keep until it can be. What cannot be encoded is a bug of ours. */
 void service_channel_send(struct service_channel *c, const struct service_message *m);
 
+/** The same with others in one packet, at the next send, flush or wait. */
+void service_channel_post(struct service_channel *c, const struct service_message *m);
+
 /** Send a message with a file, which stays the caller's. False: not now. */
 bool service_channel_send_file(struct service_channel *c, const struct service_message *m,
                                int file);
 
-/** Send on what waits. True where all is sent. */
+/** Send on what waits or was posted. True where all is sent. */
 bool service_channel_flush(struct service_channel *c);
 
 /** Send on what waits on all of them, and wait until one can be read or written.

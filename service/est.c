@@ -194,6 +194,7 @@ bool est_has_certificate(struct evhttp_request *req, const struct service_answer
         refuse(req, (enum stamp_refusal)answer->refusal);
         return false;
     case SERVICE_LATER:
+    case SERVICE_JUDGE: /* of a front that has judged */
     default:
         est_later(req, false);
         return false;
@@ -259,6 +260,7 @@ static bool take_token(struct evhttp_request *req, struct service_enrol *e, char
 static void put_peer(const struct service_peer *p, struct service_enrol *e)
 {
     e->credential = p->registrar ? SERVICE_BY_REGISTRAR : SERVICE_BY_CERTIFICATE;
+    e->judged = p->judged;
     e->chain = (uint8_t)p->chain;
     memcpy(e->fingerprint, p->fingerprint, sizeof e->fingerprint);
     e->peer_serial = (struct stamp_slice){(const uint8_t *)p->serial, strlen(p->serial)};

@@ -308,6 +308,20 @@ static void take_server(struct front *f, const struct service_answer *a)
     }
 }
 
+/* The books want to know if the chain holds: then the request is as new. A connection is
+ * judged once, so it does not come here again. */
+static void judge(struct front *f, struct evhttp_request *req)
+{
+    struct front_connection *c = front_connection_of(f, req);
+
+    if (c->peer.judged) {
+        est_later(req, false);
+        return;
+    }
+    service_peer_judge(f->tls, c->ssl, &c->peer);
+    est_request(req, f);
+}
+
 static void take_answer(struct front *f, struct front_pending *p,
                         const struct service_answer *a)
 {
@@ -317,7 +331,9 @@ static void take_answer(struct front *f, struct front_pending *p,
     p->key = NULL; /* it is `was` who has it */
     req = take_pending(f, p);
     service_counters_took(now_us() - was.since_us);
-    if (req != NULL && was.unit) {
+    if (req != NULL && a->outcome == SERVICE_JUDGE) {
+        judge(f, req);
+    } else if (req != NULL && was.unit) {
         station_answer(req, a);
     } else if (req != NULL) {
         est_answer(req, a, was.style, (struct stamp_slice){was.key, was.key_len});

@@ -34,20 +34,49 @@ static json_t *text(const char *value)
     return json_string(hex);
 }
 
-/* One write a line, so that lines of several processes do not mix. */
+static struct {
+    bool on;
+    size_t len;
+    char text[LINE_SIZE];
+} held;
+
+static void flush(void)
+{
+    ssize_t n = 0;
+
+    while (held.len > 0 && (n = write(STDERR_FILENO, held.text, held.len)) < 0 &&
+           errno == EINTR) {
+    }
+    held.len = 0;
+}
+
+/* Whole lines in one write of no more than a pipe takes at once, so that lines of several
+ * processes do not mix. */
 static void put_line(json_t *line)
 {
     char buf[LINE_SIZE];
     size_t len = json_dumpb(line, buf, sizeof buf - 1, JSON_COMPACT);
-    ssize_t n;
 
     if (len > 0 && len < sizeof buf) {
-        buf[len] = '\n';
-        do {
-            n = write(STDERR_FILENO, buf, len + 1);
-        } while (n < 0 && errno == EINTR);
+        buf[len++] = '\n';
+        if (len > sizeof held.text - held.len) {
+            flush();
+        }
+        memcpy(held.text + held.len, buf, len);
+        held.len += len;
+        if (!held.on) {
+            flush();
+        }
     }
     json_decref(line);
+}
+
+void service_log_hold(bool hold)
+{
+    held.on = hold;
+    if (!hold) {
+        flush();
+    }
 }
 
 static json_t *begin(const char *event)
@@ -89,6 +118,7 @@ void service_log_error(const char *event, const struct stamp_error *err)
 
 void service_die(const char *why)
 {
+    service_log_hold(false);
     service_log("died", "why", why, NULL);
     _exit(DIED);
 }

@@ -5,6 +5,8 @@
 #ifndef SERVICE_LOG_H
 #define SERVICE_LOG_H
 
+#include <stdbool.h>
+
 #include "host/error.h"
 
 /** Who says it: "front 0", "books". Borrowed for ever. */
@@ -20,6 +22,10 @@ void service_log(const char *event, ...) __attribute__((sentinel));
 
 /** The same for an error: what, state and hint. */
 void service_log_error(const char *event, const struct stamp_error *err);
+
+/** Lines are kept from now on, and written together by the next call with false: for who
+ * writes many at a time. */
+void service_log_hold(bool hold);
 
 /** A process that cannot go on: say so and end; the parent starts it anew. */
 void service_die(const char *why) __attribute__((noreturn));

@@ -336,7 +336,11 @@ static enum stamp_err become_user(const struct service_sandbox *s,
     if (geteuid() != 0 || !find_user(s, &uid, &gid) || uid == 0) {
         return STAMP_OK;
     }
-    (void)setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY});
+    /* Another user may lock less: where that cannot be raised, what is there stays
+     * locked, and what comes later is not, or there would be no memory for it. */
+    if (setrlimit(RLIMIT_MEMLOCK, &(struct rlimit){RLIM_INFINITY, RLIM_INFINITY}) != 0) {
+        (void)mlockall(MCL_CURRENT | MCL_ONFAULT);
+    }
     if (setgroups(0, NULL) != 0 || setresgid(gid, gid, gid) != 0 ||
         setresuid(uid, uid, uid) != 0) {
         return failed("another user", err);

@@ -204,7 +204,7 @@ static void answer(struct signer *s, struct service_channel *to,
 
     if (device && !is_within(to == &s->batches ? &s->batched : &s->devices)) {
         reply.u.signed_.why = (struct stamp_slice){(const uint8_t *)"rate", 4};
-        service_channel_send(to, &reply);
+        service_channel_post(to, &reply);
         return; /* later */
     }
     rc = sign(s, m, out, &len, &err);
@@ -215,8 +215,9 @@ static void answer(struct signer *s, struct service_channel *to,
         reply.u.signed_.why =
             (struct stamp_slice){(const uint8_t *)err.what, strlen(err.what)};
     }
-    service_channel_send(to, &reply);
+    service_channel_post(to, &reply);
     if (rc != STAMP_OK && !is_policy(rc)) { /* a token that was pulled: open it anew */
+        (void)service_channel_flush(to);
         service_log_error("failed", &err);
         service_die("it cannot sign");
     }
@@ -425,6 +426,7 @@ int service_signer(const struct stamp_service_setup *setup)
         hear_control(&s);
     }
     (void)service_channel_flush(&s.books);
+    (void)service_channel_flush(&s.batches);
     stamp_operational_free(&s.maker);
     stamp_birth_free(&s.births);
     stamp_crl_free(&s.crl);

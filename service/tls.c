@@ -166,9 +166,9 @@ static enum stamp_refusal judge_chain(const struct service_tls *t, X509 *leaf,
     return refusal;
 }
 
-/* Of the other purpose, and so of another root: that is the reason worth telling. */
-static enum stamp_refusal judge(const struct service_tls *t, X509 *leaf,
-                                STACK_OF(X509) * sent)
+/* What it says by itself. Of the other purpose, and so of another root: that is the
+ * reason worth telling. */
+static enum stamp_refusal look(const struct service_tls *t, const X509 *leaf)
 {
     struct stamp_binding b;
 
@@ -176,7 +176,18 @@ static enum stamp_refusal judge(const struct service_tls *t, X509 *leaf,
         b.purpose != t->ws->purpose) {
         return STAMP_REFUSAL_PURPOSE;
     }
-    return judge_chain(t, leaf, sent);
+    return X509_cmp_current_time(X509_get0_notBefore(leaf)) < 0 &&
+                   X509_cmp_current_time(X509_get0_notAfter(leaf)) > 0
+               ? STAMP_REFUSAL_NONE
+               : STAMP_REFUSAL_EXPIRED;
+}
+
+void service_peer_judge(const struct service_tls *t, SSL *ssl, struct service_peer *p)
+{
+    if (p->present && !p->judged && p->chain != STAMP_REFUSAL_PURPOSE) {
+        p->chain = judge_chain(t, p->cert, SSL_get_peer_cert_chain(ssl));
+    }
+    p->judged = true;
 }
 
 void service_peer_read(const struct service_tls *t, SSL *ssl, struct service_peer *p)
@@ -198,7 +209,10 @@ void service_peer_read(const struct service_tls *t, SSL *ssl, struct service_pee
     if (stamp_key_point(X509_get0_pubkey(leaf), point, NULL) == STAMP_OK) {
         (void)!stamp_key_hash(point, p->fingerprint, NULL);
     }
-    p->chain = judge(t, leaf, SSL_get_peer_cert_chain(ssl));
+    p->chain = look(t, leaf);
+    if (p->registrar) { /* whom the books believe by his chain */
+        service_peer_judge(t, ssl, p);
+    }
     ERR_clear_error();
 }
 

@@ -38,13 +38,19 @@ SSL *service_tls_accept(struct service_tls *t);
 struct service_peer {
     bool present;
     bool registrar;           /* it has the key usage cmcRA */
-    enum stamp_refusal chain; /* NONE: it leads to the workspace's root */
+    bool judged;              /* whether its chain holds was found out */
+    enum stamp_refusal chain; /* NONE: it leads to the workspace's root; not judged: what
+                                 its certificate alone says, its end or purpose */
     uint8_t fingerprint[32];
     char serial[STAMP_SERIAL_SIZE];
     uint8_t *der; /* owned */
     size_t len;
     X509 *cert; /* owned */
 };
+
+/** Does the chain hold? Costs a signature's check; what is on the books byte for byte
+ * needs none, so it waits until the books ask. */
+void service_peer_judge(const struct service_tls *t, SSL *ssl, struct service_peer *p);
 
 /** @param p  ended with service_peer_fini() */
 void service_peer_read(const struct service_tls *t, SSL *ssl, struct service_peer *p);

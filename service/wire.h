@@ -72,6 +72,7 @@ enum service_credential {
  * some front says so. */
 struct service_enrol {
     uint8_t credential;      /* enum service_credential */
+    uint8_t judged;          /* else `chain` is what its certificate alone says */
     uint8_t chain;           /* enum stamp_refusal: why the peer's chain does not hold */
     struct stamp_slice peer; /* its certificate, DER; empty = none */
     uint8_t fingerprint[32]; /* of the peer's key */
@@ -106,7 +107,8 @@ struct service_server {
 enum service_outcome {
     SERVICE_CERTIFICATE = 0,
     SERVICE_REFUSED = 1,
-    SERVICE_LATER = 2 /* nothing is decided: ask again */
+    SERVICE_LATER = 2, /* nothing is decided: ask again */
+    SERVICE_JUDGE = 3  /* it is not the booked certificate: does its chain hold? */
 };
 
 struct service_answer {
