@@ -21,7 +21,7 @@
 #include "host/workspace.h"
 #include "service/books.h"
 
-enum { GROUP_MAX = 256, REQUESTS_MAX = 40000, REQUEST_MAX = 512, HOUR = 3600 };
+enum { GROUP_MAX = 256, REQUESTS_MAX = 16384, REQUEST_MAX = 512, HOUR = 3600 };
 
 struct device {
     struct stamp_slice der;

@@ -303,7 +303,9 @@
     "DROP TABLE issued_6;"                                                               \
     "CREATE INDEX issued_key ON issued (fingerprint);"
 
-/* Keys of the service's API, as digests: who may do what, until when. */
+/* Keys of the service's API, as digests: who may do what, until when. And the check of an
+ * operational key's state as a range: of a list of four SQLite makes a table each time.
+ */
 #define TABLES_8(INT, BLOB, TEXT, KEYED)                                                 \
     "CREATE TABLE api_key ("                                                             \
     "  name " TEXT " PRIMARY KEY,"                                                       \
@@ -312,7 +314,25 @@
     "  at " INT " NOT NULL,"                                                             \
     "  not_after " INT " NOT NULL,"                                                      \
     "  who " TEXT " NOT NULL"                                                            \
-    ")" KEYED ";"
+    ")" KEYED ";"                                                                        \
+    "ALTER TABLE operational RENAME TO operational_7;"                                   \
+    "CREATE TABLE operational ("                                                         \
+    "  device " INT " NOT NULL,"                                                         \
+    "  n " INT " NOT NULL CHECK (n > 0),"                                                \
+    "  state " INT " NOT NULL CHECK (state BETWEEN 0 AND 3),"                            \
+    "  fingerprint " BLOB " NOT NULL CHECK (length(fingerprint) = 32),"                  \
+    "  serial " BLOB " NOT NULL CHECK (length(serial) = 16),"                            \
+    "  at " INT " NOT NULL,"                                                             \
+    "  changed_at " INT " NOT NULL,"                                                     \
+    "  not_before " INT " NOT NULL,"                                                     \
+    "  not_after " INT " NOT NULL,"                                                      \
+    "  who " TEXT " NOT NULL,"                                                           \
+    "  certificate " BLOB ","                                                            \
+    "  PRIMARY KEY (device, n)"                                                          \
+    ")" KEYED ";"                                                                        \
+    "INSERT INTO operational SELECT device, n, state, fingerprint, serial, at,"          \
+    " changed_at, not_before, not_after, who, certificate FROM operational_7;"           \
+    "DROP TABLE operational_7;"
 
 stampi_migrations stampi_sqlite_migrations = {
     {"CREATE TABLE workspace ("
