@@ -203,6 +203,14 @@ static double verify_rate(void)
     return n / (now_s() - began);
 }
 
+static unsigned number(const char *text)
+{
+    char *end;
+    unsigned long n = strtoul(text, &end, 10);
+
+    return *end == '\0' && n <= REQUESTS_MAX ? (unsigned)n : 0;
+}
+
 int main(int argc, char **argv)
 {
     struct stamp_error err = STAMP_ERROR_INIT;
@@ -210,10 +218,12 @@ int main(int argc, char **argv)
     double began;
     double verify;
     double rate;
+    unsigned seconds;
     unsigned size;
     unsigned n = 0;
 
-    if (argc != 5 || (size = (unsigned)atoi(argv[4])) == 0 || size > GROUP_MAX) {
+    if (argc != 5 || (seconds = number(argv[3])) == 0 || (size = number(argv[4])) == 0 ||
+        size > GROUP_MAX) {
         (void)fprintf(stderr, "usage: issue WORKSPACE DEVICES SECONDS GROUP\n");
         return 2;
     }
@@ -226,7 +236,7 @@ int main(int argc, char **argv)
     prepare();
     verify = verify_rate();
     began = now_s();
-    while (now_s() - began < atoi(argv[3]) && n + size <= REQUESTS_MAX) {
+    while (now_s() - began < seconds && n + size <= REQUESTS_MAX) {
         group(requests + n, size, &err);
         n += size;
     }

@@ -2,6 +2,7 @@
 
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/cli.h"
@@ -14,7 +15,9 @@ static const char help[] =
     "the operational one, or an enrolment token. Runs until SIGTERM; logs JSON lines on\n"
     "standard error.\n"
     "\n"
-    "  -l, --listen ADDR:PORT  where; port 0: any that is free. Else 127.0.0.1:8443\n"
+    "  -l, --listen ADDR:PORT  where: all addresses of a name, and without ADDR all of "
+    "the\n"
+    "                          machine; port 0: any that is free. Else 127.0.0.1:8443\n"
     "      --http ADDR:PORT    plain HTTP for what is public, /crl and /ocsp; else only "
     "over\n"
     "                          HTTPS\n"
@@ -26,6 +29,8 @@ static const char help[] =
     "                          up to 8 times. Else the machine's name, localhost and "
     "the\n"
     "                          loopback addresses\n"
+    "      --registry R        the books: a file or postgres://...; else the "
+    "workspace's\n"
     "      --fronts N          processes that speak TLS, 1 to 32; else 1\n"
     "      --days N            an operational certificate is valid, 1 to 3650; else 90\n"
     "      --per-hour N        new certificates of one device, 1 to 1000000; else 6\n"
@@ -58,6 +63,7 @@ static const struct option options[] = {
     {"http", required_argument, NULL, 'T'},
     {"admin", required_argument, NULL, 'M'},
     {"name", required_argument, NULL, 'n'},
+    {"registry", required_argument, NULL, 'R'},
     {"fronts", required_argument, NULL, 'F'},
     {"days", required_argument, NULL, 'D'},
     {"per-hour", required_argument, NULL, 'H'},
@@ -138,6 +144,10 @@ static int take(struct args *a, int opt)
         }
         s->name[s->n_names++] = optarg;
         return 0;
+    case 'R': /* the processes inherit it */
+        return setenv(STAMP_WORKSPACE_REGISTRY, optarg, 1) == 0
+                   ? 0
+                   : cli_usage("serve", "cannot take '%s'", optarg);
     case 'F':
         return number(optarg, SERVICE_FRONTS_MAX, &s->fronts)
                    ? 0

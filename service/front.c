@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -273,21 +274,50 @@ static void ask_server(struct front *f)
     send_to(&f->books, &m);
 }
 
+/* Is there a socket that listens? The parent passes as many as the name has addresses. */
+static bool is_listening(int fd)
+{
+    int yes = 0;
+    socklen_t len = sizeof yes;
+
+    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &yes, &len) == 0 && yes != 0;
+}
+
+static void accept_all(struct evhttp *http, int first, struct evconnlistener **listeners)
+{
+    for (int i = 0; http != NULL && i < (int)SERVICE_LISTENERS_MAX; i++) {
+        struct evhttp_bound_socket *bound;
+
+        if (!is_listening(first + i)) {
+            continue;
+        }
+        bound = evhttp_accept_socket_with_handle(http, first + i);
+        if (bound == NULL) {
+            service_die("cannot accept connections");
+        }
+        if (listeners != NULL) {
+            listeners[i] = evhttp_bound_socket_get_listener(bound);
+        }
+    }
+}
+
 static void begin_listening(struct front *f)
 {
-    f->bound = evhttp_accept_socket_with_handle(f->http, SERVICE_FD_LISTEN);
-    if (f->bound == NULL) {
-        service_die("cannot accept connections");
-    }
-    f->listener = evhttp_bound_socket_get_listener(f->bound);
-    if ((f->plain != NULL &&
-         evhttp_accept_socket_with_handle(f->plain, SERVICE_FD_HTTP) == NULL) ||
-        (f->admin != NULL &&
-         evhttp_accept_socket_with_handle(f->admin, SERVICE_FD_ADMIN) == NULL)) {
-        service_die("cannot accept connections");
-    }
+    accept_all(f->http, SERVICE_FD_LISTEN, f->listener);
+    accept_all(f->plain, SERVICE_FD_HTTP, NULL);
+    accept_all(f->admin, SERVICE_FD_ADMIN, NULL);
     f->ready = true;
     service_ready(&f->control);
+}
+
+static void let_in(struct front *f, bool more)
+{
+    for (unsigned i = 0; i < SERVICE_LISTENERS_MAX; i++) {
+        if (f->listener[i] != NULL) {
+            (void)(more ? evconnlistener_enable(f->listener[i])
+                        : evconnlistener_disable(f->listener[i]));
+        }
+    }
 }
 
 static void take_server(struct front *f, const struct service_answer *a)
@@ -505,7 +535,7 @@ static void free_connection(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx
     }
     (void)atomic_fetch_sub(&service_count->connections[c->front->index], 1);
     if (c->front->connections-- == CONNECTIONS && !c->front->stopping) {
-        (void)evconnlistener_enable(c->front->listener);
+        let_in(c->front, true);
     }
     service_peer_fini(&c->peer);
     free(c);
@@ -534,7 +564,7 @@ static struct bufferevent *new_connection(struct event_base *base, void *arg)
     }
     bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
     if (f->connections >= CONNECTIONS) {
-        (void)evconnlistener_disable(f->listener);
+        let_in(f, false);
     }
     return bev;
 }
@@ -557,9 +587,7 @@ struct front_connection *front_connection_of(struct front *f, struct evhttp_requ
 static void stop(struct front *f)
 {
     f->stopping = true;
-    if (f->listener != NULL) {
-        (void)evconnlistener_disable(f->listener);
-    }
+    let_in(f, false);
 }
 
 static void hear_control(evutil_socket_t fd, short what, void *arg)

@@ -70,10 +70,9 @@ struct front {
     struct service_tls *tls;
     struct event_base *base;
     struct evhttp *http;
-    struct evhttp_bound_socket *bound;
-    struct evconnlistener *listener;
-    struct evhttp *plain; /* HTTP; NULL = none */
-    struct evhttp *admin; /* the same */
+    struct evconnlistener *listener[SERVICE_LISTENERS_MAX]; /* of HTTPS */
+    struct evhttp *plain;                                   /* HTTP; NULL = none */
+    struct evhttp *admin;                                   /* the same */
     struct service_channel control;
     struct front_link books, status, maker, batches;
     struct event *control_readable, *tick;

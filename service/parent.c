@@ -5,8 +5,6 @@
  */
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <netinet/tcp.h>
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
@@ -21,15 +19,16 @@
 #include <unistd.h>
 
 #include "service/counters.h"
+#include "service/listen.h"
 #include "service/log.h"
 #include "service/process.h"
 
 enum {
     PROCESSES_MAX = SERVICE_FRONTS_MAX + 5,
-    FDS_MAX = SERVICE_FRONTS_MAX + 9, /* that one process gets */
+    FDS_MAX =
+        SERVICE_FRONTS_MAX + 8 + 3 * SERVICE_LISTENERS_MAX, /* that one process gets */
     HIGH_FD = 200, /* above all that a process is given, so that none is overwritten */
     ARGS_MAX = 64,
-    BACKLOG = 4096,
     CALM_MS = 500,  /* who lived shorter than this waits as long before it starts again */
     STOP_MS = 15000 /* for a process to end what it does */
 };
@@ -53,9 +52,7 @@ struct parent {
     const struct stamp_secret *passphrase;
     struct process process[PROCESSES_MAX];
     unsigned n;
-    int listener;
-    int http; /* -1 = none */
-    int admin;
+    struct service_listeners listen, http, admin;
     int counters;
     char address[128];
     char http_address[128];
@@ -114,105 +111,17 @@ static enum stamp_err make_pair(int pair[2], struct stamp_error *err)
     return STAMP_OK;
 }
 
-static enum stamp_err bad_address(const char *listen, const char *why,
-                                  struct stamp_error *err)
+static enum stamp_err make_listeners(const char *text, const char *scheme,
+                                     struct service_listeners *out, char *address,
+                                     size_t size, struct stamp_error *err)
 {
-    stamp_error_hint(err, "name it as ADDRESS:PORT, [ADDRESS]:PORT or :PORT");
-    return stamp_error_set(err, STAMP_E_CONFIG, 0, "cannot listen on '%s': %s", listen,
-                           why);
-}
+    enum stamp_err rc = text == NULL ? STAMP_OK : service_listen(text, out, err);
 
-/* "ADDR:PORT" taken apart. */
-static bool split(const char *text, char host[64], char port[8])
-{
-    const char *colon = strrchr(text, ':');
-    const char *from = text;
-    size_t len;
-
-    if (colon == NULL || strlen(colon + 1) == 0 || strlen(colon + 1) > 5 ||
-        strspn(colon + 1, "0123456789") != strlen(colon + 1)) {
-        return false;
+    service_listeners_say(out, scheme, address, size);
+    for (unsigned i = 0; i < SERVICE_LISTENERS_MAX; i++) {
+        out->fd[i] = to_high(out->fd[i]);
     }
-    len = (size_t)(colon - text);
-    if (len >= 2 && text[0] == '[' && text[len - 1] == ']') {
-        from++;
-        len -= 2;
-    } else if (memchr(text, ':', len) != NULL) {
-        return false;
-    }
-    if (len >= 64) {
-        return false;
-    }
-    memcpy(host, from, len);
-    host[len] = '\0';
-    memcpy(port, colon + 1, strlen(colon + 1) + 1);
-    return true;
-}
-
-static int listen_on(const struct addrinfo *a)
-{
-    int one = 1;
-    int fd = socket(a->ai_family, a->ai_socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
-                    a->ai_protocol);
-
-    if (fd < 0) {
-        return -1;
-    }
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    /* connections have it from here: an answer of two records does not wait for an ACK */
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    if (bind(fd, a->ai_addr, a->ai_addrlen) != 0 || listen(fd, BACKLOG) != 0) {
-        int e = errno;
-
-        (void)close(fd);
-        errno = e;
-        return -1;
-    }
-    return to_high(fd);
-}
-
-static void say_address(int listener, const char *scheme, char *out, size_t size)
-{
-    struct sockaddr_storage at;
-    socklen_t len = sizeof at;
-    char host[64] = "?";
-    char port[8] = "?";
-
-    if (getsockname(listener, (struct sockaddr *)&at, &len) == 0) {
-        (void)getnameinfo((struct sockaddr *)&at, len, host, sizeof host, port,
-                          sizeof port, NI_NUMERICHOST | NI_NUMERICSERV);
-    }
-    (void)snprintf(out, size, strchr(host, ':') != NULL ? "%s://[%s]:%s" : "%s://%s:%s",
-                   scheme, host, port);
-}
-
-static enum stamp_err make_listener(const char *text, int *out, struct stamp_error *err)
-{
-    const struct addrinfo want = {.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-                                  .ai_socktype = SOCK_STREAM};
-    struct addrinfo *list = NULL;
-    char host[64];
-    char port[8];
-    int rc;
-
-    if (!split(text, host, port)) {
-        return bad_address(text, "no address with a port", err);
-    }
-    rc = getaddrinfo(host[0] == '\0' ? NULL : host, port, &want, &list);
-    if (rc != 0) {
-        return bad_address(text, gai_strerror(rc), err);
-    }
-    errno = 0;
-    for (struct addrinfo *a = list; a != NULL && *out < 0; a = a->ai_next) {
-        *out = listen_on(a);
-    }
-    rc = errno;
-    freeaddrinfo(list);
-    if (*out < 0) {
-        return stamp_error_set(err, STAMP_E_IO, rc, "cannot listen on '%s': %s", text,
-                               strerror(rc));
-    }
-    return STAMP_OK;
+    return rc;
 }
 
 static enum stamp_err make_signals(struct parent *p, struct stamp_error *err)
@@ -249,17 +158,17 @@ static enum stamp_err add_process(struct parent *p, enum service_role role,
 
 static enum stamp_err make_all(struct parent *p, struct stamp_error *err)
 {
-    enum stamp_err rc = make_listener(p->setup->listen, &p->listener, err);
+    enum stamp_err rc = make_listeners(p->setup->listen, "https", &p->listen, p->address,
+                                       sizeof p->address, err);
 
-    if (rc == STAMP_OK && p->setup->http != NULL) {
-        rc = make_listener(p->setup->http, &p->http, err);
-        say_address(p->http, "http", p->http_address, sizeof p->http_address);
+    if (rc == STAMP_OK) {
+        rc = make_listeners(p->setup->http, "http", &p->http, p->http_address,
+                            sizeof p->http_address, err);
     }
-    if (rc == STAMP_OK && p->setup->admin != NULL) {
-        rc = make_listener(p->setup->admin, &p->admin, err);
-        say_address(p->admin, "http", p->admin_address, sizeof p->admin_address);
+    if (rc == STAMP_OK) {
+        rc = make_listeners(p->setup->admin, "http", &p->admin, p->admin_address,
+                            sizeof p->admin_address, err);
     }
-    say_address(p->listener, "https", p->address, sizeof p->address);
     p->counters = to_high(service_counters_make());
     if (rc == STAMP_OK && (p->counters < 0 || !service_counters_open(p->counters))) {
         rc = stamp_error_set(err, STAMP_E_IO, errno, "no shared memory: %s",
@@ -322,9 +231,13 @@ static unsigned list_fds(const struct parent *p, const struct process *one,
     unsigned n = 0;
 
     fds[n++] = one->control;
-    fds[n++] = one->role == SERVICE_FRONT ? p->listener : -1;
-    fds[n++] = one->role == SERVICE_FRONT ? p->http : -1;
-    fds[n++] = one->role == SERVICE_FRONT ? p->admin : -1;
+    for (unsigned i = 0; i < 3 * SERVICE_LISTENERS_MAX; i++) {
+        const struct service_listeners *l = i < SERVICE_LISTENERS_MAX       ? &p->listen
+                                            : i < 2 * SERVICE_LISTENERS_MAX ? &p->http
+                                                                            : &p->admin;
+
+        fds[n++] = one->role == SERVICE_FRONT ? l->fd[i % SERVICE_LISTENERS_MAX] : -1;
+    }
     fds[n++] = p->counters;
     switch (one->role) {
     case SERVICE_FRONT:
@@ -681,7 +594,8 @@ enum stamp_err stamp_service_run(const struct stamp_service_setup *setup,
     p->setup = setup;
     p->argv = argv;
     p->passphrase = passphrase;
-    p->listener = p->http = p->admin = p->counters = -1;
+    p->listen = p->http = p->admin = (struct service_listeners)SERVICE_LISTENERS_NONE;
+    p->counters = -1;
     rc = run(p, err);
     for (unsigned i = 0; i < p->n; i++) {
         service_channel_fini(&p->process[i].channel);

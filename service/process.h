@@ -6,6 +6,7 @@
 #define SERVICE_PROCESS_H
 
 #include "service/channel.h"
+#include "service/listen.h"
 #include "service/service.h"
 
 enum service_role {
@@ -20,20 +21,22 @@ enum service_role {
 /* Descriptors of a process, behind the standard ones. */
 enum {
     SERVICE_FD_CONTROL = 3,
-    SERVICE_FD_LISTEN = 4, /* front: HTTPS */
-    SERVICE_FD_HTTP = 5,   /* front: HTTP, where there is one */
-    SERVICE_FD_ADMIN = 6,  /* front: HTTP for who runs the service, where there is one */
-    SERVICE_FD_COUNTERS = 7,
-    SERVICE_FD_BOOKS = 8,           /* front, signer, maker: the channel to the books */
-    SERVICE_FD_STATUS = 9,          /* front, signer: the channel to the status */
-    SERVICE_FD_MAKER = 10,          /* front: the channel to the maker */
-    SERVICE_FD_BATCHES = 11,        /* front: the channel to the batches */
-    SERVICE_FD_SIGNER_BATCHES = 10, /* signer: the channel to the batches */
-    SERVICE_FD_SIGNER = 8, /* books, status, batches: the channel to the signer */
-    SERVICE_FD_FRONT = 9   /* books, status, maker, batches: the first of the fronts';
-                              with the books the maker's is behind them */
+    SERVICE_FD_LISTEN = 4, /* front: HTTPS, SERVICE_LISTENERS_MAX or fewer */
+    SERVICE_FD_HTTP = SERVICE_FD_LISTEN + SERVICE_LISTENERS_MAX, /* front: HTTP */
+    SERVICE_FD_ADMIN = SERVICE_FD_HTTP + SERVICE_LISTENERS_MAX,  /* front: HTTP for who
+                                                                    runs the service */
+    SERVICE_FD_COUNTERS = SERVICE_FD_ADMIN + SERVICE_LISTENERS_MAX,
+    SERVICE_FD_BOOKS,   /* front, signer, maker: the channel to the books */
+    SERVICE_FD_STATUS,  /* front, signer: the channel to the status */
+    SERVICE_FD_MAKER,   /* front: the channel to the maker */
+    SERVICE_FD_BATCHES, /* front: the channel to the batches */
+    SERVICE_FD_SIGNER_BATCHES = SERVICE_FD_MAKER, /* signer: the channel to the batches */
+    SERVICE_FD_SIGNER = SERVICE_FD_BOOKS, /* books, status, batches: the channel to the
+                                             signer */
+    SERVICE_FD_FRONT = SERVICE_FD_STATUS  /* books, status, maker, batches: the first of
+                                             the fronts'; with the books the maker's is
+                                             behind them */
 };
-
 /** "front", "books", "signer", "status", "maker", "batches" */
 const char *service_role_name(enum service_role role);
 

@@ -198,6 +198,30 @@ check "  and stops" serve_stop prod
 printf 'wrong\n' > phrase
 check_status "with a wrong passphrase" 1 "$stamp" serve prod --listen 127.0.0.1:0 --passphrase-fd 3 3< phrase
 says "passphrase"
+# --- all addresses of a name ---
+"$stamp" serve ws --listen :0 2> all.serve &
+server=$!
+for _ in $(seq 400); do
+    port=$(sed -n 's/.*"listening","url":"https:.*:\([0-9]*\)".*/\1/p' all.serve)
+    [ -z "$port" ] || break
+    sleep 0.05
+done
+for address in $("${python[@]}" -c 'import socket
+for family, address, url in (socket.AF_INET, "127.0.0.1", "127.0.0.1"), (socket.AF_INET6, "::1", "[::1]"):
+    try:
+        socket.socket(family).bind((address, 0))
+        print(url)
+    except OSError:
+        pass'); do
+    check "without an address it listens at $address" curl -sS --fail --cacert ws/root.pem "https://$address:$port/.well-known/est/cacerts" -o /dev/null
+done
+check_status "a port that is taken" 1 "$stamp" serve ws --listen "127.0.0.1:$port"
+says "Address already in use"
+kill "$server"
+check "  and stops" wait "$server"
+check_status "books that are not there" 1 "$stamp" serve ws --listen 127.0.0.1:0 --registry "$scratch/nothing.db"
+says "nothing.db"
+
 check_status "an address that is none" 1 "$stamp" serve ws --listen nowhere
 says "cannot listen on 'nowhere'"
 check_status "no workspace" 1 "$stamp" serve here --listen 127.0.0.1:0
