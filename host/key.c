@@ -159,6 +159,13 @@ static void make_curve(void)
     }
 }
 
+static enum stamp_err not_a_point(struct stamp_error *err)
+{
+    ERR_clear_error();
+    return stamp_error_set(err, STAMP_E_FORMAT, 0,
+                           "a public key is not a point of P-256");
+}
+
 /* That it is on the curve, and no point at infinity, is checked by who takes it. */
 enum stamp_err stamp_key_from_point(const uint8_t point[STAMP_POINT_SIZE], EVP_PKEY **out,
                                     struct stamp_error *err)
@@ -168,11 +175,49 @@ enum stamp_err stamp_key_from_point(const uint8_t point[STAMP_POINT_SIZE], EVP_P
     if (*out == NULL ||
         EVP_PKEY_set1_encoded_public_key(*out, point, STAMP_POINT_SIZE) != 1) {
         stamp_free_pkey(out);
-        ERR_clear_error();
-        return stamp_error_set(err, STAMP_E_FORMAT, 0,
-                               "a public key is not a point of P-256");
+        return not_a_point(err);
     }
     return STAMP_OK;
+}
+
+static pthread_key_t lent;
+static pthread_once_t lent_once = PTHREAD_ONCE_INIT;
+static bool can_lend;
+
+static void free_lent(void *key)
+{
+    EVP_PKEY_free(key);
+}
+
+static void make_lent(void)
+{
+    can_lend = pthread_key_create(&lent, free_lent) == 0;
+}
+
+enum stamp_err stamp_key_lend_point(const uint8_t point[STAMP_POINT_SIZE], EVP_PKEY **out,
+                                    struct stamp_error *err)
+{
+    EVP_PKEY *key;
+    enum stamp_err rc;
+
+    (void)pthread_once(&lent_once, make_lent);
+    key = can_lend ? pthread_getspecific(lent) : NULL;
+    *out = key;
+    if (key != NULL) {
+        if (point[0] == 0x04 &&
+            EVP_PKEY_set1_encoded_public_key(key, point, STAMP_POINT_SIZE) == 1) {
+            return STAMP_OK;
+        }
+        *out = NULL;
+        return not_a_point(err);
+    }
+    rc = stamp_key_from_point(point, &key, err);
+    if (rc == STAMP_OK && (!can_lend || pthread_setspecific(lent, key) != 0)) {
+        stamp_free_pkey(&key);
+        rc = stamp_error_set(err, STAMP_E_NOMEM, 0, "out of memory");
+    }
+    *out = key;
+    return rc;
 }
 
 /* The point that belongs to the scalar; false where the scalar is none. */

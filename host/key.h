@@ -30,6 +30,12 @@ STAMP_MUST_USE enum stamp_err stamp_key_from_point(const uint8_t point[STAMP_POI
                                                    EVP_PKEY **out,
                                                    struct stamp_error *err);
 
+/** The same for the calling thread, to check a signature with: it stays until the thread
+ * asks for the next one, and is not to be freed. */
+STAMP_MUST_USE enum stamp_err stamp_key_lend_point(const uint8_t point[STAMP_POINT_SIZE],
+                                                   EVP_PKEY **out,
+                                                   struct stamp_error *err);
+
 /** A pair; its point is computed. STAMP_E_FORMAT where the scalar is 0 or too large. */
 STAMP_MUST_USE enum stamp_err
 stamp_key_from_scalar(const uint8_t scalar[STAMP_SCALAR_SIZE], EVP_PKEY **out,

@@ -152,7 +152,7 @@ static enum stamp_err take_rest(REQUEST_INFO *info, struct stamp_pkcs10 *out,
 static enum stamp_err take(REQUEST *req, struct stamp_pkcs10 *out,
                            struct stamp_error *err)
 {
-    STAMP_PKEY_AUTO *key = NULL;
+    EVP_PKEY *key = NULL;
     REQUEST_INFO *info = req->info;
     ASN1_STRING *spki = info->key->value.sequence;
 
@@ -160,7 +160,7 @@ static enum stamp_err take(REQUEST *req, struct stamp_pkcs10 *out,
         !stamp_key_spki_point((struct stamp_slice){ASN1_STRING_get0_data(spki),
                                                    (size_t)ASN1_STRING_length(spki)},
                               out->point) ||
-        stamp_key_from_point(out->point, &key, NULL) != STAMP_OK) {
+        stamp_key_lend_point(out->point, &key, NULL) != STAMP_OK) {
         return stamp_error_set(err, STAMP_E_UNSUPPORTED, 0,
                                "the request for a certificate is for no P-256 key");
     }

@@ -96,8 +96,8 @@ enum stamp_err stamp_sig_check_point(const uint8_t point[STAMP_POINT_SIZE],
                                      const uint8_t sig[STAMP_SIG_SIZE],
                                      struct stamp_error *err)
 {
-    STAMP_PKEY_AUTO *key = NULL;
-    enum stamp_err rc = stamp_key_from_point(point, &key, err);
+    EVP_PKEY *key = NULL;
+    enum stamp_err rc = stamp_key_lend_point(point, &key, err);
 
     return rc == STAMP_OK ? stamp_sig_check(key, label, payload, len, sig, err) : rc;
 }

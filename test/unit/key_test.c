@@ -196,9 +196,40 @@ static void file_without_a_p256_key_is_refused(void **state)
 
 #define IN_DIR(test) cmocka_unit_test_setup_teardown(test, open_dir, remove_dir)
 
+/* One object for all points of a thread: each time it is the point it was given last. */
+static void a_key_is_lent_to_a_thread(void **state)
+{
+    EVP_PKEY *own[2] = {NULL, NULL};
+    EVP_PKEY *lent = NULL;
+    uint8_t point[2][STAMP_POINT_SIZE];
+    uint8_t off[STAMP_POINT_SIZE];
+
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(stamp_key_generate(&own[i], NULL), STAMP_OK);
+        assert_int_equal(stamp_key_point(own[i], point[i], NULL), STAMP_OK);
+    }
+    memcpy(off, point[0], sizeof off);
+    off[40] ^= 1;
+    assert_int_equal(stamp_key_lend_point(off, &lent, NULL), STAMP_E_FORMAT);
+    assert_null(lent);
+    for (int i = 0; i < 6; i++) {
+        assert_int_equal(stamp_key_lend_point(point[i % 2], &lent, NULL), STAMP_OK);
+        assert_int_equal(EVP_PKEY_eq(lent, own[i % 2]), 1);
+        assert_int_equal(EVP_PKEY_eq(lent, own[1 - i % 2]), 0);
+        assert_int_equal(stamp_key_lend_point(off, &lent, NULL), STAMP_E_FORMAT);
+        assert_null(lent);
+    }
+    off[0] = 0x02;
+    assert_int_equal(stamp_key_lend_point(off, &lent, NULL), STAMP_E_FORMAT);
+    EVP_PKEY_free(own[0]);
+    EVP_PKEY_free(own[1]);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_key_is_lent_to_a_thread),
         cmocka_unit_test(scalar_and_point_give_the_key_back),
         cmocka_unit_test(what_is_no_key_is_refused),
         cmocka_unit_test(signature_is_for_its_label_and_payload_only),
