@@ -12,7 +12,7 @@
 #include "host/file.h"
 #include "host/json.h"
 
-enum { DAY = 86400, DAYS = 365, NAMES_TRIED = 1000 };
+enum { HOUR = 3600, DAY = 86400, DAYS = 365, NAMES_TRIED = 1000 };
 
 static const char help[] =
     "usage: stamp apikey add [OPTION]... --role ROLE [NAME]\n"
@@ -28,7 +28,7 @@ static const char help[] =
     "fetch\n"
     "                          them; auditor, look at them; support, station, device\n"
     "  -o, --out FILE          the key goes there, mode 0600, and not to the screen\n"
-    "      --expires DATE      2027-01-31 or 2027-01-31T12:00:00Z; else after 365 days\n"
+    "      --expires WHEN      90d, 12h, 2027-01-31 or 2027-01-31T12:00:00Z; else 365d\n"
     "  -C, --dir DIR           the workspace\n"
     "  -h, --help              this\n";
 
@@ -174,6 +174,29 @@ static int take_away(const struct args *a)
     return rc == STAMP_OK ? cli_flush(CLI_DONE) : cli_fail(&err);
 }
 
+/* "90d", "12h", or a date. */
+static bool take_end(const char *text, time_t *out)
+{
+    size_t len = strlen(text);
+    char number[8];
+    uint64_t n;
+    bool days = len > 1 && text[len - 1] == 'd';
+
+    if (!days && (len < 2 || text[len - 1] != 'h')) {
+        return cli_date(text, true, out);
+    }
+    if (len > sizeof number) {
+        return false;
+    }
+    memcpy(number, text, len - 1);
+    number[len - 1] = '\0';
+    if (!cli_number(number, 1, days ? 3650 : 87600, &n)) {
+        return false;
+    }
+    *out = time(NULL) + (time_t)n * (days ? DAY : HOUR);
+    return true;
+}
+
 int cmd_apikey(int argc, char **argv)
 {
     static const struct {
@@ -195,8 +218,9 @@ int cmd_apikey(int argc, char **argv)
             }
             break;
         case 'e':
-            if (!cli_date(optarg, true, &a.not_after)) {
-                return cli_usage("apikey", "'%s' is no date like 2027-01-31", optarg);
+            if (!take_end(optarg, &a.not_after)) {
+                return cli_usage("apikey", "'%s' is no end like 90d or 2027-01-31",
+                                 optarg);
             }
             break;
         case 'o':

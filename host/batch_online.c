@@ -312,6 +312,9 @@ enum stamp_err stamp_batch_order_online(const struct stamp_batch_online *o,
         rc = take_name(&r, err);
     }
     if (rc == STAMP_OK) {
+        if (r.fresh && o->progress != NULL) {
+            o->progress(o->ctx, 0, o->count);
+        }
         rc = ask(&r, err);
         *batch = (uint32_t)r.batch;
         if (rc == STAMP_E_AUTH && r.fresh && r.batch == 0) {

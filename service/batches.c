@@ -24,6 +24,7 @@
 #include "host/registry_station.h"
 #include "host/workspace_batch.h"
 #include "service/batch_job.h"
+#include "service/counters.h"
 #include "service/log.h"
 #include "service/process.h"
 #include "service/sandbox.h"
@@ -512,6 +513,8 @@ static void see_job(struct batches *b)
     (void)snprintf(number, sizeof number, "%u", j->made.batch.id);
     (void)snprintf(count, sizeof count, "%u", j->made.count);
     if (j->rc == STAMP_OK) {
+        SERVICE_COUNT(batches);
+        (void)atomic_fetch_add(&service_count->batched, j->made.count);
         service_log("batch", "number", number, "stamps", count, "by", j->who, "from",
                     j->from, NULL);
     } else {

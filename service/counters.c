@@ -121,6 +121,10 @@ size_t service_counters_print(char *out, size_t size)
     put(&t, "devstamp_ocsp_total{answer=\"made\"} %llu\n", value(&c->ocsp_made));
     head(&t, "lists_total", "counter", "Revocation lists that were made.");
     put(&t, "devstamp_lists_total %llu\n", value(&c->lists));
+    head(&t, "batches_total", "counter", "Batches that were made for programs.");
+    put(&t, "devstamp_batches_total %llu\n", value(&c->batches));
+    head(&t, "batch_stamps_total", "counter", "Stamps in them.");
+    put(&t, "devstamp_batch_stamps_total %llu\n", value(&c->batched));
     head(&t, "restarts_total", "counter", "Processes that died and were started again.");
     for (unsigned i = 0; i < SERVICE_ROLES; i++) {
         put(&t, "devstamp_restarts_total{process=\"%s\"} %llu\n",

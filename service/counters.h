@@ -20,6 +20,7 @@ struct service_counters {
     _Atomic uint64_t issued, again, confirmed, later;
     _Atomic uint64_t refused[STAMP_REFUSALS];
     _Atomic uint64_t ocsp_kept, ocsp_made, lists;
+    _Atomic uint64_t batches, batched; /* that were made, and stamps in them */
     _Atomic uint64_t restarts[SERVICE_ROLES];
     _Atomic uint64_t connections[SERVICE_FRONTS_MAX]; /* open now */
     _Atomic uint64_t took[SERVICE_BUCKETS];           /* enrolments, by time */

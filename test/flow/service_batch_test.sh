@@ -43,7 +43,15 @@ post() {
 }
 fp() { openssl x509 -in "$1" -outform DER | sha256sum | cut -d' ' -f1; }
 
-check "the service starts" serve ws --station s1.pem --station s2.pem
+check_status "a key that ends soon" 0 "$stamp" -C ws apikey add --role support --expires 1h short
+check_status "  or with a day" 0 "$stamp" -C ws apikey add --role support --expires 2030-06-30 long
+for end in 1x d 2030-13-01 ''  2020-01-01; do
+    check_status "an end that is none: '$end'" 2 "$stamp" -C ws apikey add --role support --expires "$end"
+done
+check_status "both are listed" 0 "$stamp" -C ws apikey list
+says "long	support	good until 2030-06-30T23:59:59Z"
+check "the service starts" serve ws --station s1.pem --station s2.pem --admin 127.0.0.1:0
+admin=$(sed -n 's/.*"admin":"\([^"]*\)".*/\1/p' ws.serve)
 
 # --- a batch ---
 check_status "a batch is ordered" 0 order 50 a.batch --note "first lot"
@@ -58,6 +66,7 @@ check_status "  a stamp is authentic" 0 "$stamp" verify "$(find stamps -type f |
 check_status "  it is on the books" 0 "$stamp" -C ws batch show 1
 says "API key line"
 check_status "  which add up" 0 "$stamp" -C ws batch balance 1
+check "  and in the metrics" sh -c "curl -sS --fail '$admin/metrics' | grep -qx 'devstamp_batch_stamps_total 50'"
 check_status "no file is overwritten" 1 order 50 a.batch
 says "'a.batch' is there already"
 check_status "for two stations" 0 order 10 b.batch --station s2.pem
