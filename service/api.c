@@ -267,6 +267,14 @@ static const char *read_body(const json_t *body, struct service_batch *asked,
     return NULL;
 }
 
+const char *api_read_order(const void *text, size_t len, struct service_batch *asked,
+                           uint8_t *stations, json_t **keep)
+{
+    *keep = len > BODY_MAX ? NULL : json_loadb(text, len, JSON_REJECT_DUPLICATES, NULL);
+    return json_is_object(*keep) ? read_body(*keep, asked, stations)
+                                 : "the body is no JSON object";
+}
+
 static bool take_name(struct evhttp_request *req, struct service_batch *asked)
 {
     const char *name =
@@ -313,11 +321,7 @@ static void make(struct front *f, struct evhttp_request *req, struct service_bat
                 "the same while you ask for the same batch");
         return;
     }
-    body = len > BODY_MAX ? NULL
-                          : json_loadb((const char *)evbuffer_pullup(in, -1), len,
-                                       JSON_REJECT_DUPLICATES, NULL);
-    wrong = json_is_object(body) ? read_body(body, asked, stations)
-                                 : "the body is no JSON object";
+    wrong = api_read_order(evbuffer_pullup(in, -1), len, asked, stations, &body);
     if (wrong != NULL) {
         problem(req, HTTP_BADREQUEST, "Bad Request", wrong);
     } else {

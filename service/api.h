@@ -12,6 +12,8 @@
 #ifndef SERVICE_API_H
 #define SERVICE_API_H
 
+#include <jansson.h>
+
 #include "service/front.h"
 
 /** False where the path is none of this. */
@@ -21,6 +23,17 @@ bool api_request(struct front *f, struct evhttp_request *req, const char *path);
  * @param file  of a FETCH, which is taken; -1 = none */
 void api_answer(struct evhttp_request *req, uint8_t verb,
                 const struct service_batch_answer *answer, int file);
+
+/**
+ * The body of a POST to /batches.
+ *
+ * @param asked     its slices point into `keep` and `stations`
+ * @param stations  SERVICE_STATIONS_MAX bytes
+ * @param keep      json_decref() it
+ * @return NULL, or the sentence that says what is wrong
+ */
+const char *api_read_order(const void *text, size_t len, struct service_batch *asked,
+                           uint8_t *stations, json_t **keep);
 
 /** Not now. */
 void api_later(struct evhttp_request *req);

@@ -156,8 +156,8 @@ static bool is(const ASN1_OCTET_STRING *s, const uint8_t *p, size_t len)
 
 /* Which certificate of our authority is asked for; else the status of OCSPResponse that
  * says why not. @param number  SERVICE_NUMBER_MAX bytes, that `asked` points into */
-static int read_id(const struct front *f, OCSP_CERTID *id, struct service_ocsp *asked,
-                   uint8_t *number)
+static int read_id(const struct front_issuer issuer[2], OCSP_CERTID *id,
+                   struct service_ocsp *asked, uint8_t *number)
 {
     ASN1_OCTET_STRING *name;
     ASN1_OCTET_STRING *key;
@@ -171,8 +171,8 @@ static int read_id(const struct front *f, OCSP_CERTID *id, struct service_ocsp *
     asked->hash = nid == NID_sha1 ? SERVICE_OCSP_SHA1 : SERVICE_OCSP_SHA256;
     len = ASN1_STRING_length(serial);
     if ((nid != NID_sha1 && nid != NID_sha256) ||
-        !is(name, f->issuer[asked->hash].name, f->issuer[asked->hash].len) ||
-        !is(key, f->issuer[asked->hash].key, f->issuer[asked->hash].len)) {
+        !is(name, issuer[asked->hash].name, issuer[asked->hash].len) ||
+        !is(key, issuer[asked->hash].key, issuer[asked->hash].len)) {
         return OCSP_RESPONSE_STATUS_UNAUTHORIZED; /* RFC 5019 2.2.3 */
     }
     if (len <= 0 || len > (int)SERVICE_NUMBER_MAX ||
@@ -184,24 +184,23 @@ static int read_id(const struct front *f, OCSP_CERTID *id, struct service_ocsp *
     return OCSP_RESPONSE_STATUS_SUCCESSFUL;
 }
 
-static int read_request(const struct front *f, const uint8_t *der, size_t len,
-                        struct service_ocsp *asked, uint8_t *number)
+int public_read_ocsp(const struct front_issuer issuer[2], const uint8_t *der, size_t len,
+                     struct service_ocsp *asked, uint8_t *number)
 {
     const unsigned char *p = der;
     OCSP_REQUEST *req = d2i_OCSP_REQUEST(NULL, &p, (long)len);
     int status = OCSP_RESPONSE_STATUS_MALFORMEDREQUEST;
 
     if (req != NULL && p == der + len && OCSP_request_onereq_count(req) == 1) {
-        status = read_id(f, OCSP_onereq_get0_id(OCSP_request_onereq_get0(req, 0)), asked,
-                         number);
+        status = read_id(issuer, OCSP_onereq_get0_id(OCSP_request_onereq_get0(req, 0)),
+                         asked, number);
     }
     OCSP_REQUEST_free(req);
     ERR_clear_error();
     return status;
 }
 
-/* GET: base64 of the request in the path, RFC 6960 A.1. */
-static bool take_path(const char *path, uint8_t *der, size_t *len)
+bool public_read_ocsp_path(const char *path, uint8_t *der, size_t *len)
 {
     size_t n = 0;
     enum est_style style;
@@ -232,10 +231,10 @@ static void ocsp(struct front *f, struct evhttp_request *req, const char *path)
     int status = OCSP_RESPONSE_STATUS_MALFORMEDREQUEST;
     bool have = evhttp_request_get_command(req) == EVHTTP_REQ_POST
                     ? take_body(req, der, &len)
-                    : *path == '/' && take_path(path + 1, der, &len);
+                    : *path == '/' && public_read_ocsp_path(path + 1, der, &len);
 
     if (have) {
-        status = read_request(f, der, len, &asked, number);
+        status = public_read_ocsp(f->issuer, der, len, &asked, number);
     }
     if (status != OCSP_RESPONSE_STATUS_SUCCESSFUL) {
         fail(req, status);
