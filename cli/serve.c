@@ -38,10 +38,6 @@ static const char help[] =
     "                          else 60000. Who asks beyond is told to ask again\n"
     "      --batch-rate N      certificates in batches in a minute, likewise; else "
     "1200000\n"
-    "      --station CERT      batches that programs order (batch create --server) may "
-    "be\n"
-    "                          sealed to this station, beside those that are enrolled;\n"
-    "                          PEM, up to 32 times\n"
     "      --linking           requests must prove that they are of this TLS connection\n"
     "                          (RFC 7030 3.5); they may in any case\n"
     "      --wrap LABEL        answers to GET under this label are wrapped after 64\n"
@@ -69,7 +65,6 @@ static const struct option options[] = {
     {"per-hour", required_argument, NULL, 'H'},
     {"rate", required_argument, NULL, 'r'},
     {"batch-rate", required_argument, NULL, 'b'},
-    {"station", required_argument, NULL, 's'},
     {"linking", no_argument, NULL, 'L'},
     {"wrap", required_argument, NULL, 'w'},
     {"plain-keys", required_argument, NULL, 'K'},
@@ -171,13 +166,6 @@ static int take(struct args *a, int opt)
         return number(optarg, RATE_MAX, &s->batch_rate)
                    ? 0
                    : cli_usage("serve", "'%s' is no number of 1 to %u", optarg, RATE_MAX);
-    case 's':
-        if (s->n_stations == SERVICE_BATCH_STATIONS_MAX) {
-            return cli_usage("serve", "more than %u stations",
-                             SERVICE_BATCH_STATIONS_MAX);
-        }
-        s->station[s->n_stations++] = optarg;
-        return 0;
     case 'L':
         s->linking = true;
         return 0;

@@ -8,6 +8,9 @@
  *     trust-bundle        signed by the owner key (SPEC 8)
  *     registry.db         the books (host/registry.h); or registry.url: where they are
  *     stamps/             0700: what `stamp make` writes, 0600
+ *     batches/            0700: batch files that were made; their key is keys/batch.key
+ *     stations/           0700: certificates of stations that the service may seal
+ *                         batches to
  *
  * It has one purpose for ever, development or production; in production its keys are
  * sealed with a passphrase.

@@ -8,6 +8,7 @@
  * A request has a name, and so the file; the same request again goes on where the last
  * one was broken off, and gets the same batch for ever.
  */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -21,7 +22,6 @@
 #include "host/hex.h"
 #include "host/pki.h"
 #include "host/registry_apikey.h"
-#include "host/registry_station.h"
 #include "host/workspace_batch.h"
 #include "service/batch_job.h"
 #include "service/counters.h"
@@ -30,12 +30,14 @@
 #include "service/sandbox.h"
 
 #define FOLDER "batches"
+#define STATIONS "stations"
 
 enum { LOOK_MS = 200, NAME_BYTES = 16, THREADS_MORE = 4 };
 
 struct batches {
     const struct stamp_service_setup *setup;
     char folder[PATH_MAX];
+    char stations[PATH_MAX]; /* certificates of those who may get batches */
     char books[PATH_MAX];
     struct service_channel control;
     struct service_channel front[SERVICE_FRONTS_MAX];
@@ -46,8 +48,7 @@ struct batches {
     struct stamp_issuer *issuer;
     EVP_PKEY *key;
     X509 *certificate;
-    struct stamp_error no_key;               /* why there is none */
-    X509 *known[SERVICE_BATCH_STATIONS_MAX]; /* of the command line */
+    struct stamp_error no_key; /* why there is none */
     struct batch_job job;
     bool stopping;
 };
@@ -183,48 +184,47 @@ static bool is_digest_of(const uint8_t digest[32], X509 *cert)
            memcmp(own, digest, sizeof own) == 0;
 }
 
-struct sought {
-    const uint8_t *digest;
-    X509 *found;
-};
-
-static bool seek(void *ctx, const struct stamp_registry_station *s)
+/* Headquarters puts a certificate there once it has compared it with the station's; so a
+ * station may have a key of its own for each batch, and nobody starts anything anew. */
+static X509 *seek(DIR *dir, const char *folder, const uint8_t digest[32])
 {
-    struct sought *w = ctx;
-    X509 *box = NULL;
+    const struct dirent *e;
 
-    if (stamp_pki_decode(s->box, &box, NULL) == STAMP_OK &&
-        is_digest_of(w->digest, box)) {
-        w->found = box;
-        return false;
+    while ((e = readdir(dir)) != NULL) {
+        char path[PATH_MAX];
+        X509 *cert = NULL;
+
+        if (e->d_name[0] == '.' ||
+            snprintf(path, sizeof path, "%s/%s", folder, e->d_name) >= (int)sizeof path ||
+            stamp_pki_load(path, &cert, NULL) != STAMP_OK) {
+            continue; /* something else lies there */
+        }
+        if (is_digest_of(digest, cert)) {
+            return cert;
+        }
+        X509_free(cert);
     }
-    X509_free(box);
-    return true;
+    return NULL;
 }
 
-static enum stamp_err find_station(struct batches *b, const uint8_t digest[32],
+static enum stamp_err find_station(const struct batches *b, const uint8_t digest[32],
                                    X509 **out, struct stamp_error *err)
 {
-    struct sought w = {.digest = digest};
+    DIR *dir = opendir(b->stations);
     char hex[65];
-    enum stamp_err rc;
 
-    for (uint32_t i = 0; i < b->setup->n_stations && w.found == NULL; i++) {
-        if (is_digest_of(digest, b->known[i]) && X509_up_ref(b->known[i]) == 1) {
-            w.found = b->known[i];
-        }
+    *out = dir == NULL ? NULL : seek(dir, b->stations, digest);
+    if (dir != NULL) {
+        (void)closedir(dir);
     }
-    rc = w.found != NULL ? STAMP_OK
-                         : stamp_registry_station_list(b->registry, seek, &w, err);
-    if (rc == STAMP_OK && w.found == NULL) {
-        stamp_hex(digest, 32, hex);
-        rc = stamp_error_set(err, STAMP_E_CONFIG, 0,
-                             "the service knows no station %.16s...: enrol it, or name "
-                             "its certificate with stamp serve --station",
-                             hex);
+    if (*out != NULL) {
+        return STAMP_OK;
     }
-    *out = w.found;
-    return rc;
+    stamp_hex(digest, 32, hex);
+    return stamp_error_set(err, STAMP_E_CONFIG, 0,
+                           "the service knows no station %.16s...: put its certificate "
+                           "into " STATIONS "/ of the workspace",
+                           hex);
 }
 
 /* ---- making ---- */
@@ -559,23 +559,24 @@ static enum stamp_err take_secret(struct batches *b, struct stamp_secret **out,
     return rc;
 }
 
-static enum stamp_err make_folder(struct batches *b, struct stamp_error *err)
+/* A folder of the workspace, for whoever the books are of: see service/sandbox.c. */
+static enum stamp_err make_folder(const struct batches *b, const char *name,
+                                  char path[PATH_MAX], struct stamp_error *err)
 {
     struct stat st;
-    enum stamp_err rc = stamp_workspace_path(b->ws, FOLDER, b->folder, err);
+    enum stamp_err rc = stamp_workspace_path(b->ws, name, path, err);
 
     if (rc != STAMP_OK) {
         return rc;
     }
-    if (mkdir(b->folder, 0700) != 0 && errno != EEXIST) {
-        return stamp_error_set(err, STAMP_E_IO, errno, "cannot make '%s': %s", b->folder,
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        return stamp_error_set(err, STAMP_E_IO, errno, "cannot make '%s': %s", path,
                                strerror(errno));
     }
-    /* whoever the books are of writes there, see service/sandbox.c */
     if (geteuid() == 0 && !stamp_registry_is_url(b->books) && stat(b->books, &st) == 0 &&
-        chown(b->folder, st.st_uid, st.st_gid) != 0) {
-        return stamp_error_set(err, STAMP_E_IO, errno, "cannot give '%s' away: %s",
-                               b->folder, strerror(errno));
+        chown(path, st.st_uid, st.st_gid) != 0) {
+        return stamp_error_set(err, STAMP_E_IO, errno, "cannot give '%s' away: %s", path,
+                               strerror(errno));
     }
     return STAMP_OK;
 }
@@ -614,10 +615,10 @@ static enum stamp_err open_all(struct batches *b, struct stamp_error *err)
         rc = stamp_registry_open(b->books, &b->registry, err);
     }
     if (rc == STAMP_OK) {
-        rc = make_folder(b, err);
+        rc = make_folder(b, FOLDER, b->folder, err);
     }
-    for (uint32_t i = 0; i < b->setup->n_stations && rc == STAMP_OK; i++) {
-        rc = stamp_pki_load(b->setup->station[i], &b->known[i], err);
+    if (rc == STAMP_OK) {
+        rc = make_folder(b, STATIONS, b->stations, err);
     }
     return rc == STAMP_OK ? open_keys(b, err) : rc;
 }
@@ -628,6 +629,7 @@ static enum stamp_err go_in(struct batches *b, struct stamp_error *err)
     struct service_sandbox box = {.role = SERVICE_BATCHES,
                                   .books = b->books,
                                   .folder = b->folder,
+                                  .stations = b->stations,
                                   .profile = profile,
                                   .escrow = b->ws->profile->pop.escrow_file};
     long cores = sysconf(_SC_NPROCESSORS_ONLN);
@@ -675,9 +677,6 @@ int service_batches(const struct stamp_service_setup *setup)
     stamp_issuer_free(&b.issuer);
     EVP_PKEY_free(b.key);
     X509_free(b.certificate);
-    for (uint32_t i = 0; i < setup->n_stations; i++) {
-        X509_free(b.known[i]);
-    }
     stamp_registry_close(&b.registry);
     stamp_workspace_close(&b.ws);
     return 0;

@@ -258,6 +258,7 @@ static bool allow_paths(int rules, const struct service_sandbox *s)
     }
     if (s->role == SERVICE_BATCHES &&
         (!allow_path(rules, s->folder, READ | WRITE) ||
+         !allow_path(rules, s->stations, READ) ||
          !allow_path(rules, s->profile, LANDLOCK_ACCESS_FS_READ_FILE) ||
          (s->escrow != NULL &&
           !allow_path(rules, s->escrow, LANDLOCK_ACCESS_FS_READ_FILE)))) {

@@ -13,10 +13,11 @@
 struct service_sandbox {
     enum service_role role;
     bool token; /* signer: its key is in a token, whose module has files of its own */
-    const char *books;   /* books, status, batches: the file or URL of the registry */
-    const char *folder;  /* batches: where their files are */
-    const char *profile; /* batches: the workspace's profile */
-    const char *escrow;  /* batches: whom proofs are sealed to; NULL = nobody */
+    const char *books;    /* books, status, batches: the file or URL of the registry */
+    const char *folder;   /* batches: where their files are */
+    const char *stations; /* batches: whom they may be sealed to */
+    const char *profile;  /* batches: the workspace's profile */
+    const char *escrow;   /* batches: whom proofs are sealed to; NULL = nobody */
 };
 
 /**

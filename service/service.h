@@ -38,7 +38,6 @@
 #define SERVICE_DAYS_MAX 3650u
 #define SERVICE_RATE 60000u /* unless told otherwise */
 #define SERVICE_BATCH_RATE 1200000u
-#define SERVICE_BATCH_STATIONS_MAX 32u
 
 /** As command line and environment have it; borrowed until the service ends. */
 struct stamp_service_setup {
@@ -53,10 +52,6 @@ struct stamp_service_setup {
     uint32_t per_hour;                   /* new certificates of one device */
     uint32_t rate;                       /* and of all of them, in a minute */
     uint32_t batch_rate;                 /* certificates in batches, in a minute */
-    const char *station[SERVICE_BATCH_STATIONS_MAX]; /* PEM files: whom batches may be
-                                                        sealed to, beside stations on the
-                                                        books */
-    uint32_t n_stations;
     bool linking; /* enrolment wants proof of possession of this connection */
     const char *wrap[SERVICE_NAMES_MAX]; /* labels whose GET answers have short lines */
     uint32_t n_wrap;

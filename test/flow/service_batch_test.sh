@@ -50,8 +50,13 @@ for end in 1x d 2030-13-01 ''  2020-01-01; do
 done
 check_status "both are listed" 0 "$stamp" -C ws apikey list
 says "long	support	good until 2030-06-30T23:59:59Z"
-check "the service starts" serve ws --station s1.pem --station s2.pem --admin 127.0.0.1:0
+check "the service starts" serve ws --admin 127.0.0.1:0
 admin=$(sed -n 's/.*"admin":"\([^"]*\)".*/\1/p' ws.serve)
+
+check_status "a station that nobody put there" 1 order 5 y.batch
+says "put its certificate into stations/ of the workspace"
+check "two stations are put there" cp s1.pem s2.pem ws/stations
+printf 'no certificate\n' > ws/stations/README
 
 # --- a batch ---
 check_status "a batch is ordered" 0 order 50 a.batch --note "first lot"
@@ -162,20 +167,20 @@ check_status "a batch of the books is what the file has" 0 "$stamp" batch show c
 check "a graceful stop" serve_stop ws
 
 # --- a stop on the way, and a root key that is elsewhere ---
-check "the service starts" serve ws --station s1.pem
+check "the service starts" serve ws
 order_behind 20000 d.batch > d.out 2>\&1 &
 client=$!
 sleep 0.8
 check "it is stopped on the way" serve_stop ws
 kill -9 "$client"
 wait "$client" 2> /dev/null
-check "it starts again" serve ws --station s1.pem
+check "it starts again" serve ws
 check_status "  the batch is gone on with" 0 order 20000 d.batch
 says "	d.batch	20000"
 check "it stops" serve_stop ws
 cp -r ws no-root
 rm no-root/keys/root.key no-root/keys/batch.key no-root/batch.pem
-check "a service without the root key" serve no-root --station s1.pem
+check "a service without the root key" serve no-root
 check_status "  makes no batches, and says why" 1 "$stamp" batch create --server "https://$at" --trust ws/root.pem \
     --api-key-file line.key --product Sensor --station s1.pem --count 1 -o z.batch
 says "this service makes no batches"

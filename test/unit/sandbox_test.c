@@ -27,6 +27,7 @@ static char books[64];
 static char keys[64]; /* a folder beside the registry, as in a workspace */
 static char key[80];
 static char folder[64]; /* of the batches */
+static char stations[64];
 static char profile[80];
 
 static const struct service_sandbox a_front = {.role = SERVICE_FRONT};
@@ -34,8 +35,11 @@ static const struct service_sandbox a_signer = {.role = SERVICE_SIGNER};
 static const struct service_sandbox a_maker = {.role = SERVICE_MAKER};
 static const struct service_sandbox a_token = {.role = SERVICE_SIGNER, .token = true};
 static const struct service_sandbox the_books = {.role = SERVICE_BOOKS, .books = books};
-static const struct service_sandbox the_batches = {
-    .role = SERVICE_BATCHES, .books = books, .folder = folder, .profile = profile};
+static const struct service_sandbox the_batches = {.role = SERVICE_BATCHES,
+                                                   .books = books,
+                                                   .folder = folder,
+                                                   .stations = stations,
+                                                   .profile = profile};
 static const struct service_sandbox far_books = {
     .role = SERVICE_BOOKS, .books = "postgresql://books.example/devstamp"};
 
@@ -124,6 +128,19 @@ static bool make_batch(void)
     (void)snprintf(path, sizeof path, "%s/x.part", folder);
     fd = open(path, O_RDWR | O_CREAT, 0600);
     return fd >= 0 && unlink(path) == 0;
+}
+
+static bool read_stations(void)
+{
+    return open(stations, O_RDONLY | O_DIRECTORY) >= 0;
+}
+
+static bool add_station(void)
+{
+    char path[96];
+
+    (void)snprintf(path, sizeof path, "%s/x.pem", stations);
+    return open(path, O_RDWR | O_CREAT, 0600) >= 0;
 }
 
 static bool read_profile(void)
@@ -243,6 +260,8 @@ static void landlock_refuses_what_is_not_its_own(void **state)
     files_say(&the_books, write_elsewhere, REFUSED);
     files_say(&the_batches, open_books, DID_IT);
     files_say(&the_batches, make_batch, DID_IT);
+    files_say(&the_batches, read_stations, DID_IT);
+    files_say(&the_batches, add_station, REFUSED);
     files_say(&the_batches, read_profile, DID_IT);
     files_say(&the_batches, write_profile, REFUSED);
     files_say(&the_batches, read_key, REFUSED);
@@ -264,8 +283,10 @@ static int setup(void **state)
     (void)snprintf(keys, sizeof keys, "%s/keys", dir);
     (void)snprintf(key, sizeof key, "%s/sub-ca.key", keys);
     (void)snprintf(folder, sizeof folder, "%s/batches", dir);
+    (void)snprintf(stations, sizeof stations, "%s/stations", dir);
     (void)snprintf(profile, sizeof profile, "%s/devstamp.yaml", dir);
-    if (mkdir(keys, 0700) != 0 || mkdir(folder, 0700) != 0) {
+    if (mkdir(keys, 0700) != 0 || mkdir(folder, 0700) != 0 ||
+        mkdir(stations, 0700) != 0) {
         return -1;
     }
     fd = open(books, O_WRONLY | O_CREAT, 0600);
@@ -283,6 +304,7 @@ static int teardown(void **state)
     (void)unlink(key);
     (void)unlink(profile);
     (void)rmdir(folder);
+    (void)rmdir(stations);
     (void)rmdir(keys);
     return rmdir(dir);
 }
