@@ -54,6 +54,15 @@ def rate(work, n, done):
     return sum(done) / (time.monotonic() - start)
 
 
+def wait_for(port):
+    for _ in range(100):
+        try:
+            socket.create_connection(("127.0.0.1", port)).close()
+            return
+        except OSError:
+            time.sleep(0.05)
+
+
 def free_port():
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
@@ -74,12 +83,7 @@ def tls_server():
                                     "-port", str(port), "-tls-cert", "tls.pem", "-tls-key", "tls.key", "-loglevel", "5"],
                                    cwd=where, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            for _ in range(100):
-                try:
-                    socket.create_connection(("127.0.0.1", port)).close()
-                    break
-                except OSError:
-                    time.sleep(0.05)
+            wait_for(port)
             yield port, os.path.join(where, "ca.pem")
         finally:
             process.kill()
@@ -95,12 +99,7 @@ def server(seconds=3):
                                     "-port", str(port), "-loglevel", "5"], cwd=where,
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
-            for _ in range(100):
-                try:
-                    socket.create_connection(("127.0.0.1", port)).close()
-                    break
-                except OSError:
-                    time.sleep(0.05)
+            wait_for(port)
             body = json.dumps({"request": {"CN": "SN-000001", "key": KEY, "names": SUBJECT, "hosts": [""]}})
             done = [0] * (2 * os.cpu_count())
             end = time.monotonic() + seconds

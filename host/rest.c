@@ -8,35 +8,13 @@
 #include <string.h>
 
 #include "host/file.h"
+#include "host/hex.h"
 #include "host/openssl.h"
 
 #define KEY_SIZE 32
 #define NONCE_SIZE 12
 #define TAG_SIZE 16u
 #define INFO_HEADER 12u /* bytes of the header that enter the key: SPEC 9-2 */
-
-static int hex_digit(uint8_t c)
-{
-    if (c >= '0' && c <= '9') {
-        return c - '0';
-    }
-    c = (uint8_t)(c | 0x20u);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-static bool from_hex(const uint8_t *text, uint8_t key[STAMP_ROOT_KEY_SIZE])
-{
-    for (size_t i = 0; i < STAMP_ROOT_KEY_SIZE; i++) {
-        int high = hex_digit(text[2 * i]);
-        int low = hex_digit(text[2 * i + 1]);
-
-        if (high < 0 || low < 0) {
-            return false;
-        }
-        key[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
-}
 
 enum stamp_err stamp_rest_load(const char *path, struct stamp_secret **out,
                                struct stamp_error *err)
@@ -60,7 +38,7 @@ enum stamp_err stamp_rest_load(const char *path, struct stamp_secret **out,
         while (len > 0 && (bytes[len - 1] == '\n' || bytes[len - 1] == '\r')) {
             len--;
         }
-        ok = len == 2 * sizeof key && from_hex(bytes, key);
+        ok = len == 2 * sizeof key && stamp_unhex((const char *)bytes, sizeof key, key);
     }
     rc = ok ? stamp_secret_new(out, key, sizeof key, err)
             : stamp_error_set(err, STAMP_E_FORMAT, 0,

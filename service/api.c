@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/hex.h"
 #include "host/registry_apikey.h"
 #include "service/counters.h"
 #include "service/reply.h"
@@ -188,36 +189,10 @@ static bool take_key(struct evhttp_request *req, struct service_batch *asked)
            stamp_token_digest(value, len, asked->key, NULL) == STAMP_OK;
 }
 
-static bool take_digit(char c, uint8_t *out)
-{
-    if (c >= '0' && c <= '9') {
-        *out = (uint8_t)(c - '0');
-    } else if (c >= 'a' && c <= 'f') {
-        *out = (uint8_t)(c - 'a' + 10);
-    } else if (c >= 'A' && c <= 'F') {
-        *out = (uint8_t)(c - 'A' + 10);
-    } else {
-        return false;
-    }
-    return true;
-}
-
 static bool take_station(const json_t *text, uint8_t out[32])
 {
-    const char *hex = json_string_value(text);
-
-    if (hex == NULL || json_string_length(text) != 64) {
-        return false;
-    }
-    for (size_t i = 0; i < 32; i++) {
-        uint8_t high, low;
-
-        if (!take_digit(hex[2 * i], &high) || !take_digit(hex[2 * i + 1], &low)) {
-            return false;
-        }
-        out[i] = (uint8_t)(high << 4 | low);
-    }
-    return true;
+    return json_string_length(text) == 64 &&
+           stamp_unhex(json_string_value(text), 32, out);
 }
 
 static bool take_text(const json_t *text, size_t max, struct stamp_slice *out)

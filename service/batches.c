@@ -544,21 +544,6 @@ static void wait_for_some(struct batches *b)
 
 /* ---- running ---- */
 
-static enum stamp_err take_secret(struct batches *b, struct stamp_secret **out,
-                                  struct stamp_error *err)
-{
-    uint8_t buf[SERVICE_MESSAGE_MAX];
-    struct service_message m;
-    enum stamp_err rc = STAMP_OK;
-
-    if (service_channel_receive(&b->control, buf, &m) == SERVICE_GOT &&
-        m.type == SERVICE_SECRET) {
-        rc = stamp_secret_new(out, m.u.secret.p, m.u.secret.len, err);
-    }
-    OPENSSL_cleanse(buf, sizeof buf);
-    return rc;
-}
-
 /* A folder of the workspace, for whoever the books are of: see service/sandbox.c. */
 static enum stamp_err make_folder(const struct batches *b, const char *name,
                                   char path[PATH_MAX], struct stamp_error *err)
@@ -586,7 +571,7 @@ static enum stamp_err make_folder(const struct batches *b, const char *name,
 static enum stamp_err open_keys(struct batches *b, struct stamp_error *err)
 {
     STAMP_SECRET_AUTO struct stamp_secret *passphrase = NULL;
-    enum stamp_err rc = take_secret(b, &passphrase, err);
+    enum stamp_err rc = service_take_secret(&b->control, &passphrase, err);
     enum stamp_err have;
 
     if (rc != STAMP_OK) {

@@ -1,5 +1,6 @@
 #include "service/process.h"
 
+#include <openssl/crypto.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,21 @@ void service_ready(struct service_channel *control)
     const struct service_message m = {.type = SERVICE_READY};
 
     service_channel_send(control, &m);
+}
+
+enum stamp_err service_take_secret(struct service_channel *control,
+                                   struct stamp_secret **out, struct stamp_error *err)
+{
+    uint8_t buf[SERVICE_MESSAGE_MAX];
+    struct service_message m;
+    enum stamp_err rc = STAMP_OK;
+
+    if (service_channel_receive(control, buf, &m) == SERVICE_GOT &&
+        m.type == SERVICE_SECRET) {
+        rc = stamp_secret_new(out, m.u.secret.p, m.u.secret.len, err);
+    }
+    OPENSSL_cleanse(buf, sizeof buf);
+    return rc;
 }
 
 int service_failed(const struct stamp_error *err)

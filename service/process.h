@@ -51,6 +51,11 @@ int service_status(const struct stamp_service_setup *setup);
 /** Say to the parent that this process works. */
 void service_ready(struct service_channel *control);
 
+/** The passphrase, which the parent sends before anything else where there is one. */
+STAMP_MUST_USE enum stamp_err service_take_secret(struct service_channel *control,
+                                                  struct stamp_secret **out,
+                                                  struct stamp_error *err);
+
 /** Failed before it worked: print it as all commands do, and give the exit status. */
 int service_failed(const struct stamp_error *err);
 

@@ -289,28 +289,13 @@ static void answer_list(struct signer *s, const struct service_message *m)
 
 /* ---- running ---- */
 
-static enum stamp_err take_secret(struct signer *s, struct stamp_secret **out,
-                                  struct stamp_error *err)
-{
-    uint8_t buf[SERVICE_MESSAGE_MAX];
-    struct service_message m;
-    enum stamp_err rc = STAMP_OK;
-
-    if (service_channel_receive(&s->control, buf, &m) == SERVICE_GOT &&
-        m.type == SERVICE_SECRET) {
-        rc = stamp_secret_new(out, m.u.secret.p, m.u.secret.len, err);
-    }
-    OPENSSL_cleanse(buf, sizeof buf);
-    return rc;
-}
-
 static enum stamp_err open_all(struct signer *s, struct stamp_error *err)
 {
     STAMP_SECRET_AUTO struct stamp_secret *passphrase = NULL;
     enum stamp_err rc = stamp_workspace_open_keys(s->setup->dir, &s->ws, err);
 
     if (rc == STAMP_OK) {
-        rc = take_secret(s, &passphrase, err);
+        rc = service_take_secret(&s->control, &passphrase, err);
     }
     if (rc == STAMP_OK) {
         rc = stamp_workspace_key(s->ws, STAMP_WORKSPACE_SUB_CA, passphrase, &s->key, err);
