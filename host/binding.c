@@ -26,8 +26,13 @@ static bool is_binding(const ASN1_OBJECT *obj)
 {
     char text[STAMP_OID_SIZE];
     const char *p = text + sizeof PEN_ARC - 1;
-    int len = OBJ_obj2txt(text, (int)sizeof text, obj, 1);
+    const unsigned char *der = OBJ_get0_data(obj);
+    int len;
 
+    if (OBJ_length(obj) == 3 && der[0] == 0x55 && der[1] == 0x1D) {
+        return false; /* 2.5.29: those of X.509 itself, without a text for each */
+    }
+    len = OBJ_obj2txt(text, (int)sizeof text, obj, 1);
     if (len <= 0 || len >= (int)sizeof text) {
         return false;
     }

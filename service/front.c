@@ -49,10 +49,15 @@ static int64_t now_ms(void)
 
 /* ---- the channels ---- */
 
+/* It goes with all others of this turn of the loop: see run(). */
 static void send_to(struct front_link *link, const struct service_message *m)
 {
-    service_channel_send(&link->channel, m);
-    if (link->channel.first != NULL) {
+    service_channel_post(&link->channel, m);
+}
+
+static void flush(struct front_link *link)
+{
+    if (!service_channel_flush(&link->channel)) {
         (void)event_add(link->writable, NULL);
     }
 }
@@ -744,6 +749,20 @@ static enum stamp_err open_all(struct front *f, struct stamp_error *err)
     return STAMP_OK;
 }
 
+static void run(struct front *f)
+{
+    struct front_link *const links[] = {&f->books, &f->status, &f->maker, &f->batches};
+
+    while (!event_base_got_exit(f->base)) {
+        for (size_t i = 0; i < sizeof links / sizeof links[0]; i++) {
+            flush(links[i]);
+        }
+        if (event_base_loop(f->base, EVLOOP_ONCE) != 0) {
+            break;
+        }
+    }
+}
+
 int service_front(const struct stamp_service_setup *setup, unsigned index)
 {
     static struct front f;
@@ -762,7 +781,7 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
         return service_failed(&err);
     }
     ask_server(&f);
-    (void)event_base_dispatch(f.base);
+    run(&f);
     evhttp_free(f.http);
     if (f.plain != NULL) {
         evhttp_free(f.plain);

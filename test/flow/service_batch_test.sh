@@ -186,7 +186,20 @@ check_status "  makes no batches, and says why" 1 "$stamp" batch create --server
 says "this service makes no batches"
 check "it stops" serve_stop no-root
 
-for file in ws.serve ws.serve-before ws.out; do
+# --- production: the batch key is under the passphrase ---
+printf 'correct horse battery\n' > phrase
+check "a production workspace" "$stamp" init prod --company Acme --product Sensor --production --passphrase-fd 3 3< phrase
+check "a key for it" "$stamp" -C prod apikey add --role admin -o prod.key
+mkdir prod/stations && cp s1.pem prod/stations
+check "its service" serve prod --passphrase-fd 3 3< phrase
+check_status "  makes a batch" 0 "$stamp" batch create --server "https://$at" --trust prod/root.pem \
+    --api-key-file prod.key --product Sensor --station s1.pem --count 3 -o p.batch
+check_status "  of that root" 0 "$stamp" batch show p.batch --trust prod/root.pem
+says "stamps    3"
+check "  its key is sealed" grep -q ENCRYPTED prod/keys/batch.key
+check "it stops" serve_stop prod
+
+for file in ws.serve ws.serve-before ws.out prod.serve; do
     check "no key is in $file" sh -c "! grep -qF -f line.key $file"
 done
 check "who made what is on the log" grep -q '"event":"batch","number":"1","stamps":"50","by":"API key line"' ws.serve-before
