@@ -191,13 +191,17 @@ static X509 *seek(DIR *dir, const char *folder, const uint8_t digest[32])
     const struct dirent *e;
 
     while ((e = readdir(dir)) != NULL) {
+        struct stamp_error err = STAMP_ERROR_INIT;
         char path[PATH_MAX];
         X509 *cert = NULL;
 
         if (e->d_name[0] == '.' ||
-            snprintf(path, sizeof path, "%s/%s", folder, e->d_name) >= (int)sizeof path ||
-            stamp_pki_load(path, &cert, NULL) != STAMP_OK) {
-            continue; /* something else lies there */
+            snprintf(path, sizeof path, "%s/%s", folder, e->d_name) >= (int)sizeof path) {
+            continue;
+        }
+        if (stamp_pki_load(path, &cert, &err) != STAMP_OK) {
+            service_log_error("no-station", &err); /* perhaps it may not be read */
+            continue;
         }
         if (is_digest_of(digest, cert)) {
             return cert;
@@ -548,6 +552,7 @@ static void wait_for_some(struct batches *b)
 static enum stamp_err make_folder(const struct batches *b, const char *name,
                                   char path[PATH_MAX], struct stamp_error *err)
 {
+    struct stat books;
     struct stat st;
     enum stamp_err rc = stamp_workspace_path(b->ws, name, path, err);
 
@@ -558,8 +563,10 @@ static enum stamp_err make_folder(const struct batches *b, const char *name,
         return stamp_error_set(err, STAMP_E_IO, errno, "cannot make '%s': %s", path,
                                strerror(errno));
     }
-    if (geteuid() == 0 && !stamp_registry_is_url(b->books) && stat(b->books, &st) == 0 &&
-        chown(path, st.st_uid, st.st_gid) != 0) {
+    if (geteuid() == 0 && !stamp_registry_is_url(b->books) &&
+        stat(b->books, &books) == 0 && stat(path, &st) == 0 &&
+        (st.st_uid != books.st_uid || st.st_gid != books.st_gid) &&
+        chown(path, books.st_uid, books.st_gid) != 0) {
         return stamp_error_set(err, STAMP_E_IO, errno, "cannot give '%s' away: %s", path,
                                strerror(errno));
     }
