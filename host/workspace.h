@@ -5,6 +5,7 @@
  *     keys/               0700: owner.key root.key sub-ca.key, 0600; or owner.uri ...:
  *                         a key in a token
  *     root.pem sub-ca.pem certificates, for everybody
+ *     rollover.pem        while the root is being replaced: service/rollover.h
  *     trust-bundle        signed by the owner key (SPEC 8)
  *     registry.db         the books (host/registry.h); or registry.url: where they are
  *     stamps/             0700: what `stamp make` writes, 0600

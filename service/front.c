@@ -20,6 +20,7 @@
 #include "service/log.h"
 #include "service/names.h"
 #include "service/public.h"
+#include "service/rollover.h"
 #include "service/sandbox.h"
 #include "service/station.h"
 
@@ -31,7 +32,8 @@ enum {
     TICK_MS = 200,
     TAKES_LONG_MS = 5000, /* then 202 */
     SERVER_AGAIN_MS = 2000,
-    CACERTS_MAX = 8192
+    CACERTS_MAX = 16384,
+    AUTHORITIES_MAX = 2 + SERVICE_ROLLOVER_MAX
 };
 
 static int64_t now_us(void)
@@ -641,23 +643,28 @@ static void tick(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+/* Root and sub-CA, and what leads from an old root to this one. */
 static enum stamp_err make_cacerts(struct front *f, struct stamp_error *err)
 {
-    struct stamp_slice list[2] = {{NULL, 0}, {NULL, 0}};
-    uint8_t *der[2] = {NULL, NULL};
-    X509 *certs[2] = {f->ws->root, f->ws->sub_ca};
+    struct stamp_slice list[AUTHORITIES_MAX];
+    uint8_t *der[AUTHORITIES_MAX] = {NULL};
+    size_t n = 2 + (size_t)sk_X509_num(f->rollover);
     enum stamp_err rc = STAMP_OK;
 
-    for (int i = 0; i < 2 && rc == STAMP_OK; i++) {
-        rc = stamp_pki_encode(certs[i], &der[i], &list[i].len, err);
+    for (size_t i = 0; i < n && rc == STAMP_OK; i++) {
+        rc = stamp_pki_encode(i == 0   ? f->ws->root
+                              : i == 1 ? f->ws->sub_ca
+                                       : sk_X509_value(f->rollover, (int)i - 2),
+                              &der[i], &list[i].len, err);
         list[i].p = der[i];
     }
     f->cacerts = malloc(CACERTS_MAX);
     if (rc == STAMP_OK && f->cacerts != NULL) {
-        f->cacerts_len = est_certs_only(list, 2, f->cacerts, CACERTS_MAX);
+        f->cacerts_len = est_certs_only(list, n, f->cacerts, CACERTS_MAX);
     }
-    OPENSSL_free(der[0]);
-    OPENSSL_free(der[1]);
+    for (size_t i = 0; i < n; i++) {
+        OPENSSL_free(der[i]);
+    }
     return rc != STAMP_OK || f->cacerts_len > 0
                ? rc
                : stamp_error_set(err, STAMP_E_SPACE, 0,
@@ -726,7 +733,10 @@ static enum stamp_err open_all(struct front *f, struct stamp_error *err)
         (void)setrlimit(RLIMIT_NOFILE, &files);
     }
     if (rc == STAMP_OK) {
-        rc = service_tls_new(f->ws, &f->tls, err);
+        rc = service_rollover_load(f->ws, &f->rollover, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = service_tls_new(f->ws, f->rollover, &f->tls, err);
     }
     if (rc == STAMP_OK) {
         rc = make_cacerts(f, err);
@@ -801,6 +811,7 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
     event_free(f.tick);
     event_base_free(f.base);
     service_tls_free(&f.tls);
+    sk_X509_pop_free(f.rollover, X509_free);
     stamp_workspace_close(&f.ws);
     free(f.cacerts);
     return 0;

@@ -67,6 +67,7 @@ struct front {
     const struct stamp_service_setup *setup;
     unsigned index;
     struct stamp_workspace *ws;
+    STACK_OF(X509) * rollover; /* service/rollover.h */
     struct service_tls *tls;
     struct event_base *base;
     struct evhttp *http;

@@ -13,6 +13,7 @@ enum { CHAIN_MAX = 16384, BINDING_LEN = 32 };
 
 struct service_tls {
     const struct stamp_workspace *ws;
+    STACK_OF(X509) * rollover;
     SSL_CTX *ctx;
     EVP_PKEY *next; /* waits for its certificate */
     X509_STORE *store;
@@ -43,7 +44,8 @@ static bool set_up(SSL_CTX *ctx)
                                         "ECDHE-ECDSA-CHACHA20-POLY1305") == 1;
 }
 
-enum stamp_err service_tls_new(const struct stamp_workspace *ws, struct service_tls **out,
+enum stamp_err service_tls_new(const struct stamp_workspace *ws,
+                               STACK_OF(X509) * rollover, struct service_tls **out,
                                struct stamp_error *err)
 {
     struct service_tls *t = calloc(1, sizeof *t);
@@ -53,6 +55,7 @@ enum stamp_err service_tls_new(const struct stamp_workspace *ws, struct service_
         return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     }
     t->ws = ws;
+    t->rollover = rollover;
     t->ctx = SSL_CTX_new(TLS_server_method());
     t->store = X509_STORE_new();
     if (t->ctx == NULL || t->store == NULL || !set_up(t->ctx) ||
@@ -87,6 +90,20 @@ enum stamp_err service_tls_next_key(struct service_tls *t,
     return rc == STAMP_OK ? stamp_key_point(t->next, point, err) : rc;
 }
 
+/* A root leads nowhere, and where there are two of one name OpenSSL takes the first: so
+ * of links from one to another only those are kept. Borrowed. */
+static bool add_links(STACK_OF(X509) * to, STACK_OF(X509) * from)
+{
+    bool ok = true;
+
+    for (int i = 0; ok && i < sk_X509_num(from); i++) {
+        X509 *cert = sk_X509_value(from, i);
+
+        ok = X509_self_signed(cert, 1) == 1 || sk_X509_push(to, cert) != 0;
+    }
+    return ok;
+}
+
 enum stamp_err service_tls_use(struct service_tls *t, struct stamp_slice certificate,
                                struct stamp_error *err)
 {
@@ -99,6 +116,7 @@ enum stamp_err service_tls_use(struct service_tls *t, struct stamp_slice certifi
     }
     if (rc == STAMP_OK &&
         (chain == NULL || sk_X509_push(chain, t->ws->sub_ca) == 0 ||
+         !add_links(chain, t->rollover) ||
          SSL_CTX_use_cert_and_key(t->ctx, cert, t->next, chain, 1) != 1)) {
         rc = stamp_openssl_failed(err, "cannot use the server's certificate");
     }
@@ -140,15 +158,30 @@ static bool other_purpose(const struct service_tls *t, const STACK_OF(X509) * ch
     return false;
 }
 
+/* What leads from an old root to ours, and what the peer sent; neither is trusted. */
+static STACK_OF(X509) * untrusted(const struct service_tls *t, STACK_OF(X509) * sent)
+{
+    STACK_OF(X509) *all = sk_X509_new_null();
+
+    if (all != NULL && (!add_links(all, t->rollover) || !add_links(all, sent))) {
+        sk_X509_free(all);
+        return NULL;
+    }
+    return all;
+}
+
 static enum stamp_refusal judge_chain(const struct service_tls *t, X509 *leaf,
                                       STACK_OF(X509) * sent)
 {
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
+    STACK_OF(X509) *others = untrusted(t, sent);
     enum stamp_refusal refusal = STAMP_REFUSAL_UNTRUSTED;
     int e;
 
-    if (ctx == NULL || X509_STORE_CTX_init(ctx, t->store, leaf, sent) != 1) {
+    if (ctx == NULL || others == NULL ||
+        X509_STORE_CTX_init(ctx, t->store, leaf, others) != 1) {
         X509_STORE_CTX_free(ctx);
+        sk_X509_free(others);
         return refusal;
     }
     X509_STORE_CTX_set_flags(ctx, X509_V_FLAG_X509_STRICT | X509_V_FLAG_PARTIAL_CHAIN);
@@ -162,6 +195,7 @@ static enum stamp_refusal judge_chain(const struct service_tls *t, X509 *leaf,
         }
     }
     X509_STORE_CTX_free(ctx);
+    sk_X509_free(others);
     ERR_clear_error();
     return refusal;
 }

@@ -16,6 +16,7 @@ struct service_tls;
 /** TLS 1.3, or 1.2 with ECDHE and AEAD. @param ws  whose root and sub-CA are believed;
  * outlives it */
 STAMP_MUST_USE enum stamp_err service_tls_new(const struct stamp_workspace *ws,
+                                              STACK_OF(X509) * rollover,
                                               struct service_tls **out,
                                               struct stamp_error *err);
 void service_tls_free(struct service_tls **p);
