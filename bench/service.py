@@ -212,6 +212,7 @@ def fill(service, count):
         db.executemany("INSERT INTO claim_key (fingerprint, device) VALUES (?, ?)",
                        ((key(i), base + i) for i in range(count)))
     db.close()
+    os.sync()  # what is measured next does not wait for that
 
 
 def revoked(service):
@@ -225,6 +226,7 @@ def revoked(service):
         db.executemany("INSERT INTO revocation (ca, serial, device, reason, at, not_after) VALUES (?, ?, 0, 1, ?, 0)",
                        ((ca, b"\x20" + i.to_bytes(15, "big"), now) for i in range(REVOKED)))
     db.close()
+    os.sync()
     serials = run("-C", service.ws, "registry", "list", "--csv", "--limit", "20").split("\n")[1:11]
     service.start()
     time.sleep(5)  # it makes its list
