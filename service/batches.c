@@ -376,13 +376,29 @@ static void make(struct batches *b, const struct service_batch *asked,
 
 /* ---- looking ---- */
 
-/* Its file, where that is one of ours. */
+/* Is it this one? The books know a file by its owner. */
+static bool is_file(struct reply *r, const struct batches *b, const char *name,
+                    const char *owner)
+{
+    char own[STAMP_REGISTRY_TEXT_SIZE];
+
+    if (snprintf(r->path, sizeof r->path, "%s/%s", b->folder, name) <
+            (int)sizeof r->path &&
+        stamp_batch_owner(r->path, own, NULL) == STAMP_OK && strcmp(own, owner) == 0) {
+        return true;
+    }
+    r->path[0] = '\0';
+    return false;
+}
+
+/* Its file, where that is one of ours. Of a long path the owner is a digest. */
 static enum stamp_err find_file(struct batches *b, struct reply *r)
 {
     struct stamp_registry_volume volume;
-    char owner[STAMP_REGISTRY_TEXT_SIZE];
+    const struct dirent *e;
     const char *base;
     size_t n = 0;
+    DIR *dir;
     enum stamp_err rc =
         stamp_registry_volume_list(b->registry, r->batch.id, 0, &volume, 1, &n, &r->err);
 
@@ -390,12 +406,16 @@ static enum stamp_err find_file(struct batches *b, struct reply *r)
         return rc;
     }
     base = strrchr(volume.owner, '/');
-    if (base == NULL ||
-        snprintf(r->path, sizeof r->path, "%s%s", b->folder, base) >=
-            (int)sizeof r->path ||
-        stamp_batch_owner(r->path, owner, NULL) != STAMP_OK ||
-        strcmp(owner, volume.owner) != 0) {
-        r->path[0] = '\0';
+    if (base != NULL) {
+        (void)is_file(r, b, base + 1, volume.owner);
+        return STAMP_OK;
+    }
+    dir = opendir(b->folder);
+    while (dir != NULL && (e = readdir(dir)) != NULL &&
+           !is_file(r, b, e->d_name, volume.owner)) {
+    }
+    if (dir != NULL) {
+        (void)closedir(dir);
     }
     return STAMP_OK;
 }

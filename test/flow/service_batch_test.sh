@@ -188,6 +188,8 @@ check "it stops" serve_stop no-root
 
 # --- production: the batch key is under the passphrase ---
 printf 'correct horse battery\n' > phrase
+deep=$(printf 'a-directory-with-a-long-name/%.0s' 1 2 3 4 5 6 7 8) # of such a path the books have a digest
+mkdir -p "$deep/prod" && ln -s "$deep/prod" prod
 check "a production workspace" "$stamp" init prod --company Acme --product Sensor --production --passphrase-fd 3 3< phrase
 check "a key for it" "$stamp" -C prod apikey add --role admin -o prod.key
 mkdir prod/stations && cp s1.pem prod/stations
