@@ -255,22 +255,17 @@ static int create(struct args *a)
 static enum stamp_err find_root(struct args *a, char path[PATH_MAX],
                                 struct stamp_error *err)
 {
-    char dir[PATH_MAX];
     enum stamp_err rc;
 
     if (a->trust != NULL) {
         return STAMP_OK;
     }
-    rc = stamp_workspace_locate(a->dir, dir, err);
+    rc = cli_root_file(a->dir, path, err);
     if (rc != STAMP_OK) {
         stamp_error_hint(err, "name whom to believe with --trust PEM");
-        return rc;
-    }
-    if (snprintf(path, PATH_MAX, "%s/root.pem", dir) >= PATH_MAX) {
-        return stamp_error_set(err, STAMP_E_RANGE, 0, "the path is too long");
     }
     a->trust = path;
-    return STAMP_OK;
+    return rc;
 }
 
 static int create_online(struct args *a)

@@ -200,6 +200,18 @@ enum stamp_err cli_trust(const char *pem, const char *workspace, struct stamp_tr
     return rc == STAMP_E_MISSING ? STAMP_E_CONFIG : rc;
 }
 
+enum stamp_err cli_root_file(const char *workspace, char out[PATH_MAX],
+                             struct stamp_error *err)
+{
+    char dir[PATH_MAX];
+    enum stamp_err rc = stamp_workspace_locate(workspace, dir, err);
+
+    if (rc == STAMP_OK && snprintf(out, PATH_MAX, "%s/root.pem", dir) >= PATH_MAX) {
+        rc = stamp_error_set(err, STAMP_E_RANGE, 0, "the path is too long");
+    }
+    return rc;
+}
+
 enum stamp_err cli_books(const char *workspace, struct stamp_registry **out,
                          struct stamp_error *err)
 {

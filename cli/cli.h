@@ -94,6 +94,11 @@ STAMP_MUST_USE enum stamp_err cli_trust(const char *pem, const char *workspace,
                                         struct stamp_trust **out,
                                         struct stamp_error *err);
 
+/** Where the root certificate of a workspace is. @param workspace  -C; NULL = look for it
+ */
+STAMP_MUST_USE enum stamp_err cli_root_file(const char *workspace, char out[PATH_MAX],
+                                            struct stamp_error *err);
+
 /** Open the books: $DEVSTAMP_REGISTRY, else those of a workspace. @param workspace  -C;
  * NULL = look for it */
 STAMP_MUST_USE enum stamp_err

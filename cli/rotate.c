@@ -53,17 +53,12 @@ struct args {
 static enum stamp_err open_trust(struct args *a, struct stamp_trust **trust,
                                  struct stamp_error *err)
 {
-    char dir[PATH_MAX];
     enum stamp_err rc = cli_trust(a->pem, a->dir, trust, err);
 
     if (rc == STAMP_OK && a->pem != NULL) {
         a->server.ca = a->pem;
     } else if (rc == STAMP_OK) {
-        rc = stamp_workspace_locate(a->dir, dir, err);
-        if (rc == STAMP_OK &&
-            snprintf(a->ca, sizeof a->ca, "%s/root.pem", dir) >= (int)sizeof a->ca) {
-            rc = stamp_error_set(err, STAMP_E_RANGE, 0, "the path is too long");
-        }
+        rc = cli_root_file(a->dir, a->ca, err);
         a->server.ca = a->ca;
     }
     return rc;

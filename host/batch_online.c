@@ -291,7 +291,7 @@ enum stamp_err stamp_batch_order_online(const struct stamp_batch_online *o,
                                         uint32_t *batch, struct stamp_error *err)
 {
     const struct stamp_https_setup setup = {
-        .url = o->url, .ca = o->trust, .bearer = o->bearer, .patience_s = o->patience_s};
+        .url = o->url, .ca = o->trust, .bearer = o->bearer};
     struct ordering r = {.o = o};
     enum stamp_err rc;
 

@@ -238,13 +238,8 @@ enum stamp_err batch_job_start(struct batch_job *j, struct stamp_error *err)
     return STAMP_OK;
 }
 
-void batch_job_wait(struct batch_job *j)
+void batch_job_drop(struct batch_job *j)
 {
-    if (!j->running) {
-        return;
-    }
-    (void)pthread_join(j->thread, NULL);
-    j->running = false;
     for (size_t i = 0; i < j->n_stations; i++) {
         stamp_free_x509(&j->station[i]);
     }
@@ -256,6 +251,8 @@ bool batch_job_ended(struct batch_job *j)
     if (!j->running || !atomic_load(&j->ended)) {
         return false;
     }
-    batch_job_wait(j);
+    (void)pthread_join(j->thread, NULL);
+    j->running = false;
+    batch_job_drop(j);
     return true;
 }

@@ -73,8 +73,8 @@ STAMP_MUST_USE enum stamp_err batch_job_start(struct batch_job *j,
 /** If it has ended: take it home. True = it has, and rc, err and made are there. */
 bool batch_job_ended(struct batch_job *j);
 
-/** The same, waiting for it. */
-void batch_job_wait(struct batch_job *j);
+/** Free its stations: of one that could not be started. */
+void batch_job_drop(struct batch_job *j);
 
 /** Get a certificate from the signer: a stamp_issue_sign(). @param job  struct batch_job
  */

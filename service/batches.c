@@ -278,10 +278,7 @@ static enum stamp_err begin(struct batches *b, const struct service_batch *asked
         rc = batch_job_start(j, &r->err);
     }
     if (rc != STAMP_OK) {
-        for (size_t i = 0; i < j->n_stations; i++) {
-            stamp_free_x509(&j->station[i]);
-        }
-        j->n_stations = 0;
+        batch_job_drop(j);
     }
     return rc;
 }
