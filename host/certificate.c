@@ -4,6 +4,9 @@
 #include <openssl/err.h>
 #include <string.h>
 
+#include "host/key.h"
+#include "host/leaf.h"
+
 /* TBSCertificate, what nobody asks for as it stands. RFC 5280 4.1. */
 typedef struct {
     ASN1_INTEGER *version;
@@ -59,21 +62,31 @@ ASN1_SEQUENCE(CERTIFICATE) = {
     return same;
 }
 
-enum stamp_err stamp_certificate_open(struct stamp_slice der,
-                                      struct stamp_certificate *out,
-                                      struct stamp_error *err)
+static CERTIFICATE *decode(struct stamp_slice der)
 {
     const unsigned char *p = der.p;
     CERTIFICATE *c = NULL;
 
-    memset(out, 0, sizeof *out);
     if (der.len > 0 && der.len <= STAMP_MAX_CERTIFICATE) {
         c = (CERTIFICATE *)ASN1_item_d2i(NULL, &p, (long)der.len,
                                          ASN1_ITEM_rptr(CERTIFICATE));
     }
+    if (c != NULL && p != der.p + der.len) {
+        ASN1_item_free((ASN1_VALUE *)c, ASN1_ITEM_rptr(CERTIFICATE));
+        c = NULL;
+    }
+    return c;
+}
+
+enum stamp_err stamp_certificate_open(struct stamp_slice der,
+                                      struct stamp_certificate *out,
+                                      struct stamp_error *err)
+{
+    CERTIFICATE *c = decode(der);
+
+    memset(out, 0, sizeof *out);
     out->own = c;
-    if (c == NULL || p != der.p + der.len || c->tbs->subject->type != V_ASN1_SEQUENCE ||
-        !is_der(c, der)) {
+    if (c == NULL || c->tbs->subject->type != V_ASN1_SEQUENCE || !is_der(c, der)) {
         stamp_certificate_free(out);
         ERR_clear_error();
         return stamp_error_set(err, STAMP_E_FORMAT, 0,
@@ -89,4 +102,36 @@ void stamp_certificate_free(struct stamp_certificate *c)
 {
     ASN1_item_free((ASN1_VALUE *)c->own, ASN1_ITEM_rptr(CERTIFICATE));
     memset(c, 0, sizeof *c);
+}
+
+/* Ours begin with 0x01..0x7F, so DER neither adds a byte nor drops one. */
+static bool is_number(const ASN1_INTEGER *a, const uint8_t *serial)
+{
+    return a->type == V_ASN1_INTEGER &&
+           ASN1_STRING_length(a) == (int)STAMP_CERTIFICATE_SERIAL_SIZE &&
+           memcmp(ASN1_STRING_get0_data(a), serial, STAMP_CERTIFICATE_SERIAL_SIZE) == 0;
+}
+
+static bool is_key(const ASN1_TYPE *key, const uint8_t *point)
+{
+    uint8_t its[STAMP_POINT_SIZE];
+    const ASN1_STRING *spki = key->value.sequence;
+
+    return key->type == V_ASN1_SEQUENCE &&
+           stamp_key_spki_point((struct stamp_slice){ASN1_STRING_get0_data(spki),
+                                                     (size_t)ASN1_STRING_length(spki)},
+                                its) &&
+           memcmp(its, point, sizeof its) == 0;
+}
+
+bool stamp_certificate_is(struct stamp_slice der, const uint8_t *serial,
+                          const uint8_t *point)
+{
+    CERTIFICATE *c = decode(der);
+    bool is =
+        c != NULL && is_number(c->tbs->serial, serial) && is_key(c->tbs->key, point);
+
+    ASN1_item_free((ASN1_VALUE *)c, ASN1_ITEM_rptr(CERTIFICATE));
+    ERR_clear_error();
+    return is;
 }

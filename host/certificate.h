@@ -19,6 +19,12 @@ struct stamp_certificate {
 STAMP_MUST_USE enum stamp_err stamp_certificate_open(struct stamp_slice der,
                                                      struct stamp_certificate *out,
                                                      struct stamp_error *err);
+/** Is it the certificate that was asked for: of this number, and for this key? Its
+ * signature is not looked at. @param serial  STAMP_CERTIFICATE_SERIAL_SIZE bytes
+ * @param point  STAMP_POINT_SIZE bytes */
+bool stamp_certificate_is(struct stamp_slice der, const uint8_t *serial,
+                          const uint8_t *point);
+
 void stamp_certificate_free(struct stamp_certificate *c);
 #define STAMP_CERTIFICATE_AUTO                                                           \
     __attribute__((cleanup(stamp_certificate_free))) struct stamp_certificate

@@ -4,8 +4,10 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "host/certificate.h"
 #include "host/pki.h"
 #include "service/log.h"
+#include "service/process.h"
 
 enum { LOOK_MS = 500, AGAIN_MS = 200, WHY_MAX = 200 };
 
@@ -25,6 +27,7 @@ struct batch_call {
 void batch_signer_init(struct batch_signer *s, int fd)
 {
     memset(s, 0, sizeof *s);
+    s->sequence = service_first_number();
     service_channel_init(&s->channel, fd);
     (void)pthread_mutex_init(&s->lock, NULL);
 }
@@ -43,17 +46,22 @@ static void take(struct batch_signer *s, const struct service_message *m)
 {
     struct batch_call *c = s->call[m->id % BATCH_CALLS_MAX];
     const struct service_signed *a = &m->u.signed_;
+    const struct service_sign_unit *u;
 
     if (c == NULL || c->asked.id != m->id || c->answered) {
         return;
     }
+    u = &c->asked.u.sign_unit;
     c->answered = true;
     c->refused = a->refused != 0;
-    c->len = a->certificate.len;
-    if (c->len > 0) {
-        memcpy(c->certificate, a->certificate.p, c->len);
-    }
+    c->len = 0;
     service_text(a->why, c->why, sizeof c->why);
+    if (stamp_certificate_is(a->certificate, u->serial_number, u->point)) {
+        c->len = a->certificate.len;
+        memcpy(c->certificate, a->certificate.p, c->len);
+    } else if (a->certificate.len > 0) {
+        service_log("alarm", "why", "the signer gives another certificate", NULL);
+    }
     (void)pthread_cond_signal(&c->turn);
 }
 

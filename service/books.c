@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "host/certificate.h"
 #include "host/key.h"
 #include "host/registry_issued.h"
 #include "host/workspace.h"
@@ -132,6 +133,21 @@ static void end_job(struct books *b, struct job *j)
     free(j->birth);
     memset(j, 0, sizeof *j);
     b->n_jobs--;
+}
+
+/* What the signer gave is what it was asked for. */
+static bool is_asked(const struct job *j, struct stamp_slice certificate)
+{
+    bool unit = j->kind == JOB_UNIT;
+
+    if (stamp_certificate_is(certificate,
+                             unit ? j->unit.serial_number : j->sign.serial_number,
+                             unit ? j->unit.point : j->sign.point)) {
+        return true;
+    }
+    service_log("alarm", "why", "the signer gives another certificate", "device",
+                j->serial, NULL);
+    return false;
 }
 
 static void send_job(struct books *b, const struct job *j)
@@ -283,7 +299,7 @@ static void end_server(struct books *b, struct job *j, struct stamp_slice certif
 {
     struct stamp_error err = STAMP_ERROR_INIT;
 
-    if (have_registry(b) &&
+    if (is_asked(j, certificate) && have_registry(b) &&
         stamp_registry_issued_certify(b->registry, j->sign.serial_number, certificate,
                                       &err) == STAMP_OK) {
         tell(b, j->front, j->front_id, SERVICE_CERTIFICATE, STAMP_REFUSAL_NONE,
@@ -341,7 +357,7 @@ static enum stamp_err take_signed(struct books *b, struct taken *t, time_t now,
     bool kept = false;
     enum stamp_err rc;
 
-    if (j == NULL || is_own(j) || certificate.len == 0) {
+    if (j == NULL || is_own(j) || certificate.len == 0 || !is_asked(j, certificate)) {
         return STAMP_OK;
     }
     if (j->kind == JOB_UNIT) {
@@ -698,6 +714,7 @@ int service_books(const struct stamp_service_setup *setup)
     b.setup = setup;
     b.servers_left = SERVERS_BURST;
     b.servers_at = time(NULL);
+    b.sequence = service_first_number();
     service_channel_init(&b.control, SERVICE_FD_CONTROL);
     service_channel_init(&b.signer, SERVICE_FD_SIGNER);
     for (unsigned i = 0; i <= setup->fronts; i++) {

@@ -6,7 +6,6 @@
 #include <event2/bufferevent_ssl.h>
 #include <event2/listener.h>
 #include <openssl/err.h>
-#include <openssl/rand.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -725,7 +724,6 @@ static bool make_events(struct front *f)
 static enum stamp_err open_all(struct front *f, struct stamp_error *err)
 {
     struct rlimit files = {CONNECTIONS + SPARE_FDS, CONNECTIONS + SPARE_FDS};
-    uint64_t first;
     enum stamp_err rc = stamp_workspace_open_keys(f->setup->dir, &f->ws, err);
 
     if (setrlimit(RLIMIT_NOFILE, &files) != 0 && getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -747,11 +745,10 @@ static enum stamp_err open_all(struct front *f, struct stamp_error *err)
     if (rc != STAMP_OK) {
         return rc;
     }
-    /* answers to a front that died are of no request of this one */
-    if (RAND_bytes((unsigned char *)&first, sizeof first) != 1 || !make_events(f)) {
+    if (!make_events(f)) {
         return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     }
-    f->sequence = first >> 16;
+    f->sequence = service_first_number();
     connection_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, free_connection);
     for (uint32_t i = 0; i < FRONT_PENDING_MAX; i++) {
         f->free_slot[f->n_free++] = i;

@@ -209,6 +209,7 @@ int service_maker(const struct stamp_service_setup *setup)
     struct stamp_error err = STAMP_ERROR_INIT;
 
     k.setup = setup;
+    k.sequence = service_first_number();
     service_channel_init(&k.control, SERVICE_FD_CONTROL);
     service_channel_init(&k.books, SERVICE_FD_BOOKS);
     for (unsigned i = 0; i < setup->fronts; i++) {

@@ -1,6 +1,7 @@
 #include "service/process.h"
 
 #include <openssl/crypto.h>
+#include <openssl/rand.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,6 +18,16 @@ static const char *const names[] = {"front",  "books", "signer",
 const char *service_role_name(enum service_role role)
 {
     return names[role];
+}
+
+uint64_t service_first_number(void)
+{
+    uint64_t first;
+
+    if (RAND_bytes((unsigned char *)&first, sizeof first) != 1) {
+        service_die("no random bytes");
+    }
+    return first >> 24;
 }
 
 void service_ready(struct service_channel *control)

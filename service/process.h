@@ -48,6 +48,10 @@ int service_maker(const struct stamp_service_setup *setup);
 int service_batches(const struct stamp_service_setup *setup);
 int service_status(const struct stamp_service_setup *setup);
 
+/** Where a process begins to number what it asks others for, below 2^40: at random, since
+ * what one that died asked for is answered to the next one. */
+uint64_t service_first_number(void);
+
 /** Say to the parent that this process works. */
 void service_ready(struct service_channel *control);
 

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "host/certificate.h"
 #include "host/key.h"
 #include "host/ocsp.h"
 #include "host/pki.h"
@@ -30,13 +31,13 @@ enum {
     ANSWER_S = DAY, /* an answer is good for */
     SKEW_S = 300,   /* clocks of clients that are late */
     AGAIN_S = 5,    /* after something failed */
-    LOOK_MS = 1000, /* for new revocations */
-    KEY_ID = 1      /* of the message that asks for the certificate */
+    LOOK_MS = 1000  /* for new revocations */
 };
 
 /* A list that is being made. */
 struct list {
     int entries; /* a file; -1 = none is made */
+    uint64_t id; /* of its messages */
     uint64_t len, sent, count;
     struct stamp_crl_what what;
     bool ended; /* all is with the signer */
@@ -55,6 +56,8 @@ struct status {
     X509 *cert;
     time_t renew_at;                               /* the certificate */
     uint8_t number[STAMP_CERTIFICATE_SERIAL_SIZE]; /* that was asked for */
+    uint8_t point[STAMP_POINT_SIZE];               /* of next_key */
+    uint64_t key_id, sequence; /* of what the signer is asked: for it, for all */
     struct list list;
     int file; /* of the list that is told; -1 = none yet */
     struct service_message told;
@@ -73,7 +76,8 @@ static enum stamp_err ask_certificate(struct status *s, struct stamp_error *err)
                              .at = time(NULL),
                              .not_after = time(NULL) + (time_t)STATUS_KEY_DAYS * DAY,
                              .name = "OCSP"};
-    struct service_message m = {.type = SERVICE_SIGN_OCSP, .id = KEY_ID};
+    struct service_message m = {.type = SERVICE_SIGN_OCSP,
+                                .id = s->key_id = ++s->sequence};
     enum stamp_err rc;
 
     stamp_free_pkey(&s->next_key);
@@ -93,6 +97,7 @@ static enum stamp_err ask_certificate(struct status *s, struct stamp_error *err)
     }
     if (rc == STAMP_OK) {
         memcpy(s->number, i.certificate_serial, sizeof s->number);
+        memcpy(s->point, m.u.sign.point, sizeof s->point);
         memcpy(m.u.sign.serial_number, i.certificate_serial, sizeof s->number);
         m.u.sign.not_before = (uint64_t)i.at;
         m.u.sign.not_after = (uint64_t)i.not_after;
@@ -108,6 +113,9 @@ static enum stamp_err take_certificate(struct status *s, const struct service_si
     enum stamp_err rc =
         m->certificate.len == 0
             ? stamp_error_set(err, STAMP_E_STATE, 0, "the signer gives no certificate")
+        : !stamp_certificate_is(m->certificate, s->number, s->point)
+            ? stamp_error_set(err, STAMP_E_STATE, 0,
+                              "the signer gives another certificate")
             : stamp_pki_decode(m->certificate, &cert, err);
 
     if (rc == STAMP_OK) {
@@ -230,6 +238,7 @@ static void send_begin(struct status *s)
 {
     const struct stamp_crl_what *w = &s->list.what;
     const struct service_message m = {.type = SERVICE_CRL_BEGIN,
+                                      .id = s->list.id = ++s->sequence,
                                       .u.crl_begin = {w->number, (uint64_t)w->this_update,
                                                       (uint64_t)w->next_update,
                                                       w->entries_len}};
@@ -243,7 +252,7 @@ static void send_begin(struct status *s)
 static void send_parts(struct status *s)
 {
     uint8_t buf[SERVICE_PART_MAX];
-    struct service_message m = {.type = SERVICE_CRL_PART};
+    struct service_message m = {.type = SERVICE_CRL_PART, .id = s->list.id};
 
     while (s->list.entries >= 0 && !s->list.ended && s->signer.first == NULL) {
         ssize_t n = pread(s->list.entries, buf, sizeof buf, (off_t)s->list.sent);
@@ -354,11 +363,11 @@ static void hear_signer(struct status *s)
         struct stamp_error err = STAMP_ERROR_INIT;
         enum stamp_err rc = STAMP_OK;
 
-        if (m.type == SERVICE_SIGNED) {
+        if (m.type == SERVICE_SIGNED && m.id == s->key_id) {
             rc = take_certificate(s, &m.u.signed_, &err);
             s->renew_at = time(NULL) + (rc == STAMP_OK ? (time_t)STATUS_KEY_DAYS * DAY / 2
                                                        : (time_t)AGAIN_S);
-        } else if (m.type == SERVICE_CRL_SIGNED && s->list.ended) {
+        } else if (m.type == SERVICE_CRL_SIGNED && s->list.ended && m.id == s->list.id) {
             if (m.u.crl_signed.head.len > 0) {
                 rc = finish_list(s, &m.u.crl_signed, &err);
             } else {
@@ -485,6 +494,7 @@ int service_status(const struct stamp_service_setup *setup)
 
     s.setup = setup;
     s.file = s.list.entries = -1;
+    s.sequence = service_first_number();
     service_channel_init(&s.control, SERVICE_FD_CONTROL);
     service_channel_init(&s.signer, SERVICE_FD_SIGNER);
     for (unsigned i = 0; i < setup->fronts; i++) {

@@ -14,16 +14,21 @@ if [ "${2:-}" = postgres ]; then
 else
     check "a workspace" "$stamp" init ws --company Acme --product Sensor
 fi
-check "six stamps" "$stamp" -C ws make -n 6
+# Many at once, so that much is under way when a process dies. `registry show` lists the newest 4,096 keys of a device:
+# more kills, and so more certificates, need more devices
+count=$((40 + kills / 100))
+check "$count stamps" "$stamp" -C ws make -n "$count"
+devices=()
 i=0
 for serial in $("$stamp" -C ws registry list --csv | sed -n '2,$s/,.*//p'); do
     device ws "$serial" "d$i"
+    devices+=("d$i")
     i=$((i + 1))
 done
 check "the service starts" serve ws --fronts 2 --per-hour 1000000 --rate 100000000
 parent=$(cat ws-serve.pid)
 
-"${clients[@]}" load "$scratch/end" "${at##*:}" ws/root.pem told d0 d1 d2 d3 d4 d5 > load.out 2>&1 &
+"${clients[@]}" load "$scratch/end" "${at##*:}" ws/root.pem told "${devices[@]}" > load.out 2>&1 &
 load_pid=$!
 
 # kill_one: one of the parent's processes, or a connection of PostgreSQL, which then restarts all of its own.

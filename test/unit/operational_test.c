@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <openssl/x509v3.h>
 
+#include "host/certificate.h"
 #include "host/key.h"
 #include "host/pki.h"
 
@@ -114,6 +115,28 @@ static void same_extension(const X509 *a, const X509 *b, int nid)
         X509_EXTENSION_get_data(X509_get_ext(b, X509_get_ext_by_NID(b, nid, -1)));
 
     assert_int_equal(ASN1_OCTET_STRING_cmp(va, vb), 0);
+}
+
+/* What was asked for, and nothing else: neither another number or key, nor what is no
+ * certificate, or not all of one. */
+static void one_that_was_asked_for_is_told_from_others(void **state)
+{
+    struct stamp_operational what = asked();
+    uint8_t der[STAMP_MAX_CERTIFICATE];
+    uint8_t other[STAMP_CERTIFICATE_SERIAL_SIZE] = {0x33, 0x45};
+    size_t len;
+
+    (void)state;
+    assert_int_equal(stamp_operational_make(maker, &what, der, &len, NULL), STAMP_OK);
+    assert_true(
+        stamp_certificate_is((struct stamp_slice){der, len}, what.serial_number, point));
+    assert_false(stamp_certificate_is((struct stamp_slice){der, len}, other, point));
+    assert_false(stamp_certificate_is((struct stamp_slice){der, len}, what.serial_number,
+                                      birth_point));
+    assert_false(stamp_certificate_is((struct stamp_slice){der, len - 1},
+                                      what.serial_number, point));
+    assert_false(
+        stamp_certificate_is((struct stamp_slice){der, 0}, what.serial_number, point));
 }
 
 static void it_has_the_names_of_birth_and_the_new_key(void **state)
@@ -224,6 +247,7 @@ static void a_device_of_the_other_purpose_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_that_was_asked_for_is_told_from_others),
         cmocka_unit_test(it_has_the_names_of_birth_and_the_new_key),
         cmocka_unit_test(it_ends_when_it_is_told_to),
         cmocka_unit_test(dates_and_numbers_that_cannot_be_are_refused),
