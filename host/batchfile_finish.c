@@ -83,7 +83,7 @@ static enum stamp_err sign(const struct stamp_batch_writer *w,
     struct stamp_batch_manifest m = {.volume = w->setup.volume,
                                      .purpose = what->purpose,
                                      .made_at = (uint32_t)what->made_at,
-                                     .count = w->tree.count,
+                                     .count = stampi_writer_count(w),
                                      .ordered = w->ordered,
                                      .n_recipients = w->setup.n_recipients,
                                      .bundle = what->bundle};
@@ -229,9 +229,9 @@ static enum stamp_err check(const struct stamp_batch_writer *w,
     enum stamp_err rc;
 
     closing_texts(what, &m);
-    if (what->count != w->tree.count || what->count == 0) {
+    if (what->count != stampi_writer_count(w) || what->count == 0) {
         return stamp_error_set(err, STAMP_E_RANGE, 0, "'%s' has %u records, not %u",
-                               w->part, w->tree.count, what->count);
+                               w->part, stampi_writer_count(w), what->count);
     }
     if (what->purpose > STAMP_PRODUCTION || what->made_at < 0 ||
         what->made_at > (time_t)UINT32_MAX || m.product.len < 1 ||

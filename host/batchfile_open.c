@@ -245,7 +245,7 @@ static enum stamp_err make_segment(struct stamp_batch_writer *w, const uint8_t *
     memcpy(w->segment + STAMPI_HEAD_SIZE, der, len);
     w->segment_len = len + STAMPI_FRAME_SIZE;
     return stampi_block_close(w->md, w->segment, STAMPI_MAGIC_SEGMENT, (uint32_t)len,
-                              w->n_segments, w->tree.count, w->segment_digest)
+                              w->n_segments, stampi_writer_count(w), w->segment_digest)
                ? STAMP_OK
                : stamp_openssl_failed(err, "cannot compute a digest");
 }

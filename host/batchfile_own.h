@@ -227,6 +227,12 @@ struct stamp_batch_writer {
     char last[STAMP_SERIAL_SIZE];
 };
 
+/** How many records there are; fewer than 2^32. */
+static inline uint32_t stampi_writer_count(const struct stamp_batch_writer *w)
+{
+    return (uint32_t)w->tree.count;
+}
+
 /** Book a record that stands at `at` in the file: page, tree, order. */
 STAMP_MUST_USE enum stamp_err stampi_writer_note(
     struct stamp_batch_writer *w, uint64_t at, const struct stampi_record *r,

@@ -55,7 +55,8 @@ static bool segment_is_empty(const struct scan *s)
     const struct stamp_batch_writer *w = s->w;
     size_t last = (size_t)(w->n_segments - 1) * STAMPI_SEGMENT_REF_SIZE;
 
-    return w->n_segments > 0 && stamp_get_u32(w->segments + last + 8) == w->tree.count;
+    return w->n_segments > 0 &&
+           stamp_get_u32(w->segments + last + 8) == stampi_writer_count(w);
 }
 
 static enum stamp_err take_record(struct scan *s, const uint8_t *block, size_t size,
@@ -67,7 +68,7 @@ static enum stamp_err take_record(struct scan *s, const uint8_t *block, size_t s
     struct stampi_record r;
     enum stamp_err rc;
 
-    if (!stampi_record_parse(block, size, &r) || r.index != w->tree.count ||
+    if (!stampi_record_parse(block, size, &r) || r.index != stampi_writer_count(w) ||
         w->n_segments == 0 || r.segment != w->n_segments - 1) {
         s->stop = true;
         return STAMP_OK;
@@ -109,7 +110,7 @@ static enum stamp_err take_segment(struct scan *s, const struct stampi_head *hea
 {
     enum stamp_err rc;
 
-    if (head->a != s->w->n_segments || head->b != s->w->tree.count ||
+    if (head->a != s->w->n_segments || head->b != stampi_writer_count(s->w) ||
         segment_is_empty(s)) {
         s->stop = true;
         return STAMP_OK;

@@ -78,7 +78,10 @@ enum stamp_err stampi_writer_note(struct stamp_batch_writer *w, uint64_t at,
 {
     struct stamp_slice last = {(const uint8_t *)w->last, strlen(w->last)};
     uint8_t *p = w->page + STAMPI_HEAD_SIZE + w->page_len;
-    enum stamp_err rc = stamp_merkle_add(&w->tree, digest, err);
+    enum stamp_err rc =
+        stampi_writer_count(w) == UINT32_MAX
+            ? stamp_error_set(err, STAMP_E_RANGE, 0, "the batch has too many records")
+            : stamp_merkle_add(&w->tree, digest, err);
 
     if (rc != STAMP_OK) {
         return rc;
@@ -139,7 +142,7 @@ enum stamp_err stampi_writer_segment_done(struct stamp_batch_writer *w, uint64_t
         return no_memory(err);
     }
     stampi_put_u64(w->segments + used, at);
-    stamp_put_u32(w->segments + used + 8, w->tree.count);
+    stamp_put_u32(w->segments + used + 8, stampi_writer_count(w));
     memcpy(w->segments + used + 12, digest, STAMP_BATCH_DIGEST_SIZE);
     w->n_segments++;
     return STAMP_OK;
@@ -263,7 +266,7 @@ void stamp_batch_writer_free(struct stamp_batch_writer **p)
 
 uint32_t stamp_batch_writer_count(const struct stamp_batch_writer *w)
 {
-    return w->tree.count;
+    return stampi_writer_count(w);
 }
 
 uint64_t stamp_batch_writer_size(const struct stamp_batch_writer *w)
@@ -297,12 +300,13 @@ enum stamp_err stamp_batch_append(struct stamp_batch_writer *w, const uint8_t *b
         return rc;
     }
     /* The digest is the worker's; that it belongs to these bytes shows in the check. */
-    if (!stampi_record_parse(bytes, record->len, &r) || r.index != w->tree.count ||
-        r.segment != stamp_get_u32(w->segment + 8) ||
+    if (!stampi_record_parse(bytes, record->len, &r) ||
+        r.index != stampi_writer_count(w) || r.segment != stamp_get_u32(w->segment + 8) ||
         memcmp(bytes + record->len - STAMPI_CHECK_SIZE, record->digest,
                STAMPI_CHECK_SIZE) != 0) {
         return stamp_error_set(err, STAMP_E_RANGE, 0,
-                               "that is not record %u of this batch", w->tree.count);
+                               "that is not record %u of this batch",
+                               stampi_writer_count(w));
     }
     if (!w->segment_begun) {
         rc = put_segment(w, err);

@@ -7,7 +7,7 @@
 #include <openssl/sha.h>
 #include <string.h>
 
-#include "host/merkle.h"
+#include "host/merkle_proof.h"
 
 #define SIZE STAMP_MERKLE_SIZE
 
@@ -121,10 +121,127 @@ static void the_last_leaf_is_refused(void **state)
 
     (void)state;
     assert_int_equal(stamp_merkle_init(&m, &err), STAMP_OK);
-    m.count = UINT32_MAX;
+    m.count = INT64_MAX;
     assert_int_equal(stamp_merkle_add(&m, leaf, &err), STAMP_E_RANGE);
-    assert_int_equal(m.count, UINT32_MAX);
+    assert_int_equal(m.count, INT64_MAX);
     stamp_merkle_fini(&m);
+}
+
+/* ---- proofs ---- */
+
+#define LEAVES 130u
+
+struct grove {
+    uint8_t leaf[LEAVES][SIZE];
+    uint8_t root[LEAVES + 1][SIZE];
+};
+
+static enum stamp_err node_of(void *ctx, unsigned height, uint64_t index,
+                              uint8_t out[SIZE], struct stamp_error *err)
+{
+    struct grove *g = ctx;
+
+    (void)err;
+    assert_true((index + 1) << height <= LEAVES);
+    by_definition(g->leaf + (index << height), (size_t)1 << height, out);
+    return STAMP_OK;
+}
+
+static void plant(struct grove *g, struct stamp_merkle_tree *t)
+{
+    for (size_t n = 0; n < LEAVES; n++) {
+        leaf_hash(&n, sizeof n, g->leaf[n]);
+    }
+    for (size_t n = 1; n <= LEAVES; n++) {
+        by_definition(g->leaf, n, g->root[n]);
+    }
+    *t = (struct stamp_merkle_tree){stamp_merkle_md(), node_of, g};
+    assert_non_null(t->md);
+}
+
+/* RFC 9162 2.1.3: of each leaf in each tree, and of nothing else. */
+static void each_leaf_is_proven_and_no_other(void **state)
+{
+    static struct grove g;
+    struct stamp_merkle_tree t;
+    struct stamp_error err = STAMP_ERROR_INIT;
+
+    (void)state;
+    plant(&g, &t);
+    for (uint64_t size = 1; size <= LEAVES; size++) {
+        uint8_t root[SIZE];
+
+        assert_int_equal(stamp_merkle_root_of(&t, size, root, &err), STAMP_OK);
+        assert_memory_equal(root, g.root[size], SIZE);
+        for (uint64_t i = 0; i < size; i++) {
+            struct stamp_merkle_path p;
+            const uint8_t *leaf = g.leaf[i];
+
+            assert_int_equal(stamp_merkle_prove(&t, i, size, &p, &err), STAMP_OK);
+            assert_true(stamp_merkle_is_in(t.md, i, size, leaf, &p, root));
+            assert_false(stamp_merkle_is_in(t.md, size, size, leaf, &p, root));
+            assert_false(
+                stamp_merkle_is_in(t.md, i, size, g.leaf[(i + 1) % LEAVES], &p, root));
+            assert_false(
+                stamp_merkle_is_in(t.md, i, size, leaf, &p, g.root[size % LEAVES + 1]));
+            if (size > 1) {
+                assert_false(
+                    stamp_merkle_is_in(t.md, (i + 1) % size, size, leaf, &p, root));
+                p.node[p.n / 2][7] ^= 0x10;
+                assert_false(stamp_merkle_is_in(t.md, i, size, leaf, &p, root));
+                p.node[p.n / 2][7] ^= 0x10;
+                p.n--;
+                assert_false(stamp_merkle_is_in(t.md, i, size, leaf, &p, root));
+            }
+        }
+        {
+            struct stamp_merkle_path p;
+
+            assert_int_equal(stamp_merkle_prove(&t, size, size, &p, &err), STAMP_E_RANGE);
+            stamp_error_clear(&err);
+        }
+    }
+    EVP_MD_CTX_free(t.md);
+}
+
+/* RFC 9162 2.1.4: each tree goes on from each before it, and from no other. */
+static void growth_is_proven_and_nothing_else(void **state)
+{
+    static struct grove g;
+    struct stamp_merkle_tree t;
+    struct stamp_error err = STAMP_ERROR_INIT;
+    struct stamp_merkle_path p;
+
+    (void)state;
+    plant(&g, &t);
+    for (uint64_t to = 1; to <= LEAVES; to++) {
+        for (uint64_t from = 1; from <= to; from++) {
+            uint8_t other[SIZE];
+
+            assert_int_equal(stamp_merkle_prove_growth(&t, from, to, &p, &err), STAMP_OK);
+            assert_true(stamp_merkle_grew(t.md, from, to, g.root[from], g.root[to], &p));
+            memcpy(other, g.root[from], SIZE);
+            other[31] ^= 1;
+            assert_false(stamp_merkle_grew(t.md, from, to, other, g.root[to], &p));
+            memcpy(other, g.root[to], SIZE);
+            other[0] ^= 0x80;
+            assert_false(stamp_merkle_grew(t.md, from, to, g.root[from], other, &p));
+            if (p.n > 0) {
+                p.node[p.n - 1][0] ^= 1;
+                assert_false(
+                    stamp_merkle_grew(t.md, from, to, g.root[from], g.root[to], &p));
+                p.n--;
+                assert_false(
+                    stamp_merkle_grew(t.md, from, to, g.root[from], g.root[to], &p));
+            }
+        }
+    }
+    assert_int_equal(stamp_merkle_prove_growth(&t, 0, 9, &p, &err), STAMP_OK);
+    assert_true(stamp_merkle_grew(t.md, 0, 9, g.root[1], g.root[9], &p));
+    assert_int_equal(stamp_merkle_prove_growth(&t, 9, 8, &p, &err), STAMP_E_RANGE);
+    p.n = 0;
+    assert_false(stamp_merkle_grew(t.md, 9, 8, g.root[9], g.root[8], &p));
+    EVP_MD_CTX_free(t.md);
 }
 
 int main(void)
@@ -133,6 +250,8 @@ int main(void)
         cmocka_unit_test(roots_are_those_of_rfc_6962),
         cmocka_unit_test(any_number_of_leaves_gives_the_root_of_the_definition),
         cmocka_unit_test(the_last_leaf_is_refused),
+        cmocka_unit_test(each_leaf_is_proven_and_no_other),
+        cmocka_unit_test(growth_is_proven_and_nothing_else),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
