@@ -12,7 +12,7 @@
 #include "host/batch_online.h"
 #include "host/batchfile.h"
 #include "host/file.h"
-#include "host/workspace_batch.h"
+#include "host/workspace_signer.h"
 
 static const char help[] =
     "usage: stamp batch create --product P --count N --station CERT [OPTION]...\n"
@@ -229,7 +229,8 @@ static int create(struct args *a)
         rc = cli_passphrase(ws, a->fd, &passphrase, &err);
     }
     if (rc == STAMP_OK) {
-        rc = stamp_workspace_batch_key(ws, passphrase, &key, &cert, &err);
+        rc = stamp_workspace_signer_key(ws, STAMP_ARC_BATCH_SIGNER, passphrase, &key,
+                                        &cert, &err);
     }
     if (rc == STAMP_OK) {
         rc = stamp_issuer_new(ws, passphrase, &issuer, &err);

@@ -22,7 +22,7 @@ struct stamp_batch_job {
     uint32_t count;   /* devices in the batch */
     X509 *const *stations; /* 1..STAMP_BATCH_RECIPIENTS_MAX */
     size_t n_stations;
-    EVP_PKEY *key; /* the batch key: host/workspace_batch.h */
+    EVP_PKEY *key; /* the batch key: host/workspace_signer.h */
     X509 *certificate;
     const char *temp; /* where temporary files go; NULL = the workspace */
     unsigned threads; /* 0 = one worker for each core */

@@ -170,7 +170,7 @@ struct stamp_batch_closing {
     struct stamp_slice bundle; /* the trust bundle (SPEC 8) */
     const char *note;          /* 1..STAMP_BATCH_NOTE_MAX bytes; NULL or "" = none */
     const struct stamp_profile_partition *partition; /* NULL = it does not say */
-    EVP_PKEY *key;                                   /* a batch key: host/batchkey.h */
+    EVP_PKEY *key;                                   /* a batch key: host/signerkey.h */
     X509 *certificate;                               /* of that key */
 };
 

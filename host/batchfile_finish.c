@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "host/batchfile_own.h"
-#include "host/batchkey.h"
 #include "host/cms.h"
+#include "host/signerkey.h"
 
 enum stamp_err stampi_writer_sync_dir(const struct stamp_batch_writer *w,
                                       struct stamp_error *err)
@@ -248,7 +248,7 @@ static enum stamp_err check(const struct stamp_batch_writer *w,
     if (stamp_bundle_decode(&bundle, what->bundle.p, what->bundle.len) != STAMP_OK) {
         return stamp_error_set(err, STAMP_E_RANGE, 0, "that is not a trust bundle");
     }
-    rc = stamp_batchkey_check(what->certificate, &binding, err);
+    rc = stamp_signerkey_check(what->certificate, STAMP_ARC_BATCH_SIGNER, &binding, err);
     if (rc != STAMP_OK) {
         return rc;
     }

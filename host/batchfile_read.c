@@ -13,8 +13,8 @@
 
 #include "core/bytes.h"
 #include "host/batchfile_own.h"
-#include "host/batchkey.h"
 #include "host/cms.h"
+#include "host/signerkey.h"
 
 /* Read here and there: as much as the largest block takes, and not much at a time. */
 #define WINDOW_SIZE (STAMPI_MANIFEST_MAX + STAMPI_FRAME_SIZE)
@@ -225,7 +225,8 @@ enum stamp_err stampi_check_signer(const char *path, X509 *signer, uint8_t purpo
                                    struct stamp_error *err)
 {
     struct stamp_binding binding;
-    enum stamp_err rc = stamp_batchkey_check(signer, &binding, err);
+    enum stamp_err rc =
+        stamp_signerkey_check(signer, STAMP_ARC_BATCH_SIGNER, &binding, err);
 
     if (rc != STAMP_OK) {
         return rc;

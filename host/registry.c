@@ -7,7 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host/registry_own.h"
+#include "host/registry_walk.h"
 
 /* ---- values ---- */
 
@@ -64,11 +64,15 @@ enum stamp_err stampi_finish(struct stamp_registry *r, enum stamp_err rc,
                              struct stamp_error *err)
 {
     if (rc == STAMP_OK) {
+        rc = stampi_leaves_write(r, err);
+    }
+    if (rc == STAMP_OK) {
         rc = r->db->ops->commit(r->db, err);
     }
     if (rc != STAMP_OK) {
         r->db->ops->rollback(r->db);
     }
+    stampi_leaves_clear(r);
     return rc;
 }
 
@@ -266,6 +270,9 @@ static enum stamp_err bring_up(struct stamp_registry *r, struct stamp_error *err
     }
     if (rc == STAMP_OK && version < STAMPI_MIGRATIONS) {
         rc = migrate(db, version, err);
+        if (rc == STAMP_OK && version < STAMPI_LOG_VERSION) {
+            rc = stampi_take_over(r, err);
+        }
     }
     return stampi_finish(r, rc, err);
 }
@@ -396,6 +403,9 @@ void stamp_registry_close(struct stamp_registry **p)
 {
     if (*p != NULL && (*p)->db != NULL) {
         (*p)->db->ops->close(&(*p)->db);
+    }
+    if (*p != NULL) {
+        free((*p)->leaves.bytes);
     }
     free(*p);
     *p = NULL;

@@ -260,6 +260,17 @@ enum stamp_err stampi_unit_claim(struct stamp_registry *r, const char *serial,
                : rc;
 }
 
+static enum stamp_err leaf_of_chip(struct admission *a,
+                                   const struct stamp_registry_unit *u, int64_t id,
+                                   struct stamp_error *err)
+{
+    struct stamp_log_entry e = stampi_entry_of(id, STAMP_LOG_DEVICE, (int64_t)u->at);
+
+    e.serial = stamp_log_text(u->serial);
+    e.chip = stamp_log_text(u->chip);
+    return stampi_leaf(a->r, id, &e, err);
+}
+
 /* The chip is checked. */
 static enum stamp_err take_chip(struct admission *a, const struct stamp_registry_unit *u,
                                 int64_t id, const struct owner *o,
@@ -277,35 +288,49 @@ static enum stamp_err take_chip(struct admission *a, const struct stamp_registry
             rc = lost_race(u->serial, err);
         }
     }
-    return rc == STAMP_OK ? STAMPI_RUN(a->r, STAMPI_UNIT_CHIP, NULL, NULL, NULL, err,
-                                       stampi_text(u->chip), stampi_int(id))
-                          : rc;
+    if (rc == STAMP_OK) {
+        rc = STAMPI_RUN(a->r, STAMPI_UNIT_CHIP, NULL, NULL, NULL, err,
+                        stampi_text(u->chip), stampi_int(id));
+    }
+    return rc == STAMP_OK ? leaf_of_chip(a, u, id, err) : rc;
 }
 
-enum stamp_err stampi_unit_issued(struct stamp_registry *r, int64_t id, time_t at,
-                                  const char *where, bool lock_later,
+enum stamp_err stampi_unit_issued(struct stamp_registry *r,
+                                  const struct stampi_happened *h, bool lock_later,
                                   struct stampi_tally *tally, struct stamp_error *err)
 {
-    uint32_t batch = (uint32_t)(id >> 32);
+    uint32_t batch = (uint32_t)(h->device >> 32);
     enum stamp_err rc = STAMPI_RUN(
-        r, STAMPI_EVENT_ADD, NULL, NULL, NULL, err, stampi_int(id),
-        stampi_int(STAMP_REGISTRY_ISSUED), stampi_int((int64_t)at), stampi_text(r->who),
-        stampi_text(where == NULL ? r->where : where), stampi_text("made on the device"));
+        r, STAMPI_EVENT_ADD, NULL, NULL, NULL, err, stampi_int(h->device),
+        stampi_int(h->state), stampi_int(h->at), stampi_text(r->who),
+        stampi_text(h->where == NULL ? r->where : h->where), stampi_text(h->why));
 
+    if (rc == STAMP_OK) {
+        rc = stampi_leaf_device(r, h, err);
+    }
     if (rc == STAMP_OK) {
         rc = stampi_tally(tally, batch, STAMP_REGISTRY_RESERVED, -1, err);
     }
     if (rc == STAMP_OK) {
         rc = stampi_tally(tally, batch, STAMP_REGISTRY_ISSUED, 1, err);
     }
-    return rc == STAMP_OK && lock_later
-               ? STAMPI_RUN(r, STAMPI_UNLOCKED_ADD, NULL, NULL, NULL, err, stampi_int(id))
-               : rc;
+    return rc == STAMP_OK && lock_later ? STAMPI_RUN(r, STAMPI_UNLOCKED_ADD, NULL, NULL,
+                                                     NULL, err, stampi_int(h->device))
+                                        : rc;
 }
 
 static enum stamp_err add_unit(struct admission *a, const struct stamp_registry_unit *u,
                                int64_t id, struct stamp_error *err)
 {
+    const struct stampi_happened h = {
+        .device = id,
+        .serial = u->serial,
+        .state = STAMP_REGISTRY_ISSUED,
+        .at = (int64_t)u->at,
+        .where = u->where,
+        .why = STAMPI_WHY_UNIT,
+        .fingerprint = u->fingerprint,
+        .certificate = {u->certificate, u->certificate_len}};
     enum stamp_err rc = stampi_unit_claim(a->r, u->serial, u->fingerprint, id, err);
 
     if (rc == STAMP_OK) {
@@ -314,9 +339,9 @@ static enum stamp_err add_unit(struct admission *a, const struct stamp_registry_
                         stampi_blob(u->fingerprint, 32),
                         stampi_blob(u->certificate, u->certificate_len));
     }
-    return rc == STAMP_OK ? stampi_unit_issued(a->r, id, u->at, u->where,
-                                               a->order.lock_later, &a->tally, err)
-                          : rc;
+    return rc == STAMP_OK
+               ? stampi_unit_issued(a->r, &h, a->order.lock_later, &a->tally, err)
+               : rc;
 }
 
 /* What a unit that is on the books has become since, and what else is told of it. */

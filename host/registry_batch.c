@@ -323,6 +323,10 @@ static enum stamp_err add_batch(struct stamp_registry *r,
     if (rc == STAMP_OK) {
         rc = stampi_tally(&tally, (uint32_t)id, STAMP_REGISTRY_RESERVED, s->count, err);
     }
+    if (rc == STAMP_OK) {
+        rc = stampi_leaf_batch(r, id, s->name == NULL ? number : s->name, s->count,
+                               (int64_t)s->now, err);
+    }
     *made = id;
     return rc == STAMP_OK ? stampi_tally_write(r, &tally, err) : rc;
 }
@@ -486,11 +490,14 @@ static enum stamp_err step(struct stamp_registry *r, uint32_t id,
         rc = STAMPI_RUN(r, STAMPI_BATCH_STEP, NULL, NULL, &changed, err, stampi_int(to),
                         stampi_int(id), stampi_int((int64_t)to - 1));
     }
-    return rc == STAMP_OK && changed != 1
-               ? stamp_error_set(err, STAMP_E_STATE, 0,
-                                 "batch '%s' is %s and cannot become %s", batch.name,
-                                 stamp_registry_batch_state_name(batch.state),
-                                 stamp_registry_batch_state_name(to))
+    if (rc == STAMP_OK && changed != 1) {
+        rc = stamp_error_set(err, STAMP_E_STATE, 0,
+                             "batch '%s' is %s and cannot become %s", batch.name,
+                             stamp_registry_batch_state_name(batch.state),
+                             stamp_registry_batch_state_name(to));
+    }
+    return rc == STAMP_OK
+               ? stampi_leaf_batch_state(r, id, (int)to, (int64_t)time(NULL), err)
                : rc;
 }
 

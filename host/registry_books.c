@@ -110,12 +110,14 @@ enum stamp_err stampi_results_add(struct stamp_registry *r,
                     stampi_int((int64_t)row->events), stampi_int((int64_t)row->made_at),
                     stampi_int((int64_t)row->imported_at), stampi_text(r->who),
                     stampi_text(r->where));
-    return rc == STAMP_OK && changed != 1
-               ? stamp_error_set(err, STAMP_E_EXISTS, 0,
-                                 "results %" PRIu64
-                                 " of these books were imported already",
-                                 row->number)
-               : rc;
+    if (rc == STAMP_OK && changed != 1) {
+        rc = stamp_error_set(err, STAMP_E_EXISTS, 0,
+                             "results %" PRIu64 " of these books were imported already",
+                             row->number);
+    }
+    return rc == STAMP_OK ? stampi_leaf_anchor(r, STAMPI_ANCHOR_RESULTS, row->digest,
+                                               (int64_t)row->imported_at, err)
+                          : rc;
 }
 
 enum stamp_err stamp_registry_results_add(struct stamp_registry *r,

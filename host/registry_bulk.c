@@ -251,6 +251,9 @@ static enum stamp_err write_events(struct stamp_registry *r, const struct bulk *
         if (!b->told[i]) {
             rc = ops->copy_row(r->db, v, sizeof v / sizeof *v, err);
         }
+        if (!b->told[i] && rc == STAMP_OK) {
+            rc = stampi_leaf_change(r, &c[i], &b->device[b->of[i]], err);
+        }
     }
     return rc == STAMP_OK ? ops->copy_end(r->db, err) : rc;
 }

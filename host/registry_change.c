@@ -208,6 +208,22 @@ enum stamp_err stampi_tally_step(struct stampi_tally *tally,
     return rc;
 }
 
+enum stamp_err stampi_leaf_change(struct stamp_registry *r,
+                                  const struct stamp_registry_change *c,
+                                  const struct stampi_device *d, struct stamp_error *err)
+{
+    const struct stampi_happened h = {.device = d->id,
+                                      .serial = c->serial,
+                                      .state = c->to,
+                                      .at = (int64_t)c->at,
+                                      .who = c->who,
+                                      .where = c->where,
+                                      .why = c->why,
+                                      .chip = d->chip};
+
+    return stampi_leaf_device(r, &h, err);
+}
+
 static enum stamp_err write_change(struct stamp_registry *r,
                                    const struct stamp_registry_change *c,
                                    const struct stampi_device *d,
@@ -224,6 +240,9 @@ static enum stamp_err write_change(struct stamp_registry *r,
                         stampi_text(c->who == NULL ? r->who : c->who),
                         stampi_text(c->where == NULL ? r->where : c->where),
                         stampi_text(c->why == NULL ? "" : c->why));
+    }
+    if (rc == STAMP_OK) {
+        rc = stampi_leaf_change(r, c, d, err);
     }
     return rc == STAMP_OK ? stampi_tally_step(tally, d, c->to, err) : rc;
 }

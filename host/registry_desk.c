@@ -76,13 +76,25 @@ static void fill_row(const struct desk *desk, uint32_t i, const char *product, t
     stamp_registry_certificate_serial(desk->prefix, i, row->certificate_serial);
 }
 
-static enum stamp_err add_event(struct stamp_registry *r, int64_t id,
+static enum stamp_err add_event(struct stamp_registry *r,
+                                const struct stamp_registry_row *row,
                                 enum stamp_registry_state state, time_t at,
                                 struct stamp_error *err)
 {
-    return STAMPI_RUN(r, STAMPI_EVENT_ADD, NULL, NULL, NULL, err, stampi_int(id),
-                      stampi_int(state), stampi_int((int64_t)at), stampi_text(r->who),
-                      stampi_text(r->where), stampi_text(""));
+    bool issued = state == STAMP_REGISTRY_ISSUED;
+    const struct stampi_happened h = {
+        .device = row->id,
+        .serial = row->serial,
+        .state = state,
+        .at = (int64_t)at,
+        .fingerprint = row->fingerprint,
+        .certificate = {row->certificate, issued ? row->certificate_len : 0}};
+    enum stamp_err rc =
+        STAMPI_RUN(r, STAMPI_EVENT_ADD, NULL, NULL, NULL, err, stampi_int(row->id),
+                   stampi_int(state), stampi_int((int64_t)at), stampi_text(r->who),
+                   stampi_text(r->where), stampi_text(""));
+
+    return rc == STAMP_OK ? stampi_leaf_device(r, &h, err) : rc;
 }
 
 /* @param taken  the serial is on the books already: nothing was added */
@@ -100,8 +112,7 @@ static enum stamp_err add_row(struct stamp_registry *r,
     }
     rc = STAMPI_RUN(r, STAMPI_DEVICE_ADD, NULL, NULL, NULL, err, stampi_int(row->id),
                     stampi_text(row->serial), stampi_int((int64_t)row->at));
-    return rc == STAMP_OK ? add_event(r, row->id, STAMP_REGISTRY_RESERVED, row->at, err)
-                          : rc;
+    return rc == STAMP_OK ? add_event(r, row, STAMP_REGISTRY_RESERVED, row->at, err) : rc;
 }
 
 /* The next serial that nobody has: somebody gave one by hand, or a batch has them. */
@@ -289,7 +300,7 @@ static enum stamp_err settle_row(struct stamp_registry *r,
         rc = claim_key(r, row, err);
     }
     return rc == STAMP_OK
-               ? add_event(r, row->id,
+               ? add_event(r, row,
                            issued ? STAMP_REGISTRY_ISSUED : STAMP_REGISTRY_SCRAPPED, now,
                            err)
                : rc;

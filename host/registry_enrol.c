@@ -370,6 +370,10 @@ enum stamp_err stamp_registry_ldevid_use(struct stamp_registry *r,
                         stampi_int(a->device), stampi_int(a->n));
     }
     if (rc == STAMP_OK) {
+        rc = stampi_leaf_operational(r, a->device, a->n, STAMP_LDEVID_CONFIRMED,
+                                     (int64_t)now, (struct stamp_slice){NULL, 0}, err);
+    }
+    if (rc == STAMP_OK) {
         rc = become_active(r, a, now, err);
     }
     rows_fini(&rows);
@@ -517,7 +521,9 @@ enum stamp_err stamp_registry_ldevid_certify(struct stamp_registry *r, int64_t d
                                    stampi_int(device), stampi_int(n));
 
     *kept = rc == STAMP_OK && changed == 1;
-    return rc;
+    return *kept ? stampi_leaf_operational(r, device, n, STAMP_LDEVID_PENDING,
+                                           (int64_t)time(NULL), certificate, err)
+                 : rc;
 }
 
 struct owner {

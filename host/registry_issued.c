@@ -55,9 +55,12 @@ static enum stamp_err certify(struct stamp_registry *r, const uint8_t *serial,
         STAMPI_RUN(r, STAMPI_ISSUED_CERTIFY, NULL, NULL, &changed, err,
                    stampi_blob(certificate.p, certificate.len), serial_of(serial));
 
-    return rc == STAMP_OK && changed == 0
-               ? stamp_error_set(err, STAMP_E_STATE, 0,
-                                 "the books do not wait for this certificate")
+    if (rc == STAMP_OK && changed == 0) {
+        rc = stamp_error_set(err, STAMP_E_STATE, 0,
+                             "the books do not wait for this certificate");
+    }
+    return rc == STAMP_OK
+               ? stampi_leaf_own(r, serial, certificate, (int64_t)time(NULL), err)
                : rc;
 }
 

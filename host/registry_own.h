@@ -2,14 +2,26 @@
 #ifndef HOST_REGISTRY_OWN_H
 #define HOST_REGISTRY_OWN_H
 
+#include "host/log_entry.h"
+#include "host/merkle.h"
 #include "host/registry_books.h"
 #include "host/registry_db.h"
+#include "host/registry_enrol.h"
 
 #define STAMPI_PREFIX_LEN 12u
 #define STAMPI_POP_MAX 160u /* bytes of a proof that a device sealed */
 
+/* Leaves of the log that the transaction has gathered. */
+struct stampi_leaves {
+    uint8_t *bytes; /* one behind the other: device, length, leaf */
+    size_t len, room;
+};
+#define STAMPI_LEAVES_KEPT ((size_t)1 << 20)
+#define STAMPI_NO_DEVICE INT64_MIN
+
 struct stamp_registry {
     struct stampi_db *db;
+    struct stampi_leaves leaves;
     uint8_t purpose;
     char who[STAMP_REGISTRY_TEXT_SIZE];
     char where[STAMP_REGISTRY_TEXT_SIZE];
@@ -82,6 +94,77 @@ STAMP_MUST_USE enum stamp_err stampi_batch_with(struct stamp_registry *r,
 enum stamp_err stampi_take_name(void *name, const struct stampi_value *v,
                                 struct stamp_error *err);
 
+/* ---- leaves of the log: gathered in a transaction, written at its end ---- */
+
+/** @param device  whose history it belongs to; STAMPI_NO_DEVICE = nobody's */
+STAMP_MUST_USE enum stamp_err stampi_leaf(struct stamp_registry *r, int64_t device,
+                                          const struct stamp_log_entry *e,
+                                          struct stamp_error *err);
+/** Those gathered, one after the other. @param at  0 at first */
+bool stampi_leaves_next(const struct stampi_leaves *l, size_t *at, int64_t *device,
+                        struct stamp_slice *leaf);
+STAMP_MUST_USE enum stamp_err stampi_leaves_write(struct stamp_registry *r,
+                                                  struct stamp_error *err);
+void stampi_leaves_clear(struct stamp_registry *r);
+
+/** An entry of a device, or with STAMPI_NO_DEVICE of none. */
+struct stamp_log_entry stampi_entry_of(int64_t device, enum stamp_log_kind kind,
+                                       int64_t at);
+
+/** Something happened to a device, as its history has it. */
+struct stampi_happened {
+    int64_t device;
+    const char *serial;
+    enum stamp_registry_state state;
+    int64_t at;
+    const char *who, *where; /* NULL = the registry's */
+    const char *why;
+    const char *chip; /* that it has now; NULL or "" = none */
+    /* of one that was issued by itself: */
+    const uint8_t *fingerprint;
+    struct stamp_slice certificate;
+};
+STAMP_MUST_USE enum stamp_err stampi_leaf_device(struct stamp_registry *r,
+                                                 const struct stampi_happened *h,
+                                                 struct stamp_error *err);
+/** An operational key was certified (then with its certificate), used, or revoked: 0 as
+ * `n` then means all that the device has. */
+STAMP_MUST_USE enum stamp_err
+stampi_leaf_operational(struct stamp_registry *r, int64_t device, uint32_t n,
+                        enum stamp_ldevid_state state, int64_t at,
+                        struct stamp_slice certificate, struct stamp_error *err);
+/** A certificate of the service itself. */
+STAMP_MUST_USE enum stamp_err stampi_leaf_own(struct stamp_registry *r,
+                                              const uint8_t *number,
+                                              struct stamp_slice certificate, int64_t at,
+                                              struct stamp_error *err);
+/** A certificate was revoked. @param number  STAMP_CERTIFICATE_SERIAL_SIZE bytes */
+STAMP_MUST_USE enum stamp_err
+stampi_leaf_revocation(struct stamp_registry *r, int64_t device, const uint8_t *number,
+                       uint8_t reason, int64_t at, struct stamp_error *err);
+STAMP_MUST_USE enum stamp_err stampi_leaf_batch(struct stamp_registry *r, int64_t batch,
+                                                const char *name, uint32_t count,
+                                                int64_t at, struct stamp_error *err);
+STAMP_MUST_USE enum stamp_err stampi_leaf_batch_state(struct stamp_registry *r,
+                                                      int64_t batch, int state,
+                                                      int64_t at,
+                                                      struct stamp_error *err);
+/** Something that is kept elsewhere: what it is, and its SHA-256. */
+#define STAMPI_ANCHOR_RESULTS "results"
+STAMP_MUST_USE enum stamp_err stampi_leaf_anchor(struct stamp_registry *r,
+                                                 const char *name,
+                                                 const uint8_t digest[32], int64_t at,
+                                                 struct stamp_error *err);
+/** The hash of a device in the tree of a run. */
+STAMP_MUST_USE bool stampi_run_leaf(EVP_MD_CTX *md, struct stamp_slice serial,
+                                    const uint8_t fingerprint[32],
+                                    struct stamp_slice certificate,
+                                    uint8_t out[STAMP_MERKLE_SIZE]);
+STAMP_MUST_USE enum stamp_err stampi_leaf_run(struct stamp_registry *r, int64_t first,
+                                              uint32_t n, int64_t at,
+                                              const uint8_t root[STAMP_MERKLE_SIZE],
+                                              struct stamp_error *err);
+
 /* ---- tallies: gathered in a transaction, written at its end in one order ---- */
 
 struct stampi_cell {
@@ -129,6 +212,11 @@ STAMP_MUST_USE enum stamp_err stampi_check_step(const struct stamp_registry_chan
                                                 struct stamp_error *err);
 enum stamp_err stampi_chip_is_taken(const struct stamp_registry_change *c,
                                     struct stamp_error *err);
+/** The leaf of it. @param d  as it is afterwards */
+STAMP_MUST_USE enum stamp_err stampi_leaf_change(struct stamp_registry *r,
+                                                 const struct stamp_registry_change *c,
+                                                 const struct stampi_device *d,
+                                                 struct stamp_error *err);
 STAMP_MUST_USE enum stamp_err stampi_tally_step(struct stampi_tally *tally,
                                                 const struct stampi_device *d,
                                                 enum stamp_registry_state to,
@@ -153,9 +241,10 @@ STAMP_MUST_USE enum stamp_err stampi_unit_claim(struct stamp_registry *r,
                                                 const char *serial,
                                                 const uint8_t fingerprint[32], int64_t id,
                                                 struct stamp_error *err);
-/** A unit of a work order has its certificate now. @param where  NULL = the registry's */
+/** A unit of a work order has its certificate now. */
+#define STAMPI_WHY_UNIT "made on the device"
 STAMP_MUST_USE enum stamp_err
-stampi_unit_issued(struct stamp_registry *r, int64_t id, time_t at, const char *where,
+stampi_unit_issued(struct stamp_registry *r, const struct stampi_happened *h,
                    bool lock_later, struct stampi_tally *tally, struct stamp_error *err);
 /** The certificates of a device that was revoked. */
 STAMP_MUST_USE enum stamp_err stampi_revoke(struct stamp_registry *r,

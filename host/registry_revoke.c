@@ -124,7 +124,9 @@ static enum stamp_err add(struct stamp_registry *r, int64_t device,
     STAMP_X509_AUTO *cert = NULL;
     uint8_t number[STAMP_CERTIFICATE_SERIAL_SIZE];
     struct stamp_ca ca = {.len = 0};
+    int64_t changed = 0;
     time_t end;
+    enum stamp_err rc;
 
     if (der.len == 0 || stamp_pki_decode(der, &cert, NULL) != STAMP_OK ||
         !number_of(cert, number) || !issuer_of(cert, &ca)) {
@@ -135,10 +137,13 @@ static enum stamp_err add(struct stamp_registry *r, int64_t device,
     if (end != 0 && end < at) {
         return STAMP_OK;
     }
-    return STAMPI_RUN(r, STAMPI_REVOCATION_ADD, NULL, NULL, NULL, err,
-                      stampi_blob(ca.id, ca.len), stampi_blob(number, sizeof number),
-                      stampi_int(device), stampi_int(reason), stampi_int((int64_t)at),
-                      stampi_int((int64_t)end));
+    rc = STAMPI_RUN(r, STAMPI_REVOCATION_ADD, NULL, NULL, &changed, err,
+                    stampi_blob(ca.id, ca.len), stampi_blob(number, sizeof number),
+                    stampi_int(device), stampi_int(reason), stampi_int((int64_t)at),
+                    stampi_int((int64_t)end));
+    return rc == STAMP_OK && changed == 1
+               ? stampi_leaf_revocation(r, device, number, reason, (int64_t)at, err)
+               : rc;
 }
 
 /* All operational keys: retired, and their certificates revoked. */
@@ -171,7 +176,10 @@ static enum stamp_err add_operational(struct stamp_registry *r, int64_t device,
         stamp_ldevid_fini(&rows[i]);
     }
     free(rows);
-    return rc;
+    return rc == STAMP_OK && n > 0
+               ? stampi_leaf_operational(r, device, 0, STAMP_LDEVID_RETIRED, (int64_t)at,
+                                         (struct stamp_slice){NULL, 0}, err)
+               : rc;
 }
 
 static enum stamp_err mark(struct stamp_registry *r, struct stamp_error *err)

@@ -283,9 +283,21 @@ enum stamp_err stamp_registry_run_add(struct stamp_registry_run *run,
 
 /* ---- booking ---- */
 
+static enum stamp_err add_to_tree(struct stamp_merkle *tree, const struct device *d,
+                                  struct stamp_error *err)
+{
+    uint8_t leaf[STAMP_MERKLE_SIZE];
+
+    return stampi_run_leaf(tree->md, (struct stamp_slice){d->serial, d->serial_len},
+                           d->fingerprint,
+                           (struct stamp_slice){d->certificate, d->certificate_len}, leaf)
+               ? stamp_merkle_add(tree, leaf, err)
+               : stamp_openssl_failed(err, "cannot compute a digest");
+}
+
 static enum stamp_err copy_devices(struct stamp_registry *r,
                                    struct stamp_registry_run *run, int64_t first,
-                                   struct stamp_error *err)
+                                   struct stamp_merkle *tree, struct stamp_error *err)
 {
     const struct stampi_ops *ops = r->db->ops;
     struct reader reader = {run, 0};
@@ -295,6 +307,9 @@ static enum stamp_err copy_devices(struct stamp_registry *r,
     run->len = run->at = 0;
     for (uint32_t i = 0; i < run->n && rc == STAMP_OK; i++) {
         rc = next(&reader, &d, err);
+        if (rc == STAMP_OK) {
+            rc = add_to_tree(tree, &d, err);
+        }
         if (rc == STAMP_OK) {
             const struct stampi_value v[] = {
                 stampi_int(first + i),
@@ -386,6 +401,26 @@ static enum stamp_err copy_keys(struct stamp_registry *r, struct stamp_registry_
     return rc == STAMP_OK ? ops->copy_end(r->db, err) : rc;
 }
 
+/* And the run's leaf of the log. */
+static enum stamp_err book_devices(struct stamp_registry *r,
+                                   struct stamp_registry_run *run, int64_t first,
+                                   time_t now, struct stamp_error *err)
+{
+    uint8_t root[STAMP_MERKLE_SIZE];
+    struct stamp_merkle tree;
+    enum stamp_err rc = stamp_merkle_init(&tree, err);
+
+    if (rc == STAMP_OK) {
+        rc = copy_devices(r, run, first, &tree, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_merkle_root(&tree, root, err);
+    }
+    stamp_merkle_fini(&tree);
+    return rc == STAMP_OK ? stampi_leaf_run(r, first, run->n, (int64_t)now, root, err)
+                          : rc;
+}
+
 /* The share first: who has lost it writes nothing at all. The tallies last: others wait
  * for them. */
 static enum stamp_err book(struct stamp_registry *r, struct stamp_registry_run *run,
@@ -406,7 +441,7 @@ static enum stamp_err book(struct stamp_registry *r, struct stamp_registry_run *
                              (unsigned)share->volume);
     }
     if (rc == STAMP_OK) {
-        rc = copy_devices(r, run, first, err);
+        rc = book_devices(r, run, first, now, err);
     }
     if (rc == STAMP_OK) {
         rc = copy_serials(r, run, first, err);

@@ -160,6 +160,24 @@ enum stampi_sql {
     STAMPI_REVOCATION_FIND,
     STAMPI_REVOKED_BEFORE,
     STAMPI_BLOCK_HAS,
+    STAMPI_LOG_WAITING,
+    STAMPI_LOG_TAKE,
+    STAMPI_LOG_LEAVES,
+    STAMPI_LOG_OF,
+    STAMPI_LOG_TILE,
+    STAMPI_LOG_TILE_SET,
+    STAMPI_LOG_HEAD_ADD,
+    STAMPI_LOG_HEAD_LAST,
+    STAMPI_LOG_HEADS,
+    STAMPI_ALL_BATCHES,
+    STAMPI_ALL_RUNS,
+    STAMPI_ALL_DEVICES,
+    STAMPI_ALL_EVENTS,
+    STAMPI_ALL_OPERATIONAL,
+    STAMPI_ALL_REVOCATIONS,
+    STAMPI_ALL_OWN,
+    STAMPI_ALL_RESULTS,
+    STAMPI_ALL_TALLY,
     STAMPI_SQL_COUNT
 };
 
@@ -182,6 +200,8 @@ enum stampi_copy {
     STAMPI_COPY_BULK_CHIP,   /* n, chip, device */
     STAMPI_COPY_BULK_DEVICE, /* id, state, changed_at, chip */
     STAMPI_COPY_ESCROW,      /* device, escrow_key, sealed */
+    STAMPI_COPY_LOG_QUEUE,   /* device, leaf */
+    STAMPI_COPY_LOG_LEAF,    /* n, device, leaf */
     STAMPI_COPY_COUNT
 };
 
@@ -189,8 +209,9 @@ enum stampi_copy {
 extern const char *const stampi_copy_columns[STAMPI_COPY_COUNT];
 
 /** Append-only: what has run on somebody's books is never changed. */
-#define STAMPI_MIGRATIONS 8
-#define STAMPI_SCRIPTS 2 /* of one migration; NULL = none */
+#define STAMPI_MIGRATIONS 9
+#define STAMPI_LOG_VERSION 9 /* books before it have no log */
+#define STAMPI_SCRIPTS 2     /* of one migration; NULL = none */
 typedef const char *const stampi_migrations[STAMPI_MIGRATIONS][STAMPI_SCRIPTS];
 extern stampi_migrations stampi_sqlite_migrations;
 extern stampi_migrations stampi_pg_migrations;

@@ -200,11 +200,36 @@ static enum stamp_err take_lock(void *ctx, const struct stampi_value *v,
     return STAMP_OK;
 }
 
+/* What the log tells of it. */
+struct born {
+    char serial[STAMP_SERIAL_SIZE];
+    uint8_t fingerprint[32];
+};
+
+static enum stamp_err take_born(void *ctx, const struct stampi_value *v,
+                                struct stamp_error *err)
+{
+    struct born *b = ctx;
+
+    (void)err;
+    stampi_get_text(&v[0], b->serial, sizeof b->serial);
+    stampi_get_blob(&v[1], b->fingerprint, sizeof b->fingerprint);
+    return STAMP_OK;
+}
+
+static enum stamp_err find_born(struct stamp_registry *r, int64_t device,
+                                struct born *born, struct stamp_error *err)
+{
+    return STAMPI_RUN(r, STAMPI_DEVICE_SERIAL, take_born, born, NULL, err,
+                      stampi_int(device));
+}
+
 enum stamp_err stamp_registry_unit_certify(struct stamp_registry *r, int64_t device,
                                            time_t now, struct stamp_slice certificate,
                                            bool *kept, struct stamp_error *err)
 {
     STAMPI_TALLY_AUTO tally = {.cell = NULL};
+    struct born born = {.serial = ""};
     bool lock_later = false;
     int64_t changed = 0;
     enum stamp_err rc = STAMPI_RUN(r, STAMPI_UNIT_CERTIFY, NULL, NULL, &changed, err,
@@ -218,7 +243,18 @@ enum stamp_err stamp_registry_unit_certify(struct stamp_registry *r, int64_t dev
     rc = STAMPI_RUN(r, STAMPI_ORDER_LOCKS, take_lock, &lock_later, NULL, err,
                     stampi_int(device >> 32));
     if (rc == STAMP_OK) {
-        rc = stampi_unit_issued(r, device, now, NULL, lock_later, &tally, err);
+        rc = find_born(r, device, &born, err);
+    }
+    if (rc == STAMP_OK) {
+        const struct stampi_happened h = {.device = device,
+                                          .serial = born.serial,
+                                          .state = STAMP_REGISTRY_ISSUED,
+                                          .at = (int64_t)now,
+                                          .why = STAMPI_WHY_UNIT,
+                                          .fingerprint = born.fingerprint,
+                                          .certificate = certificate};
+
+        rc = stampi_unit_issued(r, &h, lock_later, &tally, err);
     }
     return rc == STAMP_OK ? stampi_tally_write(r, &tally, err) : rc;
 }

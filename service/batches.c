@@ -22,7 +22,7 @@
 #include "host/hex.h"
 #include "host/pki.h"
 #include "host/registry_apikey.h"
-#include "host/workspace_batch.h"
+#include "host/workspace_signer.h"
 #include "service/batch_job.h"
 #include "service/counters.h"
 #include "service/log.h"
@@ -601,8 +601,8 @@ static enum stamp_err open_keys(struct batches *b, struct stamp_error *err)
     if (rc != STAMP_OK) {
         return rc;
     }
-    have = stamp_workspace_batch_key(b->ws, passphrase, &b->key, &b->certificate,
-                                     &b->no_key);
+    have = stamp_workspace_signer_key(b->ws, STAMP_ARC_BATCH_SIGNER, passphrase, &b->key,
+                                      &b->certificate, &b->no_key);
     if (have == STAMP_OK) {
         have = stamp_issuer_new_elsewhere(b->ws, batch_job_sign, &b->job, &b->issuer,
                                           &b->no_key);

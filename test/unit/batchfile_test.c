@@ -15,9 +15,9 @@
 
 #include "core/bytes.h"
 #include "host/batchfile.h"
-#include "host/batchkey.h"
 #include "host/cms.h"
 #include "host/key.h"
+#include "host/signerkey.h"
 #include "test/fixture/batch.h"
 
 #define HEAD 16u
@@ -1032,8 +1032,10 @@ static void development_and_production_do_not_mix(void **state)
     struct batch_fixture dev;
     struct stamp_batch *b = NULL;
     struct stamp_error err = STAMP_ERROR_INIT;
-    struct stamp_batchkey what = {
-        .organization = "Acme", .purpose = STAMP_DEVELOPMENT, .not_before = 1700000000};
+    struct stamp_signerkey what = {.arc = STAMP_ARC_BATCH_SIGNER,
+                                   .organization = "Acme",
+                                   .purpose = STAMP_DEVELOPMENT,
+                                   .not_before = 1700000000};
     struct stamp_batch_setup s;
     struct stamp_batch_closing closing;
     STAMP_BATCH_WRITER_AUTO *w = NULL;
@@ -1042,8 +1044,8 @@ static void development_and_production_do_not_mix(void **state)
     (void)state;
     /* A development certificate by the production root, over a development batch. */
     batch_fixture_init(&dev, STAMP_DEVELOPMENT);
-    assert_int_equal(stamp_batchkey_certificate(&what, dev.key, f.pki.root,
-                                                f.pki.root_key, &mixed, &err),
+    assert_int_equal(stamp_signerkey_certificate(&what, dev.key, f.pki.root,
+                                                 f.pki.root_key, &mixed, &err),
                      STAMP_OK);
     s = batch_fixture_setup(&dev);
     closing = batch_fixture_closing(&dev, 1);

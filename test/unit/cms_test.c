@@ -9,9 +9,9 @@
 #include <openssl/x509v3.h>
 #include <string.h>
 
-#include "host/batchkey.h"
 #include "host/cms.h"
 #include "host/key.h"
+#include "host/signerkey.h"
 #include "test/fixture/batch.h"
 
 static struct batch_fixture f;
@@ -338,24 +338,35 @@ static void batch_certificate_is_told_from_others(void **state)
 {
     struct stamp_error err = STAMP_ERROR_INIT;
     struct stamp_binding binding;
-    struct stamp_batchkey what = {.organization = "Acme",
-                                  .purpose = STAMP_PRODUCTION,
-                                  .pen = 32473,
-                                  .not_before = time(NULL)};
+    struct stamp_signerkey what = {.arc = STAMP_ARC_BATCH_SIGNER,
+                                   .organization = "Acme",
+                                   .purpose = STAMP_PRODUCTION,
+                                   .pen = 32473,
+                                   .not_before = time(NULL)};
     X509 *with_pen = NULL;
 
     (void)state;
-    assert_int_equal(stamp_batchkey_check(f.certificate, &binding, &err), STAMP_OK);
+    assert_int_equal(
+        stamp_signerkey_check(f.certificate, STAMP_ARC_BATCH_SIGNER, &binding, &err),
+        STAMP_OK);
     assert_true(binding.present && binding.purpose == STAMP_PRODUCTION);
-    assert_int_equal(stamp_batchkey_certificate(&what, f.key, f.pki.root, f.pki.root_key,
-                                                &with_pen, &err),
+    assert_int_equal(stamp_signerkey_certificate(&what, f.key, f.pki.root, f.pki.root_key,
+                                                 &with_pen, &err),
                      STAMP_OK);
-    assert_int_equal(stamp_batchkey_check(with_pen, &binding, &err), STAMP_OK);
-    assert_int_equal(stamp_batchkey_check(f.pki.root, &binding, &err), STAMP_E_AUTH);
+    assert_int_equal(
+        stamp_signerkey_check(with_pen, STAMP_ARC_BATCH_SIGNER, &binding, &err),
+        STAMP_OK);
+    assert_int_equal(
+        stamp_signerkey_check(f.pki.root, STAMP_ARC_BATCH_SIGNER, &binding, &err),
+        STAMP_E_AUTH);
     stamp_error_clear(&err);
-    assert_int_equal(stamp_batchkey_check(f.pki.sub, &binding, &err), STAMP_E_AUTH);
+    assert_int_equal(
+        stamp_signerkey_check(f.pki.sub, STAMP_ARC_BATCH_SIGNER, &binding, &err),
+        STAMP_E_AUTH);
     stamp_error_clear(&err);
-    assert_int_equal(stamp_batchkey_check(f.station[0], &binding, &err), STAMP_E_AUTH);
+    assert_int_equal(
+        stamp_signerkey_check(f.station[0], STAMP_ARC_BATCH_SIGNER, &binding, &err),
+        STAMP_E_AUTH);
     assert_string_equal(err.what, "the certificate is not a batch key's");
     X509_free(with_pen);
 }
@@ -374,7 +385,8 @@ static void device_certificate_is_no_batch_key(void **state)
     p = stamp.certificates[0].p;
     leaf = d2i_X509(NULL, &p, (long)stamp.certificates[0].len);
     assert_non_null(leaf);
-    assert_int_equal(stamp_batchkey_check(leaf, &binding, &err), STAMP_E_AUTH);
+    assert_int_equal(stamp_signerkey_check(leaf, STAMP_ARC_BATCH_SIGNER, &binding, &err),
+                     STAMP_E_AUTH);
     X509_free(leaf);
 }
 

@@ -1,0 +1,300 @@
+/* The whole log, gone through once: leaves, tiles and heads against each other. */
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "host/registry_log_own.h"
+#include "host/registry_own.h"
+
+#define PAGE 4096u
+#define HEADS_PAGE 256u
+#define WRONG_MAX 100u /* of one kind of thing: told one by one */
+
+struct check {
+    struct stamp_registry *r;
+    EVP_PKEY *key;
+    const struct stamp_log_head *given;
+    size_t n_given;
+    stamp_log_wrong wrong;
+    void *ctx;
+    struct stamp_log_checked *out;
+    struct stampi_edge *edge;
+    struct stampi_tile stored;
+    struct stamp_merkle tree; /* over what came so far */
+    uint64_t next;            /* leaf that must come */
+    bool stopped;
+    enum stamp_err rc; /* of what a row's function could not return */
+    struct stamp_error *err;
+    struct stamp_log_head head[HEADS_PAGE]; /* stored ones that come next */
+    size_t n_heads, at_head;
+    uint64_t heads_from;
+};
+
+__attribute__((format(printf, 2, 3))) static void tell(struct check *c,
+                                                       const char *format, ...)
+{
+    char what[256];
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(what, sizeof what, format, args);
+    va_end(args);
+    if (c->out->wrong++ < WRONG_MAX) {
+        c->wrong(c->ctx, what);
+    }
+}
+
+/* ---- heads ---- */
+
+static bool take_head(void *ctx, const struct stamp_log_head *head)
+{
+    struct check *c = ctx;
+
+    c->head[c->n_heads++] = *head;
+    return true;
+}
+
+static enum stamp_err more_heads(struct check *c)
+{
+    enum stamp_err rc;
+
+    if (c->at_head < c->n_heads || (c->n_heads > 0 && c->n_heads < HEADS_PAGE)) {
+        return STAMP_OK; /* some are left, or there are no more */
+    }
+    c->n_heads = c->at_head = 0;
+    rc = stamp_registry_log_heads(c->r, c->heads_from, HEADS_PAGE, take_head, c, c->err);
+    if (c->n_heads > 0) {
+        c->heads_from = c->head[c->n_heads - 1].size + 1;
+    }
+    return rc;
+}
+
+static enum stamp_err check_root(struct check *c, const struct stamp_log_head *h,
+                                 const char *which)
+{
+    uint8_t root[STAMP_MERKLE_SIZE];
+    struct stamp_error why = STAMP_ERROR_INIT;
+    enum stamp_err rc = stamp_merkle_root(&c->tree, root, c->err);
+
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    c->out->heads++;
+    if (stamp_log_head_check(h, c->key, &why) != STAMP_OK) {
+        tell(c, "%s head of %" PRIu64 " leaves: %s", which, h->size, why.what);
+    } else if (memcmp(root, h->root, sizeof root) != 0) {
+        tell(c,
+             "%s head of %" PRIu64
+             " leaves is of another log: a leaf before that was changed, put in or taken "
+             "away",
+             which, h->size);
+    }
+    return STAMP_OK;
+}
+
+/* Those of the size that the tree has now. */
+static enum stamp_err check_heads(struct check *c)
+{
+    enum stamp_err rc = more_heads(c);
+
+    while (rc == STAMP_OK && c->at_head < c->n_heads &&
+           c->head[c->at_head].size == c->tree.count) {
+        rc = check_root(c, &c->head[c->at_head++], "the stored");
+        if (rc == STAMP_OK) {
+            rc = more_heads(c);
+        }
+    }
+    for (size_t i = 0; i < c->n_given && rc == STAMP_OK; i++) {
+        if (c->given[i].size == c->tree.count) {
+            rc = check_root(c, &c->given[i], "the kept");
+        }
+    }
+    return rc;
+}
+
+/* ---- tiles ---- */
+
+static enum stamp_err check_tile(void *ctx, unsigned level, const struct stampi_tile *t,
+                                 struct stamp_error *err)
+{
+    struct check *c = ctx;
+    struct stamp_error why = STAMP_ERROR_INIT;
+    enum stamp_err rc = stampi_tile_read(c->r, level, t->n, &c->stored, &why);
+
+    if (rc != STAMP_OK && rc != STAMP_E_DATABASE) {
+        return stamp_error_set(err, rc, why.native, "%s", why.what);
+    }
+    if (rc != STAMP_OK || c->stored.count != t->count ||
+        memcmp(c->stored.hash, t->hash, (size_t)t->count * STAMP_MERKLE_SIZE) != 0) {
+        tell(c, "tile %" PRIu64 " of level %u is not that of the leaves", t->n, level);
+    }
+    return STAMP_OK;
+}
+
+/* ---- leaves ---- */
+
+static bool take_leaf(void *ctx, uint64_t index, struct stamp_slice leaf)
+{
+    struct check *c = ctx;
+    uint8_t hash[STAMP_MERKLE_SIZE];
+    struct stamp_log_entry e;
+    enum stamp_err rc = STAMP_OK;
+
+    if (index != c->next) {
+        tell(c, "leaf %" PRIu64 " is missing", c->next);
+        c->stopped = true;
+        return false;
+    }
+    c->next++;
+    if (stamp_log_entry_decode(leaf, &e, NULL) != STAMP_OK) {
+        tell(c, "leaf %" PRIu64 " is malformed", index);
+    }
+    if (!stamp_merkle_leaf(c->tree.md, leaf.p, leaf.len, hash)) {
+        rc = stamp_openssl_failed(c->err, "cannot compute a digest");
+    }
+    if (rc == STAMP_OK) {
+        rc = stampi_edge_add(c->edge, hash, c->err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_merkle_add(&c->tree, hash, c->err);
+    }
+    return (c->rc = rc) == STAMP_OK;
+}
+
+/* A page ends where a head is to be looked at. */
+static uint32_t page_size(const struct check *c)
+{
+    uint64_t n = PAGE;
+
+    if (c->at_head < c->n_heads && c->head[c->at_head].size > c->next &&
+        c->head[c->at_head].size - c->next < n) {
+        n = c->head[c->at_head].size - c->next;
+    }
+    for (size_t i = 0; i < c->n_given; i++) {
+        if (c->given[i].size > c->next && c->given[i].size - c->next < n) {
+            n = c->given[i].size - c->next;
+        }
+    }
+    return (uint32_t)n;
+}
+
+static enum stamp_err check_leaves(struct check *c, uint64_t size)
+{
+    enum stamp_err rc = check_heads(c);
+
+    while (rc == STAMP_OK && c->next < size && !c->stopped) {
+        uint64_t before = c->next;
+
+        rc = stamp_registry_log_leaves(c->r, c->next, page_size(c), take_leaf, c, c->err);
+        if (rc == STAMP_OK) {
+            rc = c->rc;
+        }
+        if (rc == STAMP_OK && c->next == before && !c->stopped) {
+            tell(c, "leaf %" PRIu64 " is missing", c->next);
+            c->stopped = true;
+        }
+        if (rc == STAMP_OK && !c->stopped) {
+            rc = check_heads(c);
+        }
+    }
+    return rc;
+}
+
+static bool is_more(void *ctx, uint64_t index, struct stamp_slice leaf)
+{
+    bool *more = ctx;
+
+    (void)index;
+    (void)leaf;
+    *more = true;
+    return false;
+}
+
+/* Heads of more leaves than there are; and leaves that are not counted. Where the log
+ * grows at the same time, what is behind is not looked at. */
+static enum stamp_err check_end(struct check *c, uint64_t size)
+{
+    bool more = false;
+    uint64_t grown = size;
+    enum stamp_err rc =
+        c->stopped ? STAMP_OK
+                   : stamp_registry_log_leaves(c->r, size, 1, is_more, &more, c->err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_registry_log_size(c->r, &grown, c->err);
+    }
+
+    for (size_t i = 0; i < c->n_given; i++) {
+        if (c->given[i].size > c->tree.count) {
+            tell(c,
+                 "the kept head is of %" PRIu64 " leaves, and the log has %" PRIu64
+                 ": it was cut, or restored from before",
+                 c->given[i].size, c->tree.count);
+        }
+    }
+    for (; rc == STAMP_OK && c->at_head < c->n_heads && grown == size; c->at_head++) {
+        tell(c, "the stored head of %" PRIu64 " leaves is of more than there are",
+             c->head[c->at_head].size);
+    }
+    if (more && grown == size) {
+        tell(c, "there are leaves behind the last one");
+    }
+    return rc == STAMP_OK && !c->stopped && grown == size
+               ? stampi_edge_keep(c->edge, c->err)
+               : rc;
+}
+
+static enum stamp_err check_all(struct check *c)
+{
+    uint64_t size = 0;
+    enum stamp_err rc = stamp_registry_log_size(c->r, &size, c->err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_merkle_init(&c->tree, c->err);
+    }
+    c->edge->md = c->tree.md;
+    c->edge->keep = check_tile;
+    c->edge->ctx = c;
+    if (rc == STAMP_OK) {
+        rc = check_leaves(c, size);
+    }
+    if (rc == STAMP_OK) {
+        rc = check_end(c, size);
+    }
+    c->out->leaves = c->tree.count;
+    return rc == STAMP_OK ? stamp_merkle_root(&c->tree, c->out->root, c->err) : rc;
+}
+
+enum stamp_err stamp_registry_log_check(struct stamp_registry *r, EVP_PKEY *key,
+                                        const struct stamp_log_head *heads, size_t n,
+                                        stamp_log_wrong wrong, void *ctx,
+                                        struct stamp_log_checked *out,
+                                        struct stamp_error *err)
+{
+    struct check *c = calloc(1, sizeof *c);
+    enum stamp_err rc = STAMP_E_NOMEM;
+
+    memset(out, 0, sizeof *out);
+    if (c != NULL) {
+        c->edge = calloc(1, sizeof *c->edge);
+    }
+    if (c == NULL || c->edge == NULL) {
+        (void)stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    } else {
+        c->r = r;
+        c->key = key;
+        c->given = heads;
+        c->n_given = n;
+        c->wrong = wrong;
+        c->ctx = ctx;
+        c->out = out;
+        c->err = err;
+        rc = check_all(c);
+        stamp_merkle_fini(&c->tree);
+        free(c->edge);
+    }
+    free(c);
+    return rc;
+}
