@@ -28,6 +28,7 @@ int cmd_crl(int argc, char **argv);
 int cmd_flash(int argc, char **argv);
 int cmd_init(int argc, char **argv);
 int cmd_label(int argc, char **argv);
+int cmd_log(int argc, char **argv);
 int cmd_make(int argc, char **argv);
 int cmd_ocsp(int argc, char **argv);
 int cmd_prove(int argc, char **argv);

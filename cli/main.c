@@ -28,6 +28,7 @@ static const struct verb {
     {"reconcile", cmd_reconcile, "journals of stations against orders and books"},
     {"lock", cmd_lock, "lock a unit at a stage of its own"},
     {"registry", cmd_registry, "ask the books: list, show, export"},
+    {"log", cmd_log, "the transparency log: heads, proofs, and whether it is whole"},
     {"serve", cmd_serve, "the service: devices enrol and renew over HTTPS"},
     {"revoke", cmd_revoke, "revoke a device, or its operational certificates"},
     {"crl", cmd_crl, "write the list of what is revoked"},

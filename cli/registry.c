@@ -11,6 +11,7 @@
 #include <time.h>
 
 #include "cli/cli.h"
+#include "cli/registry_check.h"
 #include "cli/registry_operational.h"
 #include "cli/registry_pop.h"
 #include "host/json.h"
@@ -21,11 +22,13 @@ static const char help[] =
     "       stamp registry export [OPTION]...\n"
     "       stamp registry pop SERIAL --key KEY\n"
     "       stamp registry set SERIAL --state S [--reason R]\n"
+    "       stamp registry check\n"
     "\n"
     "Asks the books. list gives one page of devices, show all about one, with its\n"
     "history; export all devices with their certificates, as CSV unless told otherwise;\n"
     "pop prints a proof of possession that the books keep in escrow; set books what\n"
-    "became of a device.\n"
+    "became of a device; check holds rows, log, certificates and counts against each\n"
+    "other and names what does not agree (exit status 3), for books at rest: a backup.\n"
     "\n"
     "  -s, --state S           only devices that are reserved, issued, struck,\n"
     "                          labelled, shipped, active, returned, re-struck, scrapped\n"
@@ -592,18 +595,22 @@ static int run(struct args *a, const char *verb)
 {
     STAMP_REGISTRY_AUTO *r = NULL;
     struct stamp_error err = STAMP_ERROR_INIT;
+    bool wrong = false;
     enum stamp_err rc = cli_books(a->dir, &r, &err);
 
     if (rc == STAMP_OK && strcmp(verb, "show") == 0) {
         rc = show(r, a, &err);
     } else if (rc == STAMP_OK && strcmp(verb, "set") == 0) {
         rc = set(r, a, &err);
+    } else if (rc == STAMP_OK && strcmp(verb, "check") == 0) {
+        rc = registry_check(r, a->dir, &wrong, &err);
     } else if (rc == STAMP_OK && strcmp(verb, "pop") == 0) {
         rc = registry_pop(r, a->what, a->key, a->fd, &err);
     } else if (rc == STAMP_OK) {
         rc = list(r, a, strcmp(verb, "export") == 0, &err);
     }
-    return rc == STAMP_OK ? cli_flush(CLI_DONE) : cli_fail(&err);
+    return rc == STAMP_OK ? cli_flush(wrong ? CLI_NOT_AUTHENTIC : CLI_DONE)
+                          : cli_fail(&err);
 }
 
 int cmd_registry(int argc, char **argv)
@@ -621,13 +628,15 @@ int cmd_registry(int argc, char **argv)
         }
     }
     if (optind == argc) {
-        return cli_usage("registry", "say list, show, export, pop or set");
+        return cli_usage("registry", "say list, show, export, pop, set or check");
     }
     verb = argv[optind++];
     one =
         strcmp(verb, "show") == 0 || strcmp(verb, "pop") == 0 || strcmp(verb, "set") == 0;
-    if (!one && strcmp(verb, "list") != 0 && strcmp(verb, "export") != 0) {
-        return cli_usage("registry", "'%s' is not list, show, export, pop or set", verb);
+    if (!one && strcmp(verb, "list") != 0 && strcmp(verb, "export") != 0 &&
+        strcmp(verb, "check") != 0) {
+        return cli_usage("registry", "'%s' is not list, show, export, pop, set or check",
+                         verb);
     }
     if ((strcmp(verb, "pop") == 0) != (a.key != NULL)) {
         return cli_usage("registry", "pop and --key KEY go together");
@@ -642,6 +651,9 @@ int cmd_registry(int argc, char **argv)
                          argv[optind]);
     }
     a.what = argv[optind];
+    if (strcmp(verb, "check") == 0 && a.what != NULL) {
+        return cli_usage("registry", "check takes no '%s'", a.what);
+    }
     if (strcmp(verb, "export") == 0 && a.format == PLAIN) {
         a.format = CSV;
     }

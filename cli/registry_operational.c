@@ -13,6 +13,11 @@
 
 static const char *const states[] = {"intent", "pending", "confirmed", "retired"};
 
+const char *cli_operational_state(uint32_t state)
+{
+    return state < sizeof states / sizeof *states ? states[state] : "?";
+}
+
 /* Called with each of a device's, oldest first. */
 typedef enum stamp_err (*one_fn)(const struct stamp_ldevid *l, void *ctx);
 

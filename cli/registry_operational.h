@@ -6,6 +6,9 @@
 
 #include "host/registry.h"
 
+/** "pending", ...; "?" where there is no such state. */
+const char *cli_operational_state(uint32_t state);
+
 /** Print them, a line each. */
 STAMP_MUST_USE enum stamp_err
 cli_print_operational(struct stamp_registry *r, int64_t device, struct stamp_error *err);

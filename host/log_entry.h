@@ -36,7 +36,7 @@ struct stamp_log_entry {
     struct stamp_slice serial;
     bool has_state;
     uint32_t state;            /* enum stamp_registry_state, or of what the kind is */
-    const uint8_t *key;        /* SHA-256 of the SubjectPublicKeyInfo */
+    const uint8_t *key;        /* SHA-256 of its point */
     const uint8_t *digest;     /* SHA-256 of the certificate, or of what is anchored */
     const uint8_t *root;       /* of a run: SPEC 18-6 */
     uint32_t n;                /* 0 = absent */

@@ -10,7 +10,7 @@
 #include "host/pki.h"
 
 #define STAMP_LOG_HEAD_MAX 256u /* bytes of a signed head */
-#define STAMP_LOG_ID_SIZE 32u   /* SHA-256 of the log key's SubjectPublicKeyInfo */
+#define STAMP_LOG_ID_SIZE 32u   /* SHA-256 of the log key's point */
 
 struct stamp_log_head {
     uint8_t id[STAMP_LOG_ID_SIZE];

@@ -103,7 +103,6 @@ enum stamp_err stamp_log_certificate_check(struct stamp_slice der,
 {
     STAMP_X509_AUTO *cert = NULL;
     struct stamp_binding binding;
-    struct stamp_chain chain;
     enum stamp_err rc = stamp_pki_decode(der, &cert, err);
 
     *key = NULL;
@@ -111,7 +110,7 @@ enum stamp_err stamp_log_certificate_check(struct stamp_slice der,
         rc = stamp_signerkey_check(cert, STAMP_ARC_LOG_SIGNER, &binding, err);
     }
     if (rc == STAMP_OK) {
-        rc = stamp_trust_chain(trust, &der, 1, &chain, err);
+        rc = stamp_trust_signer(trust, der, err);
     }
     if (rc == STAMP_OK && (!binding.present || binding.purpose != purpose)) {
         rc = stamp_error_set(err, STAMP_E_PURPOSE, 0,

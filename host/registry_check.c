@@ -524,7 +524,9 @@ static void compare_kinds(struct check *c)
 
     for (size_t i = 0; i < STAMP_LOG_KINDS; i++) {
         if (names[i] != NULL && !same(&c->rows[i], &c->log[i])) {
-            tell(c, "%s: %" PRIu64 " on the books are not the %" PRIu64 " in the log",
+            tell(c,
+                 "%s: what the books have (%" PRIu64 ") is not what the log has (%" PRIu64
+                 ")",
                  names[i], c->rows[i].n, c->log[i].n);
         }
     }

@@ -218,26 +218,36 @@ enum stamp_err stampi_leaf_anchor(struct stamp_registry *r, const char *name,
 
 /* ---- runs ---- */
 
-/* SPEC 18-6. */
-bool stampi_run_leaf(EVP_MD_CTX *md, struct stamp_slice serial,
-                     const uint8_t fingerprint[32], struct stamp_slice certificate,
-                     uint8_t out[STAMP_MERKLE_SIZE])
+bool stampi_run_record(EVP_MD_CTX *md, struct stamp_slice serial,
+                       const uint8_t fingerprint[32], struct stamp_slice certificate,
+                       uint8_t *out, size_t *len)
 {
-    uint8_t bytes[STAMP_SERIAL_MAX + 80u];
     uint8_t digest[32];
     struct stamp_cbor_out o;
 
-    if (serial.len > STAMP_SERIAL_MAX || EVP_DigestInit_ex(md, NULL, NULL) != 1 ||
+    if (EVP_DigestInit_ex(md, NULL, NULL) != 1 ||
         EVP_DigestUpdate(md, certificate.p, certificate.len) != 1 ||
         EVP_DigestFinal_ex(md, digest, NULL) != 1) {
         return false;
     }
-    stamp_cbor_out_init(&o, bytes, sizeof bytes);
+    stamp_cbor_out_init(&o, out, STAMPI_RUN_RECORD_MAX);
     stamp_cbor_put_head(&o, STAMP_CBOR_ARRAY, 3);
     stamp_cbor_put_string(&o, STAMP_CBOR_TEXT, serial.p, serial.len);
     stamp_cbor_put_string(&o, STAMP_CBOR_BYTES, fingerprint, 32);
     stamp_cbor_put_string(&o, STAMP_CBOR_BYTES, digest, sizeof digest);
-    return stamp_cbor_out_ok(&o) && stamp_merkle_leaf(md, bytes, o.len, out);
+    *len = o.len;
+    return stamp_cbor_out_ok(&o);
+}
+
+bool stampi_run_leaf(EVP_MD_CTX *md, struct stamp_slice serial,
+                     const uint8_t fingerprint[32], struct stamp_slice certificate,
+                     uint8_t out[STAMP_MERKLE_SIZE])
+{
+    uint8_t record[STAMPI_RUN_RECORD_MAX];
+    size_t len;
+
+    return stampi_run_record(md, serial, fingerprint, certificate, record, &len) &&
+           stamp_merkle_leaf(md, record, len, out);
 }
 
 enum stamp_err stampi_leaf_run(struct stamp_registry *r, int64_t first, uint32_t n,

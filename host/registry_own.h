@@ -155,7 +155,14 @@ STAMP_MUST_USE enum stamp_err stampi_leaf_anchor(struct stamp_registry *r,
                                                  const char *name,
                                                  const uint8_t digest[32], int64_t at,
                                                  struct stamp_error *err);
-/** The hash of a device in the tree of a run. */
+/** A device in the tree of a run, SPEC 18-6. @param md  stamp_merkle_md()
+ * @param out  STAMPI_RUN_RECORD_MAX bytes */
+#define STAMPI_RUN_RECORD_MAX 160u
+STAMP_MUST_USE bool stampi_run_record(EVP_MD_CTX *md, struct stamp_slice serial,
+                                      const uint8_t fingerprint[32],
+                                      struct stamp_slice certificate, uint8_t *out,
+                                      size_t *len);
+/** Its hash there. */
 STAMP_MUST_USE bool stampi_run_leaf(EVP_MD_CTX *md, struct stamp_slice serial,
                                     const uint8_t fingerprint[32],
                                     struct stamp_slice certificate,

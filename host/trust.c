@@ -196,8 +196,10 @@ static enum stamp_err read_leaf(X509 *leaf, struct stamp_chain *out,
     return STAMP_OK;
 }
 
+/* @param is_device  the first of them is to be a device's */
 static enum stamp_err check_chain(const struct stamp_trust *t, STACK_OF(X509) * sent,
-                                  struct stamp_chain *out, struct stamp_error *err)
+                                  bool is_device, struct stamp_chain *out,
+                                  struct stamp_error *err)
 {
     X509_STORE_CTX *ctx = X509_STORE_CTX_new();
     X509 *leaf = sk_X509_value(sent, 0);
@@ -217,7 +219,7 @@ static enum stamp_err check_chain(const struct stamp_trust *t, STACK_OF(X509) * 
                              "a certificate of the chain is out of place");
     } else {
         rc = gather_purpose(t, X509_STORE_CTX_get0_chain(ctx), out, err);
-        if (rc == STAMP_OK) {
+        if (rc == STAMP_OK && is_device) {
             rc = read_leaf(leaf, out, err);
         }
     }
@@ -226,9 +228,9 @@ static enum stamp_err check_chain(const struct stamp_trust *t, STACK_OF(X509) * 
     return rc;
 }
 
-enum stamp_err stamp_trust_chain(const struct stamp_trust *t,
-                                 const struct stamp_slice *certs, size_t n,
-                                 struct stamp_chain *out, struct stamp_error *err)
+static enum stamp_err check(const struct stamp_trust *t, const struct stamp_slice *certs,
+                            size_t n, bool is_device, struct stamp_chain *out,
+                            struct stamp_error *err)
 {
     STACK_OF(X509) *sent = sk_X509_new_null();
     enum stamp_err rc;
@@ -240,11 +242,26 @@ enum stamp_err stamp_trust_chain(const struct stamp_trust *t,
     }
     rc = decode_all(certs, n, sent, err);
     if (rc == STAMP_OK) {
-        rc = check_chain(t, sent, out, err);
+        rc = check_chain(t, sent, is_device, out, err);
     }
     sk_X509_pop_free(sent, X509_free);
     if (rc != STAMP_OK) {
         memset(out, 0, sizeof *out);
     }
     return rc;
+}
+
+enum stamp_err stamp_trust_chain(const struct stamp_trust *t,
+                                 const struct stamp_slice *certs, size_t n,
+                                 struct stamp_chain *out, struct stamp_error *err)
+{
+    return check(t, certs, n, true, out, err);
+}
+
+enum stamp_err stamp_trust_signer(const struct stamp_trust *t, struct stamp_slice cert,
+                                  struct stamp_error *err)
+{
+    struct stamp_chain chain;
+
+    return check(t, &cert, 1, false, &chain, err);
 }

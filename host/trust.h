@@ -57,6 +57,12 @@ STAMP_MUST_USE enum stamp_err stamp_trust_chain(const struct stamp_trust *t,
                                                 struct stamp_chain *out,
                                                 struct stamp_error *err);
 
+/** Does an anchor lead to a certificate of headquarters itself, which is no device's?
+ * What it is for is not looked at (host/signerkey.h). Returns as stamp_trust_chain(). */
+STAMP_MUST_USE enum stamp_err stamp_trust_signer(const struct stamp_trust *t,
+                                                 struct stamp_slice cert,
+                                                 struct stamp_error *err);
+
 /** The owner set above, or NULL. */
 const uint8_t *stamp_trust_owner(const struct stamp_trust *t);
 

@@ -61,7 +61,8 @@ def check_bodies(spec, schema, wrong):
     if set(map_keys(schema, "order")) != set(order):
         wrong.append("order and SPEC.md 14-4 differ")
     for rule, sentence in (("offer", "13-5"), ("evidence", "13-12"), ("rotate-evidence", "16-6"), ("journal-entry", "15-2"),
-                           ("journal-part", "15-9"), ("unit-payload", "17-2")):
+                           ("journal-part", "15-9"), ("unit-payload", "17-2"), ("log-entry", "18-4"),
+                           ("log-head-payload", "18-8")):
         text = re.search(r"\*\*%s\*\*(.*?)\*\*\d" % sentence, spec, re.S).group(1)
         named = {int(n) for n in re.findall(r"(?<![*\d])(\d+) =>", text)}
         named |= {int(n) for more in re.findall(r"(\d+(?:, \d+)+) =>", text)
