@@ -5,11 +5,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli/registry_operational.h"
 #include "host/file.h"
 #include "host/hex.h"
 #include "host/json.h"
 #include "host/registry_batch.h"
+#include "host/registry_json.h"
 #include "host/workspace_signer.h"
 
 int cmd_log(int argc, char **argv)
@@ -90,7 +90,7 @@ static const char *state_of(const struct stamp_log_entry *e)
         return stamp_registry_state_name((enum stamp_registry_state)e->state);
     }
     if (e->kind == STAMP_LOG_OPERATIONAL) {
-        return cli_operational_state(e->state);
+        return stamp_ldevid_state_name(e->state);
     }
     return e->kind == STAMP_LOG_BATCH_STATE
                ? stamp_registry_batch_state_name(

@@ -15,6 +15,7 @@
 #include "cli/registry_operational.h"
 #include "cli/registry_pop.h"
 #include "host/json.h"
+#include "host/registry_json.h"
 
 static const char help[] =
     "usage: stamp registry list [OPTION]...\n"
@@ -68,6 +69,7 @@ static const struct option options[] = {
 
 #define PAGE_MAX 10000u
 #define EXPORT_PAGE 500u
+#define KEYS_SHOWN 4096u
 
 enum format { PLAIN, JSON, CSV };
 
@@ -83,65 +85,6 @@ struct args {
     size_t limit;
     enum format format;
 };
-
-/* ---- text of values ---- */
-
-static void hex(const uint8_t *p, size_t len, char *out)
-{
-    for (size_t i = 0; i < len; i++) {
-        (void)snprintf(out + 2 * i, 3, "%02x", p[i]);
-    }
-}
-
-/* What is printed of a device in every form. "" where there is nothing. */
-struct text {
-    char at[21];
-    char batch[12];
-    char fingerprint[65];
-    char certificate_serial[33];
-    char *certificate; /* base64 */
-};
-
-static bool is_zero(const uint8_t *p, size_t len)
-{
-    for (size_t i = 0; i < len; i++) {
-        if (p[i] != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static void free_text(struct text *t)
-{
-    free(t->certificate);
-    t->certificate = NULL;
-}
-
-static enum stamp_err text_of(const struct stamp_registry_row *row, struct text *t,
-                              struct stamp_error *err)
-{
-    size_t len = row->certificate_len;
-
-    memset(t, 0, sizeof *t);
-    stamp_json_time((uint32_t)row->at, t->at);
-    (void)snprintf(t->batch, sizeof t->batch, "%u",
-                   (unsigned)stamp_registry_batch_of(row));
-    if (!is_zero(row->fingerprint, sizeof row->fingerprint)) {
-        hex(row->fingerprint, sizeof row->fingerprint, t->fingerprint);
-    }
-    hex(row->certificate_serial, sizeof row->certificate_serial, t->certificate_serial);
-    t->certificate = malloc(4 * ((len + 2) / 3) + 1);
-    if (t->certificate == NULL) {
-        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
-    }
-    t->certificate[0] = '\0';
-    if (len > 0) {
-        (void)EVP_EncodeBlock((unsigned char *)t->certificate, row->certificate,
-                              (int)len);
-    }
-    return STAMP_OK;
-}
 
 /* RFC 4180 */
 static void put_csv(const char *text, char end)
@@ -163,33 +106,6 @@ static void put_csv(const char *text, char end)
     (void)putchar(end);
 }
 
-static bool put(json_t *j, const char *key, const char *text)
-{
-    return json_object_set_new(j, key,
-                               text == NULL || text[0] == '\0' ? json_null()
-                                                               : json_string(text)) == 0;
-}
-
-/* NULL where there is no memory. */
-static json_t *json_of(const struct stamp_registry_row *row, const struct text *t)
-{
-    json_t *j = json_object();
-
-    if (j != NULL && put(j, "serial", row->serial) &&
-        put(j, "state", stamp_registry_state_name(row->state)) &&
-        put(j, "since", t->at) && put(j, "product", row->product) &&
-        json_object_set_new(j, "batch", json_integer(stamp_registry_batch_of(row))) ==
-            0 &&
-        put(j, "fingerprint", t->fingerprint) &&
-        put(j, "certificate_serial", t->certificate_serial) &&
-        put(j, "chip", row->chip) && put(j, "file", row->file) &&
-        put(j, "certificate", t->certificate)) {
-        return j;
-    }
-    json_decref(j);
-    return NULL;
-}
-
 static enum stamp_err put_json(json_t *j, const char *end, struct stamp_error *err)
 {
     int rc = j == NULL ? -1 : json_dumpf(j, stdout, JSON_COMPACT);
@@ -205,8 +121,8 @@ static enum stamp_err put_json(json_t *j, const char *end, struct stamp_error *e
 static enum stamp_err put_row(const struct stamp_registry_row *row, enum format format,
                               bool first, struct stamp_error *err)
 {
-    struct text t;
-    enum stamp_err rc = text_of(row, &t, err);
+    struct stamp_registry_text t;
+    enum stamp_err rc = stamp_registry_text_of(row, &t, err);
 
     if (rc != STAMP_OK) {
         return rc;
@@ -216,7 +132,7 @@ static enum stamp_err put_row(const struct stamp_registry_row *row, enum format 
                      stamp_registry_state_name(row->state), t.at, t.batch, row->product);
     } else if (format == JSON) {
         (void)fputs(first ? "[\n" : ",\n", stdout);
-        rc = put_json(json_of(row, &t), "", err);
+        rc = put_json(stamp_registry_json(row, &t), "", err);
     } else {
         put_csv(row->serial, ',');
         put_csv(stamp_registry_state_name(row->state), ',');
@@ -229,7 +145,7 @@ static enum stamp_err put_row(const struct stamp_registry_row *row, enum format 
         put_csv(row->file == NULL ? "" : row->file, ',');
         put_csv(t.certificate, '\n');
     }
-    free_text(&t);
+    stamp_registry_text_fini(&t);
     return rc;
 }
 
@@ -398,18 +314,6 @@ static bool tell(void *ctx, const struct stamp_registry_entry *e)
     return true;
 }
 
-static bool gather(void *ctx, const struct stamp_registry_entry *e)
-{
-    json_t *all = ctx;
-    json_t *j = json_object();
-    char at[21];
-
-    stamp_json_time((uint32_t)e->at, at);
-    return j != NULL && put(j, "state", stamp_registry_state_name(e->state)) &&
-           put(j, "at", at) && put(j, "who", e->who) && put(j, "where", e->where) &&
-           put(j, "why", e->why) && json_array_append_new(all, j) == 0;
-}
-
 static void line(const char *name, const char *value)
 {
     if (value != NULL && value[0] != '\0') {
@@ -419,33 +323,18 @@ static void line(const char *name, const char *value)
 
 static enum stamp_err show_json(struct stamp_registry *r,
                                 const struct stamp_registry_row *row,
-                                const struct text *t, struct stamp_error *err)
+                                struct stamp_error *err)
 {
-    json_t *j = json_of(row, t);
-    json_t *history = json_array();
-    json_t *operational = NULL;
-    enum stamp_err rc = STAMP_E_NOMEM;
+    json_t *j = NULL;
+    enum stamp_err rc = stamp_registry_json_whole(r, row, KEYS_SHOWN, &j, err);
 
-    if (j != NULL && history != NULL && json_object_set(j, "history", history) == 0) {
-        rc = stamp_registry_history(r, row->serial, gather, history, err);
-    }
-    json_decref(history);
-    if (rc == STAMP_OK) {
-        rc = cli_json_operational(r, row->id, &operational, err);
-    }
-    if (rc == STAMP_OK && json_object_set_new(j, "operational", operational) != 0) {
-        rc = STAMP_E_NOMEM;
-    }
-    if (rc != STAMP_OK) {
-        json_decref(j);
-        return stamp_error_set(err, rc, ENOMEM, "out of memory");
-    }
-    return put_json(j, "\n", err);
+    return rc == STAMP_OK ? put_json(j, "\n", err) : rc;
 }
 
 static enum stamp_err show_plain(struct stamp_registry *r,
                                  const struct stamp_registry_row *row,
-                                 const struct text *t, struct stamp_error *err)
+                                 const struct stamp_registry_text *t,
+                                 struct stamp_error *err)
 {
     struct stamp_registry_batch batch;
     bool named = stamp_registry_batch_get(r, stamp_registry_batch_of(row), &batch,
@@ -469,21 +358,21 @@ static enum stamp_err show(struct stamp_registry *r, const struct args *a,
                            struct stamp_error *err)
 {
     struct stamp_registry_row row = {0};
-    struct text t = {.certificate = NULL};
+    struct stamp_registry_text t = {.certificate = NULL};
     enum stamp_err rc = find(r, a->what, &row, err);
 
     if (rc == STAMP_OK) {
-        rc = text_of(&row, &t, err);
+        rc = stamp_registry_text_of(&row, &t, err);
     }
     if (rc == STAMP_OK && a->format == PLAIN) {
         rc = show_plain(r, &row, &t, err);
     } else if (rc == STAMP_OK && a->format == JSON) {
-        rc = show_json(r, &row, &t, err);
+        rc = show_json(r, &row, err);
     } else if (rc == STAMP_OK) {
         put_head(CSV);
         rc = put_row(&row, CSV, true, err);
     }
-    free_text(&t);
+    stamp_registry_text_fini(&t);
     stamp_registry_row_fini(&row);
     return rc;
 }

@@ -46,8 +46,8 @@ static void give_json(struct evhttp_request *req, int code, const char *type,
 }
 
 /* RFC 9457 */
-static void problem(struct evhttp_request *req, int code, const char *title,
-                    const char *detail)
+void api_problem(struct evhttp_request *req, int code, const char *title,
+                 const char *detail)
 {
     if (code == UNAUTHORIZED) {
         reply_header(req, "WWW-Authenticate", "Bearer realm=\"devstamp\"");
@@ -60,7 +60,7 @@ static void problem(struct evhttp_request *req, int code, const char *title,
 void api_later(struct evhttp_request *req)
 {
     reply_header(req, "Retry-After", "1");
-    problem(req, HTTP_SERVUNAVAIL, "Service Unavailable", "not now: ask again");
+    api_problem(req, HTTP_SERVUNAVAIL, "Service Unavailable", "not now: ask again");
 }
 
 static void give_batch(struct evhttp_request *req, int code,
@@ -145,7 +145,7 @@ static void refuse(struct evhttp_request *req, const struct service_batch_answer
     if (o == SERVICE_BATCH_LATER) {
         reply_header(req, "Retry-After", "1");
     }
-    problem(req, how[o].code, how[o].title, why[0] == '\0' ? how[o].detail : why);
+    api_problem(req, how[o].code, how[o].title, why[0] == '\0' ? how[o].detail : why);
 }
 
 void api_answer(struct evhttp_request *req, uint8_t verb,
@@ -172,7 +172,12 @@ void api_answer(struct evhttp_request *req, uint8_t verb,
 
 /* ---- requests ---- */
 
-static bool take_key(struct evhttp_request *req, struct service_batch *asked)
+void api_no_key(struct evhttp_request *req)
+{
+    api_problem(req, UNAUTHORIZED, "Unauthorized", "show an API key as bearer token");
+}
+
+bool api_take_key(struct evhttp_request *req, uint8_t key[STAMP_TOKEN_DIGEST_SIZE])
 {
     static const char scheme[] = "Bearer ";
     const char *value =
@@ -186,7 +191,7 @@ static bool take_key(struct evhttp_request *req, struct service_batch *asked)
     value += sizeof scheme - 1;
     len = strlen(value);
     return len > 0 && len < STAMP_TOKEN_TEXT_SIZE &&
-           stamp_token_digest(value, len, asked->key, NULL) == STAMP_OK;
+           stamp_token_digest(value, len, key, NULL) == STAMP_OK;
 }
 
 static bool take_station(const json_t *text, uint8_t out[32])
@@ -287,18 +292,19 @@ static void make(struct front *f, struct evhttp_request *req, struct service_bat
     json_t *body;
 
     if (!is_json(req)) {
-        problem(req, TYPE, "Unsupported Media Type", "send JSON as application/json");
+        api_problem(req, TYPE, "Unsupported Media Type", "send JSON as application/json");
         return;
     }
     if (!take_name(req, asked)) {
-        problem(req, HTTP_BADREQUEST, "Bad Request",
-                "the header Idempotency-Key is wanted: 1 to 64 characters of your own, "
-                "the same while you ask for the same batch");
+        api_problem(
+            req, HTTP_BADREQUEST, "Bad Request",
+            "the header Idempotency-Key is wanted: 1 to 64 characters of your own, "
+            "the same while you ask for the same batch");
         return;
     }
     wrong = api_read_order(evbuffer_pullup(in, -1), len, asked, stations, &body);
     if (wrong != NULL) {
-        problem(req, HTTP_BADREQUEST, "Bad Request", wrong);
+        api_problem(req, HTTP_BADREQUEST, "Bad Request", wrong);
     } else {
         ask(f, req, asked);
     }
@@ -328,15 +334,18 @@ bool api_request(struct front *f, struct evhttp_request *req, const char *path)
     if (strncmp(path, ROOT, sizeof ROOT - 1) != 0) {
         return false;
     }
+    if (api_query(f, req, path)) {
+        return true;
+    }
     all = strcmp(path, BATCHES) == 0;
     if (!all &&
         (strncmp(path, BATCHES "/", sizeof BATCHES) != 0 || !take_path(rest, &asked))) {
-        problem(req, HTTP_NOTFOUND, "Not Found", "there is nothing here");
+        api_problem(req, HTTP_NOTFOUND, "Not Found", "there is nothing here");
     } else if (method != (all ? EVHTTP_REQ_POST : EVHTTP_REQ_GET)) {
         reply_header(req, "Allow", all ? "POST" : "GET");
-        problem(req, HTTP_BADMETHOD, "Method Not Allowed", "not with this method");
-    } else if (!take_key(req, &asked)) {
-        problem(req, UNAUTHORIZED, "Unauthorized", "show an API key as bearer token");
+        api_problem(req, HTTP_BADMETHOD, "Method Not Allowed", "not with this method");
+    } else if (!api_take_key(req, asked.key)) {
+        api_no_key(req);
     } else if (all) {
         make(f, req, &asked);
     } else {

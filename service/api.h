@@ -8,6 +8,14 @@
  *                                     the same again, until then
  *     GET  /api/v1/batches/N          how far it is
  *     GET  /api/v1/batches/N/file     the batch file (SPEC 11)
+ *     GET  /api/v1/devices            a page of devices: ?state, product, batch, since
+ *                                     (seconds), limit (100), after (a serial)
+ *     GET  /api/v1/devices/SERIAL     one, with its history and operational keys
+ *     GET  /api/v1/devices/SERIAL/receipt  what the log has of it, proven (SPEC 18-10)
+ *     GET  /api/v1/log/head           the newest head
+ *     GET  /api/v1/log/entries        ?from, limit
+ *     GET  /api/v1/log/proof          ?leaf, size: the path of a leaf
+ *     GET  /api/v1/log/growth         ?from, to: that one tree goes on from another
  */
 #ifndef SERVICE_API_H
 #define SERVICE_API_H
@@ -37,5 +45,22 @@ const char *api_read_order(const void *text, size_t len, struct service_batch *a
 
 /** Not now. */
 void api_later(struct evhttp_request *req);
+
+/** A refusal. RFC 9457 */
+void api_problem(struct evhttp_request *req, int code, const char *title,
+                 const char *detail);
+
+/** The digest of the API key that a request shows. False: it shows none. */
+bool api_take_key(struct evhttp_request *req, uint8_t key[STAMP_TOKEN_DIGEST_SIZE]);
+void api_no_key(struct evhttp_request *req);
+
+/* ---- api_query.c ---- */
+
+/** False where the path is none of devices and the log. */
+bool api_query(struct front *f, struct evhttp_request *req, const char *path);
+
+/** What the reader says. @param answer  its last part @param body  all parts */
+void api_query_answer(struct evhttp_request *req,
+                      const struct service_query_answer *answer, struct evbuffer *body);
 
 #endif

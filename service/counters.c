@@ -125,6 +125,12 @@ size_t service_counters_print(char *out, size_t size)
     put(&t, "devstamp_batches_total %llu\n", value(&c->batches));
     head(&t, "batch_stamps_total", "counter", "Stamps in them.");
     put(&t, "devstamp_batch_stamps_total %llu\n", value(&c->batched));
+    head(&t, "log_leaves_total", "counter", "Entries put into the transparency log.");
+    put(&t, "devstamp_log_leaves_total %llu\n", value(&c->leaves));
+    head(&t, "log_heads_total", "counter", "Heads of the transparency log.");
+    put(&t, "devstamp_log_heads_total %llu\n", value(&c->heads));
+    head(&t, "queries_total", "counter", "Answers about devices and the log.");
+    put(&t, "devstamp_queries_total %llu\n", value(&c->queries));
     head(&t, "restarts_total", "counter", "Processes that died and were started again.");
     for (unsigned i = 0; i < SERVICE_ROLES; i++) {
         put(&t, "devstamp_restarts_total{process=\"%s\"} %llu\n",

@@ -13,7 +13,7 @@
 #include "host/registry_enrol.h"
 #include "service/process.h"
 
-#define SERVICE_ROLES 6u
+#define SERVICE_ROLES 8u
 #define SERVICE_BUCKETS 9u /* of how long a request took; the last one is endless */
 
 struct service_counters {
@@ -21,6 +21,8 @@ struct service_counters {
     _Atomic uint64_t refused[STAMP_REFUSALS];
     _Atomic uint64_t ocsp_kept, ocsp_made, lists;
     _Atomic uint64_t batches, batched; /* that were made, and stamps in them */
+    _Atomic uint64_t leaves, heads;    /* of the log, since it was started */
+    _Atomic uint64_t queries;          /* that the reader answered */
     _Atomic uint64_t restarts[SERVICE_ROLES];
     _Atomic uint64_t connections[SERVICE_FRONTS_MAX]; /* open now */
     _Atomic uint64_t took[SERVICE_BUCKETS];           /* enrolments, by time */

@@ -200,6 +200,14 @@ bool front_ask_batch(struct front *f, struct evhttp_request *req,
     return p != NULL;
 }
 
+bool front_ask_query(struct front *f, struct evhttp_request *req,
+                     const struct service_query *asked)
+{
+    struct service_message m = {.type = SERVICE_QUERY, .u.query = *asked};
+
+    return ask(f, req, SERVICE_READER, &f->reader, &m) != NULL;
+}
+
 bool front_ask_status(struct front *f, struct evhttp_request *req,
                       const struct service_ocsp *asked)
 {
@@ -223,6 +231,9 @@ static struct evhttp_request *take_pending(struct front *f, struct front_pending
         evhttp_connection_set_closecb(evhttp_request_get_connection(req), NULL, NULL);
     }
     OPENSSL_clear_free(p->key, p->key_len);
+    if (p->body != NULL) {
+        evbuffer_free(p->body);
+    }
     *p = (struct front_pending){.used = false};
     f->free_slot[f->n_free++] = (uint32_t)(p - f->pending);
     return req;
@@ -235,7 +246,7 @@ static void later(struct front *f, struct front_pending *p, bool taken)
 
     if (req != NULL && at == SERVICE_STATUS) {
         public_later(req);
-    } else if (req != NULL && at == SERVICE_BATCHES) {
+    } else if (req != NULL && (at == SERVICE_BATCHES || at == SERVICE_READER)) {
         api_later(req);
     } else if (req != NULL) {
         est_later(req, taken);
@@ -522,6 +533,52 @@ static void hear_batches(evutil_socket_t fd, short what, void *arg)
     }
 }
 
+/* ---- the channel to the reader ---- */
+
+static void take_part(struct front *f, struct front_pending *p,
+                      const struct service_query_answer *a)
+{
+    struct evbuffer *body;
+    struct evhttp_request *req;
+
+    if (p->body == NULL) {
+        p->body = evbuffer_new();
+    }
+    if (p->body == NULL || evbuffer_add(p->body, a->part.p, a->part.len) != 0) {
+        service_die("out of memory");
+    }
+    if (a->more != 0) {
+        return;
+    }
+    body = p->body;
+    p->body = NULL;
+    req = take_pending(f, p);
+    if (req != NULL) {
+        api_query_answer(req, a, body);
+    }
+    evbuffer_free(body);
+}
+
+static void hear_reader(evutil_socket_t fd, short what, void *arg)
+{
+    struct front *f = arg;
+    uint8_t buf[SERVICE_MESSAGE_MAX];
+    struct service_message m;
+
+    (void)fd;
+    (void)what;
+    while (service_channel_receive(&f->reader.channel, buf, &m) == SERVICE_GOT) {
+        struct front_pending *p = &f->pending[m.id % FRONT_PENDING_MAX];
+
+        if (m.type != SERVICE_QUERY_ANSWER) {
+            service_die("the reader says what it may not");
+        }
+        if (p->used && p->id == m.id && p->at == SERVICE_READER) {
+            take_part(f, p, &m.u.query_answer);
+        }
+    }
+}
+
 /* ---- connections ---- */
 
 static int connection_index = -1; /* of SSL's own data */
@@ -617,6 +674,8 @@ static void hear_control(evutil_socket_t fd, short what, void *arg)
             later_all(f, SERVICE_STATUS);
         } else if (m.type == SERVICE_LOST && m.u.lost == SERVICE_MAKER) {
             later_all(f, SERVICE_MAKER);
+        } else if (m.type == SERVICE_LOST && m.u.lost == SERVICE_READER) {
+            later_all(f, SERVICE_READER);
         } else if (m.type == SERVICE_LOST && m.u.lost == SERVICE_BATCHES) {
             later_all(f, SERVICE_BATCHES);
         }
@@ -676,6 +735,10 @@ static void set_limits(struct evhttp *http)
     evhttp_set_max_headers_size(http, HEADERS_MAX);
     evhttp_set_max_body_size(http, EST_BODY_MAX);
     evhttp_set_timeout(http, IDLE_S);
+    /* whoever answers says what may be done with what: 405, where evhttp would say 501 */
+    evhttp_set_allowed_methods(http, EVHTTP_REQ_GET | EVHTTP_REQ_POST | EVHTTP_REQ_HEAD |
+                                         EVHTTP_REQ_PUT | EVHTTP_REQ_DELETE |
+                                         EVHTTP_REQ_PATCH | EVHTTP_REQ_OPTIONS);
 }
 
 /* A server of plain HTTP, where one is wanted. */
@@ -716,7 +779,8 @@ static bool make_events(struct front *f)
     f->tick = event_new(f->base, -1, EV_PERSIST, tick, f);
     return make_link(f, &f->books, hear_books) && make_link(f, &f->status, hear_status) &&
            make_link(f, &f->maker, hear_maker) &&
-           make_link(f, &f->batches, hear_batches) && f->control_readable != NULL &&
+           make_link(f, &f->batches, hear_batches) &&
+           make_link(f, &f->reader, hear_reader) && f->control_readable != NULL &&
            f->tick != NULL && event_add(f->control_readable, NULL) == 0 &&
            event_add(f->tick, &every) == 0;
 }
@@ -758,7 +822,8 @@ static enum stamp_err open_all(struct front *f, struct stamp_error *err)
 
 static void run(struct front *f)
 {
-    struct front_link *const links[] = {&f->books, &f->status, &f->maker, &f->batches};
+    struct front_link *const links[] = {&f->books, &f->status, &f->maker, &f->batches,
+                                        &f->reader};
 
     while (!event_base_got_exit(f->base)) {
         for (size_t i = 0; i < sizeof links / sizeof links[0]; i++) {
@@ -782,6 +847,7 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
     service_channel_init(&f.status.channel, SERVICE_FD_STATUS);
     service_channel_init(&f.maker.channel, SERVICE_FD_MAKER);
     service_channel_init(&f.batches.channel, SERVICE_FD_BATCHES);
+    service_channel_init(&f.reader.channel, SERVICE_FD_READER);
     if (open_all(&f, &err) != STAMP_OK ||
         service_sandbox_enter(&(struct service_sandbox){.role = SERVICE_FRONT}, &err) !=
             STAMP_OK) {
@@ -804,6 +870,7 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
     end_link(&f.status);
     end_link(&f.maker);
     end_link(&f.batches);
+    end_link(&f.reader);
     event_free(f.control_readable);
     event_free(f.tick);
     event_base_free(f.base);

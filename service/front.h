@@ -36,10 +36,11 @@ struct front_connection {
 /* A request that waits for the books, or for the status. */
 struct front_pending {
     bool used;
-    enum service_role at; /* who has it: books, status, maker or batches */
-    bool unit;            /* a station asks: service/station.h */
-    uint8_t verb;         /* of what the batches are asked */
-    uint8_t *key;         /* that was made for the device; NULL = none */
+    enum service_role at;  /* who has it: books, status, maker, batches or reader */
+    bool unit;             /* a station asks: service/station.h */
+    uint8_t verb;          /* of what the batches are asked */
+    struct evbuffer *body; /* what the reader said so far; NULL = nothing */
+    uint8_t *key;          /* that was made for the device; NULL = none */
     size_t key_len;
     uint64_t id;
     struct evhttp_request *request; /* NULL: who asked is gone */
@@ -75,7 +76,7 @@ struct front {
     struct evhttp *plain;                                   /* HTTP; NULL = none */
     struct evhttp *admin;                                   /* the same */
     struct service_channel control;
-    struct front_link books, status, maker, batches;
+    struct front_link books, status, maker, batches, reader;
     struct event *control_readable, *tick;
     uint64_t sequence;
     uint64_t server_id;  /* of the request for its own certificate; 0 = none */
@@ -115,6 +116,10 @@ bool front_ask_unit(struct front *f, struct evhttp_request *req,
 /** The same with what a program asks of batches: service/api.h. */
 bool front_ask_batch(struct front *f, struct evhttp_request *req,
                      const struct service_batch *asked);
+
+/** The same with what a program asks of devices and the log: service/api_query.c. */
+bool front_ask_query(struct front *f, struct evhttp_request *req,
+                     const struct service_query *asked);
 
 /** The same with what the status is asked. */
 bool front_ask_status(struct front *f, struct evhttp_request *req,

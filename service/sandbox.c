@@ -146,6 +146,8 @@ static bool allow(scmp_filter_ctx c, const struct service_sandbox *s)
     case SERVICE_BOOKS:
     case SERVICE_STATUS:
     case SERVICE_BATCHES:
+    case SERVICE_TLOG:
+    case SERVICE_READER:
         return ok && allow_all(c, files) &&
                (s->role != SERVICE_BATCHES || allow_all(c, threads)) &&
                (!stamp_registry_is_url(s->books) ||
@@ -305,7 +307,8 @@ static bool find_user(const struct service_sandbox *s, uid_t *uid, gid_t *gid)
     struct stat st;
 
     if (s->role == SERVICE_BOOKS || s->role == SERVICE_STATUS ||
-        s->role == SERVICE_BATCHES) {
+        s->role == SERVICE_BATCHES || s->role == SERVICE_TLOG ||
+        s->role == SERVICE_READER) {
         const char *own = stamp_registry_is_url(s->books) ? s->folder : s->books;
 
         if (own == NULL || stat(own, &st) != 0) {
@@ -372,7 +375,7 @@ enum stamp_err service_sandbox_enter(const struct service_sandbox *s,
     enum stamp_err rc;
 
     if (s->role != SERVICE_SIGNER && s->role != SERVICE_MAKER &&
-        s->role != SERVICE_BATCHES) {
+        s->role != SERVICE_BATCHES && s->role != SERVICE_TLOG) {
         (void)munlockall(); /* 10,000 connections need more than may be locked */
     }
     rc = become_user(s, err);

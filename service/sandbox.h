@@ -13,7 +13,7 @@
 struct service_sandbox {
     enum service_role role;
     bool token; /* signer: its key is in a token, whose module has files of its own */
-    const char *books;    /* books, status, batches: the file or URL of the registry */
+    const char *books;    /* whoever has the registry: its file or URL */
     const char *folder;   /* batches: where their files are */
     const char *stations; /* batches: whom they may be sealed to */
     const char *profile;  /* batches: the workspace's profile */

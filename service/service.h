@@ -16,9 +16,14 @@
  *     batches  makes stamps in bulk for programs that ask (API), sealed to a station that
  *              the service knows; has the registry, the batch key, and a folder of files
  *
+ *     log      the registry, and the log key: grows the transparency log by what waits
+ *              (SPEC 18), and signs its heads; nobody talks to it
+ *     reader   the registry, to read: answers what programs ask of devices and the log
+ *
  *     device ──TLS── front ── books ──── signer
  *                     ├────── status ──────┤
  *                     ├────── batches ─────┘
+ *                     ├────── reader
  *                     └────── maker ── books
  *
  * They talk in messages of bounded size (service/wire.h). Intent goes on the books before

@@ -57,9 +57,12 @@ enum service_type {
     SERVICE_MAKE = 23,       /* front to maker: a key for a device */
     SERVICE_MADE = 24,       /* maker to front */
     SERVICE_BATCH = 25,      /* front to batches */
-    SERVICE_BATCH_ANSWER = 26 /* batches to front, with a file where that was asked for */
+    SERVICE_BATCH_ANSWER = 26, /* batches to front, with a file where that was asked for
+                                */
+    SERVICE_QUERY = 27,        /* front to reader */
+    SERVICE_QUERY_ANSWER = 28  /* reader to front, in parts */
 };
-#define SERVICE_TYPES 27u
+#define SERVICE_TYPES 29u
 
 /** How a device shows who it is. */
 enum service_credential {
@@ -216,6 +219,40 @@ struct service_batch_answer {
     struct stamp_slice why; /* a sentence, where it is refused */
 };
 
+enum service_query_verb {
+    SERVICE_QUERY_DEVICE = 0, /* text: its serial */
+    SERVICE_QUERY_DEVICES,    /* a page; text: the serial of the last one before it */
+    SERVICE_QUERY_RECEIPT,    /* text: its serial */
+    SERVICE_QUERY_HEAD,       /* of the log */
+    SERVICE_QUERY_ENTRIES,    /* from, limit */
+    SERVICE_QUERY_PROOF,      /* of leaf `from` in a tree of `to`; 0 = the head's */
+    SERVICE_QUERY_GROWTH,     /* from the tree of `from` to that of `to` */
+    SERVICE_QUERY_VERBS
+};
+#define SERVICE_ANY_STATE 255u
+#define SERVICE_PAGE_MAX 500u /* rows in an answer */
+
+/** What a program asks of devices and of the log: service/api_query.c. */
+struct service_query {
+    uint8_t verb;                         /* enum service_query_verb */
+    uint8_t key[STAMP_TOKEN_DIGEST_SIZE]; /* of the API key it shows */
+    uint8_t state; /* of the devices: enum stamp_registry_state, or SERVICE_ANY_STATE */
+    uint64_t batch, since;      /* 0 = any */
+    uint64_t from, to, limit;   /* limit 1..SERVICE_PAGE_MAX */
+    struct stamp_slice text;    /* a serial */
+    struct stamp_slice product; /* empty = any */
+    struct stamp_slice address; /* of who asks */
+};
+
+enum service_body { SERVICE_JSON = 0, SERVICE_PROBLEM = 1, SERVICE_CBOR = 2 };
+
+struct service_query_answer {
+    uint64_t code; /* HTTP's; 0: not now */
+    uint8_t kind;  /* enum service_body */
+    uint8_t more;  /* parts come */
+    struct stamp_slice part;
+};
+
 struct service_message {
     uint8_t type;
     uint64_t id;
@@ -239,6 +276,8 @@ struct service_message {
         struct service_made made;
         struct service_batch batch;
         struct service_batch_answer batch_answer;
+        struct service_query query;
+        struct service_query_answer query_answer;
     } u;
 };
 

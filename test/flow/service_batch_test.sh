@@ -99,7 +99,7 @@ check_status "  and fetches nothing" 0 api GET batches/1/file audit.key
 says 403
 check_status "a batch that is not there" 0 api GET batches/99 line.key
 says 404
-check_status "a path that is not there" 0 api GET devices line.key
+check_status "a path that is not there" 0 api GET gadgets line.key
 says 404
 check_status "another method" 0 api DELETE batches/1 line.key
 says 405

@@ -30,7 +30,7 @@ holds() {
 
 check "a workspace" "$stamp" init files --company Acme --product Sensor
 check "its service" serve files 77< /dev/zero
-for role in front books signer maker batches status; do
+for role in front books signer maker batches status log reader; do
     check "$role: seccomp filters" test "$(status files "$role" Seccomp)" = 2
     check "  and no new privileges" test "$(status files "$role" NoNewPrivs)" = 1
     check "  nothing of who started it" test -z "$(holds files "$role" | grep /dev/zero)"

@@ -40,6 +40,8 @@ static const struct service_sandbox the_batches = {.role = SERVICE_BATCHES,
                                                    .folder = folder,
                                                    .stations = stations,
                                                    .profile = profile};
+static const struct service_sandbox the_log = {.role = SERVICE_TLOG, .books = books};
+static const struct service_sandbox the_reader = {.role = SERVICE_READER, .books = books};
 static const struct service_sandbox far_books = {
     .role = SERVICE_BOOKS, .books = "postgresql://books.example/devstamp"};
 
@@ -228,14 +230,20 @@ static void books_in_a_file_open_no_socket(void **state)
     is_killed(&the_batches, open_internet);
     is_killed(&the_batches, open_unix);
     does(&the_batches, open_books);
+    is_killed(&the_log, open_internet);
+    is_killed(&the_reader, open_internet);
+    is_killed(&the_reader, open_unix);
+    does(&the_log, open_books);
+    does(&the_reader, open_books);
     does(&the_books, open_books);
     does(&far_books, open_internet);
 }
 
 static void nobody_starts_a_program_or_makes_code(void **state)
 {
-    const struct service_sandbox *const all[] = {
-        &a_front, &a_maker, &a_signer, &a_token, &the_books, &the_batches, &far_books};
+    const struct service_sandbox *const all[] = {&a_front, &a_maker,    &a_signer,
+                                                 &a_token, &the_books,  &the_batches,
+                                                 &the_log, &the_reader, &far_books};
 
     (void)state;
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
@@ -266,6 +274,11 @@ static void landlock_refuses_what_is_not_its_own(void **state)
     files_say(&the_batches, write_profile, REFUSED);
     files_say(&the_batches, read_key, REFUSED);
     files_say(&the_batches, write_elsewhere, REFUSED);
+    files_say(&the_log, read_key, REFUSED);
+    files_say(&the_log, write_elsewhere, REFUSED);
+    files_say(&the_reader, read_key, REFUSED);
+    files_say(&the_reader, make_batch, REFUSED);
+    files_say(&the_reader, read_profile, REFUSED);
     files_say(&the_books, make_batch, REFUSED);
     files_say(&far_books, write_elsewhere, REFUSED);
     files_say(&far_books, read_key, REFUSED);

@@ -1,0 +1,144 @@
+#!/bin/bash
+# The API for programs against its description (docs/openapi.json): every role at every call, requests made up from it,
+# the log over the network, and a reader and a log that die.
+#
+# STAMP_API_FUZZ: how many requests are made up (default: 3000)
+# With "postgres" the books are there.
+set -uo pipefail
+source "$(dirname "${BASH_SOURCE[0]}")/service_lib.sh"
+asked=("${python[@]}" "$root/test/flow/service_api.py")
+openapi=$root/docs/openapi.json
+
+books=()
+[ "${2:-}" != postgres ] || books=(--registry "$STAMP_TEST_PG")
+check "a workspace" "$stamp" init ws --company Acme --product Sensor "${books[@]}"
+check "five stamps" "$stamp" -C ws make -n 5
+serial=$("$stamp" -C ws registry list --csv | sed -n '2s/,.*//p')
+mkdir keys ws/stations
+for role in admin factory support auditor station device; do
+    check "a key for '$role'" "$stamp" -C ws apikey add --role "$role" "$role" -o "keys/$role.key"
+done
+check "a station's key" openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=line" \
+    -days 3650 -keyout s.key -out s.pem -addext keyUsage=critical,keyAgreement
+cp s.pem ws/stations
+openssl x509 -in s.pem -outform DER -out keys/station.der
+check "the service starts" serve ws --admin localhost:0
+port=${at##*:}
+
+# get PATH KEY: body, status
+get() {
+    curl -sS --cacert ws/root.pem -H "Authorization: Bearer $(cat "keys/$2.key")" -w '\n%{http_code}\n' "https://$at/api/v1/$1"
+}
+
+check_status "a batch, for who asks for its file" 0 "$stamp" batch create --server "https://$at" --trust ws/root.pem \
+    --api-key-file keys/factory.key --product Sensor --station s.pem --count 20 -o b.batch
+number=$("$stamp" -C ws batch list | sed -n '$s/ .*//p')
+sed "s/\"example\": 1\b/\"example\": ${number:-2}/" "$openapi" > openapi.json # of the batch's number
+check_status "every role at every call" 0 "${asked[@]}" roles openapi.json "$port" ws/root.pem keys "$serial"
+cat out
+check_status "requests made up from the description" 0 "${asked[@]}" fuzz openapi.json "$port" ws/root.pem keys "$serial" \
+    "${STAMP_API_FUZZ:-3000}"
+cat out
+
+# ---- pages ----
+check_status "all devices, page by page" 0 "${python[@]}" - "$port" << 'END'
+import json, ssl, sys, urllib.parse, urllib.request
+context = ssl.create_default_context(cafile="ws/root.pem")
+def get(path):
+    request = urllib.request.Request(f"https://localhost:{sys.argv[1]}/api/v1/{path}", headers={
+        "Authorization": "Bearer " + open("keys/auditor.key").read().strip()})
+    return json.load(urllib.request.urlopen(request, context=context))
+seen, after = [], None
+while True:
+    page = get("devices?limit=7" + (f"&after={urllib.parse.quote(after)}" if after else ""))
+    seen += [d["serial"] for d in page["devices"]]
+    after = page["next"]
+    if after is None:
+        break
+assert len(seen) == len(set(seen)) and len(seen) >= 28, len(seen)
+whole = get("devices/" + seen[0])
+assert [e["state"] for e in whole["history"]] == ["reserved", "issued"]
+assert len(get("devices?state=issued&limit=500")["devices"]) == len(seen)
+assert get("devices?batch=1&limit=500")["devices"][0]["serial"] == seen[0]
+assert get("devices?product=Sensor&limit=1")["next"] == seen[0]
+assert get("devices?since=4000000000")["devices"] == []
+END
+
+# ---- the log: an auditor who keeps one head, and the root ----
+check "the head as a file" sh -c "$(declare -f get); at=$at; get log/head auditor | head -n 1 |
+    sed 's/.*\"receipt\":\"\([^\"]*\)\".*/\1/' | base64 -d > kept.head"
+check_status "  is one" 0 "$stamp" log verify --receipt kept.head --trust ws/root.pem
+says "proven, under the head of "
+check "something happens" "$stamp" -C ws registry set "$serial" --state struck
+check "  and is in the log soon" sh -c "$(declare -f get); at=$at; for i in \$(seq 50); do
+    get \"log/entries?limit=500\" auditor | grep -q '\"serial\":\"$serial\",\"state\":\"struck\"' && exit 0; sleep 0.1; done; exit 1"
+sleep 1.2
+check_status "the log is whole, with the head that was kept" 0 "$stamp" -C ws log verify --head kept.head
+check "a receipt" sh -c "curl -sSf --cacert ws/root.pem -H 'Authorization: Bearer $(cat keys/support.key)' \
+    'https://$at/api/v1/devices/$serial/receipt' -o receipt"
+check_status "  with what happened" 0 "$stamp" log verify --receipt receipt --trust ws/root.pem
+says "$serial struck"
+check_status "growth from the head that was kept" 0 "${python[@]}" - "$port" << 'END'
+import base64, hashlib, json, ssl, sys, urllib.request
+import cbor2
+context = ssl.create_default_context(cafile="ws/root.pem")
+def get(path):
+    request = urllib.request.Request(f"https://localhost:{sys.argv[1]}/api/v1/{path}", headers={
+        "Authorization": "Bearer " + open("keys/auditor.key").read().strip()})
+    return json.load(urllib.request.urlopen(request, context=context))
+payload = cbor2.loads(cbor2.loads(cbor2.loads(open("kept.head", "rb").read())[1])[0])
+old = int.from_bytes(payload[4], "big")
+# the whole tree over the entries, and the two roots of it
+leaves = []
+while True:
+    page = get(f"log/entries?from={len(leaves)}&limit=500")
+    leaves += [base64.b64decode(e["entry"]) for e in page["entries"]]
+    if page["next"] is None:
+        break
+sha = lambda b: hashlib.sha256(b).digest()
+def root(l):
+    if len(l) == 1:
+        return sha(b"\0" + l[0])
+    k = 1
+    while 2 * k < len(l):
+        k *= 2
+    return sha(b"\1" + root(l[:k]) + root(l[k:]))
+assert root(leaves[:old]) == payload[5], "the head that was kept is of another log"
+growth = get(f"log/growth?from={old}&to={len(leaves)}")
+assert base64.b64decode(growth["root"]) == root(leaves)
+# RFC 9162 2.1.4.2
+path = [base64.b64decode(p) for p in growth["path"]]
+if old & (old - 1) == 0:
+    path.insert(0, root(leaves[:old]))
+fn, sn = old - 1, len(leaves) - 1
+while fn & 1:
+    fn >>= 1; sn >>= 1
+fr = sr = path[0]
+for c in path[1:]:
+    if fn & 1 or fn == sn:
+        fr, sr = sha(b"\1" + c + fr), sha(b"\1" + c + sr)
+        while not fn & 1 and fn:
+            fn >>= 1; sn >>= 1
+    else:
+        sr = sha(b"\1" + sr + c)
+    fn >>= 1; sn >>= 1
+assert sn == 0 and fr == root(leaves[:old]) and sr == root(leaves)
+END
+
+# ---- processes that die ----
+for role in reader log; do
+    check "the $role dies" pkill -9 -P "$(cat ws-serve.pid)" -f -- "--as $role"
+    check "  and is asked again" sh -c "$(declare -f get); at=$at; for i in \$(seq 50); do
+        get devices/$serial admin | grep -q '^200' && exit 0; sleep 0.1; done; exit 1"
+done
+check "something else happens" "$stamp" -C ws registry set "$serial" --state shipped
+check "a graceful stop" serve_stop ws
+check_status "what happened last is under the last head" 0 "$stamp" -C ws log prove "$serial" -o last
+check_status "  it is" 0 "$stamp" log verify --receipt last --trust ws/root.pem
+says "$serial shipped"
+check_status "all agrees" 0 "$stamp" -C ws registry check
+check "who was refused is on the log" grep -q '"process":"reader","event":"refused","by":"device"' ws.serve
+for role in admin factory support auditor station device; do
+    check "no key is in the log" sh -c "! grep -qF -f keys/$role.key ws.serve ws.out"
+done
+finish
