@@ -11,7 +11,9 @@
 #include <time.h>
 
 #include "cli/cli.h"
+#include "cli/online.h"
 #include "cli/registry_check.h"
+#include "cli/registry_online.h"
 #include "cli/registry_operational.h"
 #include "cli/registry_pop.h"
 #include "host/json.h"
@@ -45,6 +47,11 @@ static const char help[] =
     "  -k, --key KEY           of the certificate that proofs are sealed to; for pop\n"
     "      --reason R          why; for set\n"
     "      --passphrase-fd N   read its passphrase from file descriptor N\n"
+    "      --server URL        ask a service that has the books (stamp serve): list,\n"
+    "                          show and export\n"
+    "      --api-key-file F    with --server: the first line of F is an API key\n"
+    "      --trust PEM         with --server: who is believed to be it; else the\n"
+    "                          workspace's root\n"
     "      --registry R        the books: a file or postgres://...\n"
     "  -C, --dir DIR           the workspace\n"
     "  -h, --help              this\n";
@@ -61,6 +68,9 @@ static const struct option options[] = {
     {"key", required_argument, NULL, 'k'},
     {"reason", required_argument, NULL, 'r'},
     {"passphrase-fd", required_argument, NULL, 'F'},
+    {"server", required_argument, NULL, 'O'},
+    {"api-key-file", required_argument, NULL, 'K'},
+    {"trust", required_argument, NULL, 'T'},
     {"registry", required_argument, NULL, 'R'},
     {"dir", required_argument, NULL, 'C'},
     {"help", no_argument, NULL, 'h'},
@@ -84,6 +94,7 @@ struct args {
     int fd;
     size_t limit;
     enum format format;
+    struct cli_online online; /* url NULL = the books are at hand */
 };
 
 /* RFC 4180 */
@@ -183,6 +194,11 @@ static enum stamp_err find_batch(struct stamp_registry *r, struct args *a,
         a->filter.batch = (uint32_t)number; /* those of the desk have no name */
         return STAMP_OK;
     }
+    if (r == NULL) {
+        return stamp_error_set(
+            err, STAMP_E_RANGE, 0,
+            "with --server a batch is told by its number, and not '%s'", a->batch);
+    }
     rc = stamp_registry_batch_find(r, a->batch, &batch, err);
     a->filter.batch = batch.id;
     return rc;
@@ -207,8 +223,41 @@ static void free_rows(struct stamp_registry_row *rows, size_t n)
     }
 }
 
+/* Of a service `max` is as much as it gives at once, if need be several times. */
+static enum stamp_err fetch(struct args *a, const char *after,
+                            struct stamp_registry_row *rows, size_t max, size_t *n,
+                            struct stamp_error *err)
+{
+    enum stamp_err rc = STAMP_OK;
+    size_t got = STAMP_SERVICE_PAGE;
+    size_t want = STAMP_SERVICE_PAGE;
+
+    *n = 0;
+    while (rc == STAMP_OK && *n < max && got == want) {
+        want = max - *n < STAMP_SERVICE_PAGE ? max - *n : STAMP_SERVICE_PAGE;
+        rc = stamp_service_devices(a->online.https, a->online.url, &a->filter,
+                                   *n == 0 ? after : rows[*n - 1].serial, rows + *n, want,
+                                   &got, err);
+        *n += got;
+    }
+    return rc;
+}
+
+/* @param r  NULL = a service has the books */
+static enum stamp_err next_page(struct stamp_registry *r, struct args *a,
+                                const struct stamp_registry_row *after,
+                                struct stamp_registry_row *rows, size_t max, size_t *n,
+                                struct stamp_error *err)
+{
+    bool first = after->serial[0] == '\0';
+
+    return r == NULL ? fetch(a, first ? NULL : after->serial, rows, max, n, err)
+                     : stamp_registry_list(r, &a->filter, first ? NULL : after, rows, max,
+                                           n, err);
+}
+
 /* One page of `max`, or with `all` every one. */
-static enum stamp_err walk(struct stamp_registry *r, const struct args *a, bool all,
+static enum stamp_err walk(struct stamp_registry *r, struct args *a, bool all,
                            struct stamp_registry_row *rows, size_t max,
                            struct stamp_error *err)
 {
@@ -217,15 +266,16 @@ static enum stamp_err walk(struct stamp_registry *r, const struct args *a, bool 
     size_t n = max;
     enum stamp_err rc = STAMP_OK;
 
-    if (a->after != NULL) {
+    if (a->after != NULL && r != NULL) {
         rc = stamp_registry_find(r, a->after, &after, err);
+    } else if (a->after != NULL) {
+        (void)snprintf(after.serial, sizeof after.serial, "%s", a->after);
     }
     if (rc == STAMP_OK) {
         put_head(a->format);
     }
     while (rc == STAMP_OK && n == max) {
-        rc = stamp_registry_list(r, &a->filter, after.id == 0 ? NULL : &after, rows, max,
-                                 &n, err);
+        rc = next_page(r, a, &after, rows, max, &n, err);
         if (rc == STAMP_OK) {
             rc = put_page(rows, n, a->format, &none, err);
         }
@@ -445,6 +495,15 @@ static int take(struct args *a, int opt)
     case 'V':
         a->format = CSV;
         return -1;
+    case 'O':
+        a->online.url = optarg;
+        return -1;
+    case 'K':
+        a->online.key_file = optarg;
+        return -1;
+    case 'T':
+        a->online.trust = optarg;
+        return -1;
     case 'R':
         return setenv(STAMP_WORKSPACE_REGISTRY, optarg, 1) == 0
                    ? -1
@@ -478,6 +537,20 @@ static enum stamp_err set(struct stamp_registry *r, const struct args *a,
         .serial = a->what, .to = a->filter.state, .at = time(NULL), .why = a->reason};
 
     return stamp_registry_change(r, &c, 1, NULL, err);
+}
+
+static int run_online(struct args *a, const char *verb)
+{
+    struct stamp_error err = STAMP_ERROR_INIT;
+    enum stamp_err rc = cli_online_open(&a->online, a->dir, &err);
+
+    if (rc == STAMP_OK && strcmp(verb, "show") == 0) {
+        rc = registry_online_show(&a->online, a->what, a->format == JSON, &err);
+    } else if (rc == STAMP_OK) {
+        rc = list(NULL, a, strcmp(verb, "export") == 0, &err);
+    }
+    cli_online_close(&a->online);
+    return rc == STAMP_OK ? cli_flush(CLI_DONE) : cli_fail(&err);
 }
 
 static int run(struct args *a, const char *verb)
@@ -543,8 +616,15 @@ int cmd_registry(int argc, char **argv)
     if (strcmp(verb, "check") == 0 && a.what != NULL) {
         return cli_usage("registry", "check takes no '%s'", a.what);
     }
+    if (cli_online_check(&a.online, "registry") != 0) {
+        return CLI_USAGE;
+    }
+    if (a.online.url != NULL && strcmp(verb, "list") != 0 && strcmp(verb, "show") != 0 &&
+        strcmp(verb, "export") != 0) {
+        return cli_usage("registry", "--server goes with list, show and export");
+    }
     if (strcmp(verb, "export") == 0 && a.format == PLAIN) {
         a.format = CSV;
     }
-    return run(&a, verb);
+    return a.online.url != NULL ? run_online(&a, verb) : run(&a, verb);
 }

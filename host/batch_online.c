@@ -13,6 +13,7 @@
 #include "host/file.h"
 #include "host/hex.h"
 #include "host/pki.h"
+#include "host/service_client.h"
 
 #define BATCHES "/api/v1/batches"
 
@@ -22,7 +23,6 @@ enum {
     SUFFIX_MAX = 8,
     CREATED = 201,
     ACCEPTED = 202,
-    UNAVAILABLE = 503,
     PAUSE_MS = 500
 };
 
@@ -106,25 +106,6 @@ static enum stamp_err make_body(struct ordering *r, struct stamp_error *err)
 
 /* ---- asking ---- */
 
-/* What the service says of its refusal: RFC 9457. */
-static enum stamp_err refused(const struct ordering *r, long status,
-                              struct stamp_slice answer, struct stamp_error *err)
-{
-    json_t *j = json_loadb((const char *)answer.p, answer.len, 0, NULL);
-    const char *detail = json_string_value(json_object_get(j, "detail"));
-    char line[121];
-    size_t n = 0;
-
-    for (; detail != NULL && detail[n] != '\0' && n < sizeof line - 1; n++) {
-        line[n] = (char)(detail[n] >= ' ' && detail[n] != 127 ? detail[n] : '?');
-    }
-    line[n] = '\0';
-    json_decref(j);
-    return stamp_error_set(err, status == UNAVAILABLE ? STAMP_E_BUSY : STAMP_E_AUTH,
-                           status, "'%s' refuses (%ld)%s%s", r->o->url, status,
-                           n == 0 ? "" : ": ", line);
-}
-
 static enum stamp_err take_progress(struct ordering *r, struct stamp_slice answer,
                                     struct stamp_error *err)
 {
@@ -162,8 +143,9 @@ static enum stamp_err ask_once(struct ordering *r, long *status, struct stamp_er
     if (rc != STAMP_OK) {
         return rc;
     }
-    return *status == CREATED || *status == ACCEPTED ? take_progress(r, answer, err)
-                                                     : refused(r, *status, answer, err);
+    return *status == CREATED || *status == ACCEPTED
+               ? take_progress(r, answer, err)
+               : stamp_service_refused(r->o->url, *status, answer, err);
 }
 
 /* Until it is made. A service that starts again, or is busy, is asked again. */

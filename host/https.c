@@ -261,7 +261,7 @@ static enum stamp_err perform(struct stamp_https *h, struct stamp_error *err)
     (void)curl_easy_getinfo(h->curl, CURLINFO_RESPONSE_CODE, &h->status);
     (void)curl_easy_getinfo(h->curl, CURLINFO_RETRY_AFTER, &h->retry_after_s);
     return h->too_long ? stamp_error_set(err, STAMP_E_FORMAT, 0,
-                                         "'%s' answers with more than %u bytes",
+                                         "'%s' answers with more than %zu bytes",
                                          h->setup.url, STAMP_HTTPS_ANSWER_MAX)
                        : STAMP_OK;
 }

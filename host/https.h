@@ -12,7 +12,7 @@
 #include "host/error.h"
 #include "host/secret.h"
 
-#define STAMP_HTTPS_ANSWER_MAX 65536u
+#define STAMP_HTTPS_ANSWER_MAX ((size_t)1 << 20)
 
 struct stamp_https;
 

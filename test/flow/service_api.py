@@ -15,6 +15,7 @@ import random
 import re
 import ssl
 import sys
+import time
 import urllib.parse
 
 ROLES = ("admin", "factory", "support", "auditor", "station", "device")
@@ -122,8 +123,9 @@ def roles(api, station):
             body = order(station) if method == "post" else None
             status, kind, data, _ = api.ask(method, api.url(path, op, values), headers, body)
             for _ in range(100):
-                if status != 202:
+                if status not in (202, 503):
                     break
+                time.sleep(0.1)
                 status, kind, data, _ = api.ask(method, api.url(path, op, values), headers, body)
             want = 401 if role not in ROLES else 2 if role in op["x-roles"] else 403
             said = api.described(op, status, kind, data)

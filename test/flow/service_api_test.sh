@@ -64,6 +64,28 @@ assert get("devices?product=Sensor&limit=1")["next"] == seen[0]
 assert get("devices?since=4000000000")["devices"] == []
 END
 
+# ---- the command over the network says what it says with the books at hand ----
+online=(--server "https://$at" --trust ws/root.pem --api-key-file keys/auditor.key)
+for what in "list -n 9" "list -n 400 --csv" "list --json --state issued -n 250" "list --product Sensor --batch 1" "list --after $serial -n 3 --csv" \
+    "export" "export --json" "show $serial --json" "list --since 2100-01-01"; do
+    # shellcheck disable=SC2086 # words
+    "$stamp" -C ws registry $what > local.out 2> local.err
+    # shellcheck disable=SC2086
+    check_status "stamp registry $what" 0 sh -c "'$stamp' registry $what ${online[*]} > online.out 2> online.err"
+    check "  says the same" cmp local.out online.out
+    check "  and whether there is more" cmp local.err online.err
+done
+"$stamp" -C ws registry show "$serial" | grep -v '^batch' > local.out
+check "stamp registry show" sh -c "'$stamp' registry show $serial ${online[*]} | grep -v '^batch' | cmp - local.out"
+check_status "one that is not there" 1 "$stamp" registry show nobody "${online[@]}"
+says "serial 'nobody' is not on the books"
+check_status "a role that may not" 3 "$stamp" registry list --server "https://$at" --trust ws/root.pem --api-key-file keys/device.key
+says "the role of this API key may not do that"
+check_status "no key" 2 "$stamp" registry list --server "https://$at"
+says "--server wants --api-key-file F"
+check_status "what needs the books" 2 "$stamp" registry check "${online[@]}"
+says "--server goes with list, show"
+
 # ---- the log: an auditor who keeps one head, and the root ----
 check "the head as a file" sh -c "$(declare -f get); at=$at; get log/head auditor | head -n 1 |
     sed 's/.*\"receipt\":\"\([^\"]*\)\".*/\1/' | base64 -d > kept.head"

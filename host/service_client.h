@@ -1,0 +1,47 @@
+/*
+ * The service's API (docs/openapi.json), for commands that do over the network what they
+ * do with books at hand.
+ */
+#ifndef HOST_SERVICE_CLIENT_H
+#define HOST_SERVICE_CLIENT_H
+
+#include <jansson.h>
+
+#include "host/https.h"
+#include "host/registry.h"
+
+#define STAMP_SERVICE_PAGE 100u /* devices that are asked for at once */
+
+/** What was refused, as RFC 9457 has it in `answer`. 404: STAMP_E_MISSING; 503:
+ * STAMP_E_BUSY; others: STAMP_E_AUTH. */
+STAMP_MUST_USE enum stamp_err stamp_service_refused(const char *url, long status,
+                                                    struct stamp_slice answer,
+                                                    struct stamp_error *err);
+
+/**
+ * GET, or POST a JSON text; asks again while the service is away, for `patience_s`.
+ *
+ * @param body  JSON; NULL = GET
+ * @param out   free with json_decref()
+ * @retval STAMP_E_FORMAT  the answer is none
+ */
+STAMP_MUST_USE enum stamp_err stamp_service_ask(struct stamp_https *h, const char *url,
+                                                const char *path, const char *body,
+                                                unsigned patience_s, json_t **out,
+                                                struct stamp_error *err);
+
+/** A page of devices, as stamp_registry_list(). @param after  serial of the last one of
+ * the page before; NULL = the first page. @param max  at most STAMP_SERVICE_PAGE */
+STAMP_MUST_USE enum stamp_err
+stamp_service_devices(struct stamp_https *h, const char *url,
+                      const struct stamp_registry_filter *filter, const char *after,
+                      struct stamp_registry_row *rows, size_t max, size_t *n,
+                      struct stamp_error *err);
+
+/** A path with a serial in it. @param after  what stands behind it: "" or "/revoke"
+ * @param out  to be freed */
+STAMP_MUST_USE enum stamp_err stamp_service_device_path(const char *serial,
+                                                        const char *after, char **out,
+                                                        struct stamp_error *err);
+
+#endif
