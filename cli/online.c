@@ -1,5 +1,7 @@
 #include "cli/online.h"
 
+#include <stdlib.h>
+
 int cli_online_check(const struct cli_online *o, const char *verb)
 {
     if (o->url == NULL && (o->key_file != NULL || o->trust != NULL)) {
@@ -34,4 +36,25 @@ void cli_online_close(struct cli_online *o)
 {
     stamp_https_free(&o->https);
     stamp_secret_free(&o->key);
+}
+
+enum stamp_err cli_online_post(struct cli_online *o, const char *serial,
+                               const char *after, json_t *body, json_t **answer,
+                               struct stamp_error *err)
+{
+    char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
+    char *path = NULL;
+    enum stamp_err rc =
+        text == NULL ? stamp_error_set(err, STAMP_E_RANGE, 0, "a text is none in UTF-8")
+                     : stamp_service_device_path(serial, after, &path, err);
+
+    *answer = NULL;
+    if (rc == STAMP_OK) {
+        rc = stamp_service_ask(o->https, o->url, path, text, CLI_ONLINE_PATIENCE_S,
+                               answer, err);
+    }
+    json_decref(body);
+    free(text);
+    free(path);
+    return rc;
 }

@@ -25,4 +25,15 @@ STAMP_MUST_USE enum stamp_err cli_online_open(struct cli_online *o, const char *
                                               struct stamp_error *err);
 void cli_online_close(struct cli_online *o);
 
+/**
+ * POST to a device.
+ *
+ * @param after   "/state", "/revoke"
+ * @param body    taken; NULL where something in it is no text in UTF-8
+ * @param answer  free with json_decref()
+ */
+STAMP_MUST_USE enum stamp_err cli_online_post(struct cli_online *o, const char *serial,
+                                              const char *after, json_t *body,
+                                              json_t **answer, struct stamp_error *err);
+
 #endif

@@ -48,7 +48,7 @@ static const char help[] =
     "      --reason R          why; for set\n"
     "      --passphrase-fd N   read its passphrase from file descriptor N\n"
     "      --server URL        ask a service that has the books (stamp serve): list,\n"
-    "                          show and export\n"
+    "                          show, export and set\n"
     "      --api-key-file F    with --server: the first line of F is an API key\n"
     "      --trust PEM         with --server: who is believed to be it; else the\n"
     "                          workspace's root\n"
@@ -544,7 +544,9 @@ static int run_online(struct args *a, const char *verb)
     struct stamp_error err = STAMP_ERROR_INIT;
     enum stamp_err rc = cli_online_open(&a->online, a->dir, &err);
 
-    if (rc == STAMP_OK && strcmp(verb, "show") == 0) {
+    if (rc == STAMP_OK && strcmp(verb, "set") == 0) {
+        rc = registry_online_set(&a->online, a->what, a->filter.state, a->reason, &err);
+    } else if (rc == STAMP_OK && strcmp(verb, "show") == 0) {
         rc = registry_online_show(&a->online, a->what, a->format == JSON, &err);
     } else if (rc == STAMP_OK) {
         rc = list(NULL, a, strcmp(verb, "export") == 0, &err);
@@ -620,8 +622,8 @@ int cmd_registry(int argc, char **argv)
         return CLI_USAGE;
     }
     if (a.online.url != NULL && strcmp(verb, "list") != 0 && strcmp(verb, "show") != 0 &&
-        strcmp(verb, "export") != 0) {
-        return cli_usage("registry", "--server goes with list, show and export");
+        strcmp(verb, "export") != 0 && strcmp(verb, "set") != 0) {
+        return cli_usage("registry", "--server goes with list, show, export and set");
     }
     if (strcmp(verb, "export") == 0 && a.format == PLAIN) {
         a.format = CSV;

@@ -97,3 +97,18 @@ enum stamp_err registry_online_show(struct cli_online *o, const char *serial, bo
     free(path);
     return rc;
 }
+
+enum stamp_err registry_online_set(struct cli_online *o, const char *serial,
+                                   enum stamp_registry_state to, const char *why,
+                                   struct stamp_error *err)
+{
+    json_t *answer = NULL;
+    enum stamp_err rc =
+        cli_online_post(o, serial, "/state",
+                        json_pack("{s:s, s:s}", "state", stamp_registry_state_name(to),
+                                  "why", why == NULL ? "" : why),
+                        &answer, err);
+
+    json_decref(answer);
+    return rc;
+}

@@ -1,4 +1,4 @@
-/* `stamp registry show --server`: a device as the service tells it. */
+/* `stamp registry show` and `set` with --server. */
 #ifndef CLI_REGISTRY_ONLINE_H
 #define CLI_REGISTRY_ONLINE_H
 
@@ -8,5 +8,12 @@
 STAMP_MUST_USE enum stamp_err registry_online_show(struct cli_online *o,
                                                    const char *serial, bool json,
                                                    struct stamp_error *err);
+
+/** What became of a device. @param why  NULL = "" */
+STAMP_MUST_USE enum stamp_err registry_online_set(struct cli_online *o,
+                                                  const char *serial,
+                                                  enum stamp_registry_state to,
+                                                  const char *why,
+                                                  struct stamp_error *err);
 
 #endif

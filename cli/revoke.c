@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <time.h>
 
-#include "cli/cli.h"
+#include "cli/online.h"
 
 static const char help[] =
     "usage: stamp revoke [OPTION]... SERIAL --reason R\n"
@@ -19,20 +19,64 @@ static const char help[] =
     "                          privilegeWithdrawn\n"
     "  -w, --why TEXT          for who reads the device's history\n"
     "      --operational       the operational certificates alone\n"
+    "      --server URL        have a service do it (stamp serve)\n"
+    "      --api-key-file F    with --server: the first line of F is an API key\n"
+    "      --trust PEM         with --server: who is believed to be it; else the\n"
+    "                          workspace's root\n"
     "  -C, --dir DIR           the workspace\n"
     "  -h, --help              this\n";
 
 static const struct option options[] = {
-    {"reason", required_argument, NULL, 'r'}, {"why", required_argument, NULL, 'w'},
-    {"operational", no_argument, NULL, 'O'},  {"dir", required_argument, NULL, 'C'},
-    {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
+    {"reason", required_argument, NULL, 'r'},
+    {"why", required_argument, NULL, 'w'},
+    {"operational", no_argument, NULL, 'O'},
+    {"dir", required_argument, NULL, 'C'},
+    {"server", required_argument, NULL, 'S'},
+    {"api-key-file", required_argument, NULL, 'K'},
+    {"trust", required_argument, NULL, 'T'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 struct args {
     const char *serial, *why, *dir;
     enum stamp_reason reason;
     bool has_reason, operational;
+    struct cli_online online; /* url NULL = the books are at hand */
 };
+
+static int done(const struct args *a, size_t n)
+{
+    if (a->operational) {
+        (void)printf("%s\t%zu operational certificates revoked: %s\n", a->serial, n,
+                     stamp_reason_name(a->reason));
+    } else {
+        (void)printf("%s\trevoked: %s\n", a->serial, stamp_reason_name(a->reason));
+    }
+    return cli_flush(CLI_DONE);
+}
+
+static int revoke_online(struct args *a)
+{
+    struct stamp_error err = STAMP_ERROR_INIT;
+    json_t *answer = NULL;
+    size_t n = 0;
+    enum stamp_err rc = cli_online_open(&a->online, a->dir, &err);
+
+    if (rc == STAMP_OK) {
+        rc = cli_online_post(
+            &a->online, a->serial, "/revoke",
+            json_pack("{s:s, s:s, s:b}", "reason", stamp_reason_name(a->reason), "why",
+                      a->why == NULL ? "" : a->why, "operational", a->operational),
+            &answer, &err);
+    }
+    if (rc == STAMP_OK) {
+        n = (size_t)json_integer_value(json_object_get(answer, "certificates"));
+    }
+    json_decref(answer);
+    cli_online_close(&a->online);
+    return rc == STAMP_OK ? done(a, n) : cli_fail(&err);
+}
 
 static int revoke(const struct args *a)
 {
@@ -53,13 +97,7 @@ static int revoke(const struct args *a)
         stamp_error_state(&err, "nothing was revoked");
         return cli_fail(&err);
     }
-    if (a->operational) {
-        (void)printf("%s\t%zu operational certificates revoked: %s\n", a->serial, n,
-                     stamp_reason_name(a->reason));
-    } else {
-        (void)printf("%s\trevoked: %s\n", a->serial, stamp_reason_name(a->reason));
-    }
-    return cli_flush(CLI_DONE);
+    return done(a, n);
 }
 
 int cmd_revoke(int argc, char **argv)
@@ -81,6 +119,15 @@ int cmd_revoke(int argc, char **argv)
         case 'O':
             a.operational = true;
             break;
+        case 'S':
+            a.online.url = optarg;
+            break;
+        case 'K':
+            a.online.key_file = optarg;
+            break;
+        case 'T':
+            a.online.trust = optarg;
+            break;
         case 'C':
             a.dir = optarg;
             break;
@@ -94,5 +141,11 @@ int cmd_revoke(int argc, char **argv)
         return cli_usage("revoke", "say one serial");
     }
     a.serial = argv[optind];
-    return a.has_reason ? revoke(&a) : cli_usage("revoke", "say why: --reason R");
+    if (!a.has_reason) {
+        return cli_usage("revoke", "say why: --reason R");
+    }
+    if (cli_online_check(&a.online, "revoke") != 0) {
+        return CLI_USAGE;
+    }
+    return a.online.url != NULL ? revoke_online(&a) : revoke(&a);
 }

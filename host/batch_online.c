@@ -299,7 +299,7 @@ enum stamp_err stamp_batch_order_online(const struct stamp_batch_online *o,
         }
         rc = ask(&r, err);
         *batch = (uint32_t)r.batch;
-        if (rc == STAMP_E_AUTH && r.fresh && r.batch == 0) {
+        if ((rc == STAMP_E_AUTH || rc == STAMP_E_STATE) && r.fresh && r.batch == 0) {
             (void)unlink(r.ask); /* nothing was begun under it */
         }
     }

@@ -34,7 +34,8 @@ struct stamp_batch_online {
  *
  * @param batch  its number on the service's books
  * @retval STAMP_E_EXISTS  FILE is there already: nothing was asked for
- * @retval STAMP_E_AUTH    the service refuses, or what came is not what was asked for
+ * @retval STAMP_E_AUTH    the API key may not, or what came is not what was asked for
+ * @retval STAMP_E_STATE   the service refuses
  * @retval STAMP_E_IO      no service, or the disk
  * @retval STAMP_E_BUSY    stopped, or the service was away or busy for too long: call
  * again

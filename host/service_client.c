@@ -11,16 +11,26 @@
 
 #define DEVICES "/api/v1/devices"
 
-enum { OK = 200, CREATED = 201, NOT_FOUND = 404, UNAVAILABLE = 503, PAUSE_MS = 500 };
+enum {
+    OK = 200,
+    CREATED = 201,
+    UNAUTHORIZED = 401,
+    FORBIDDEN = 403,
+    NOT_FOUND = 404,
+    UNAVAILABLE = 503,
+    PAUSE_MS = 500
+};
 
 enum stamp_err stamp_service_refused(const char *url, long status,
                                      struct stamp_slice answer, struct stamp_error *err)
 {
     json_t *j = json_loadb((const char *)answer.p, answer.len, 0, NULL);
     const char *detail = json_string_value(json_object_get(j, "detail"));
+    bool key = status == UNAUTHORIZED || status == FORBIDDEN;
     enum stamp_err rc = status == UNAVAILABLE ? STAMP_E_BUSY
                         : status == NOT_FOUND ? STAMP_E_MISSING
-                                              : STAMP_E_AUTH;
+                        : key                 ? STAMP_E_AUTH
+                                              : STAMP_E_STATE;
     char line[121];
     size_t n = 0;
 

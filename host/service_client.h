@@ -12,8 +12,8 @@
 
 #define STAMP_SERVICE_PAGE 100u /* devices that are asked for at once */
 
-/** What was refused, as RFC 9457 has it in `answer`. 404: STAMP_E_MISSING; 503:
- * STAMP_E_BUSY; others: STAMP_E_AUTH. */
+/** What was refused, as RFC 9457 has it in `answer`. 401, 403: STAMP_E_AUTH; 404:
+ * STAMP_E_MISSING; 503: STAMP_E_BUSY; others: STAMP_E_STATE. */
 STAMP_MUST_USE enum stamp_err stamp_service_refused(const char *url, long status,
                                                     struct stamp_slice answer,
                                                     struct stamp_error *err);

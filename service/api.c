@@ -275,6 +275,32 @@ static bool is_json(struct evhttp_request *req)
            strchr("; ", value[sizeof type - 1]) != NULL;
 }
 
+json_t *api_take_body(struct evhttp_request *req)
+{
+    struct evbuffer *in = evhttp_request_get_input_buffer(req);
+    size_t len = evbuffer_get_length(in);
+    json_t *body;
+
+    if (!is_json(req)) {
+        api_problem(req, TYPE, "Unsupported Media Type", "send JSON as application/json");
+        return NULL;
+    }
+    body = len > BODY_MAX ? NULL
+                          : json_loadb((const char *)evbuffer_pullup(in, -1), len,
+                                       JSON_REJECT_DUPLICATES, NULL);
+    if (!json_is_object(body)) {
+        json_decref(body);
+        body = NULL;
+        api_problem(req, HTTP_BADREQUEST, "Bad Request", "the body is no JSON object");
+    }
+    return body;
+}
+
+void api_give(struct evhttp_request *req, int code, json_t *what)
+{
+    give_json(req, code, "application/json", what);
+}
+
 static void ask(struct front *f, struct evhttp_request *req, struct service_batch *asked)
 {
     asked->from = front_from(req);
@@ -334,7 +360,7 @@ bool api_request(struct front *f, struct evhttp_request *req, const char *path)
     if (strncmp(path, ROOT, sizeof ROOT - 1) != 0) {
         return false;
     }
-    if (api_query(f, req, path)) {
+    if (api_change(f, req, path) || api_query(f, req, path)) {
         return true;
     }
     all = strcmp(path, BATCHES) == 0;

@@ -12,6 +12,8 @@
  *                                     (seconds), limit (100), after (a serial)
  *     GET  /api/v1/devices/SERIAL     one, with its history and operational keys
  *     GET  /api/v1/devices/SERIAL/receipt  what the log has of it, proven (SPEC 18-10)
+ *     POST /api/v1/devices/SERIAL/state    {"state", "why", "chip"}: what became of it
+ *     POST /api/v1/devices/SERIAL/revoke   {"reason", "why", "operational"}
  *     GET  /api/v1/log/head           the newest head
  *     GET  /api/v1/log/entries        ?from, limit
  *     GET  /api/v1/log/proof          ?leaf, size: the path of a leaf
@@ -54,7 +56,26 @@ void api_problem(struct evhttp_request *req, int code, const char *title,
 bool api_take_key(struct evhttp_request *req, uint8_t key[STAMP_TOKEN_DIGEST_SIZE]);
 void api_no_key(struct evhttp_request *req);
 
+/** A JSON object of the body of a POST. NULL: it is none, and that was answered. */
+json_t *api_take_body(struct evhttp_request *req);
+
+/** An answer in JSON. @param what  taken */
+void api_give(struct evhttp_request *req, int code, json_t *what);
+
+/* ---- api_change.c ---- */
+
+/** False where the path is none of what changes a device. */
+bool api_change(struct front *f, struct evhttp_request *req, const char *path);
+
+/** What the books say. @param verb  enum service_change_verb */
+void api_change_answer(struct evhttp_request *req, uint8_t verb,
+                       const struct service_change_answer *answer);
+
 /* ---- api_query.c ---- */
+
+/** The serial in "/api/v1/devices/SERIAL" and `end` behind it. @param serial  to be
+ * freed; NULL where the path is none of that */
+bool api_device_path(const char *path, const char *end, char **serial);
 
 /** False where the path is none of devices and the log. */
 bool api_query(struct front *f, struct evhttp_request *req, const char *path);

@@ -98,23 +98,30 @@ static const char *take_parameters(const struct evkeyvalq *all, struct service_q
     return wrong;
 }
 
-/* "/SERIAL" or "/SERIAL/receipt"; @param serial  to be freed */
-static bool take_device(const char *rest, struct service_query *q, char **serial)
+/* What stands behind a serial is looked at before that is decoded: it may have a '/'. */
+bool api_device_path(const char *path, const char *end, char **serial)
 {
-    static const char receipt[] = "/receipt";
-    size_t len;
+    struct stamp_slice text;
+    size_t after = strlen(end);
+    size_t len = strlen(path);
+    char *escaped;
 
-    *serial = evhttp_uridecode(rest + 1, 0, &len);
-    if (*serial == NULL || len != strlen(*serial)) {
+    *serial = NULL;
+    if (strncmp(path, DEVICES "/", sizeof DEVICES) != 0 ||
+        len <= sizeof DEVICES + after || strcmp(path + len - after, end) != 0) {
         return false;
     }
-    q->verb = SERVICE_QUERY_DEVICE;
-    if (len >= sizeof receipt &&
-        strcmp(*serial + len - (sizeof receipt - 1), receipt) == 0) {
-        q->verb = SERVICE_QUERY_RECEIPT;
-        (*serial)[len - (sizeof receipt - 1)] = '\0';
+    escaped = strndup(path + sizeof DEVICES, len - sizeof DEVICES - after);
+    if (escaped != NULL && strchr(escaped, '/') == NULL) {
+        *serial = evhttp_uridecode(escaped, 0, &len);
     }
-    return take_text(*serial, STAMP_SERIAL_SIZE - 1, &q->text);
+    free(escaped);
+    if (*serial != NULL &&
+        (len != strlen(*serial) || !take_text(*serial, STAMP_SERIAL_SIZE - 1, &text))) {
+        free(*serial);
+        *serial = NULL;
+    }
+    return *serial != NULL;
 }
 
 static bool take_log(const char *what, struct service_query *q)
@@ -139,15 +146,18 @@ static bool take_log(const char *what, struct service_query *q)
 /* Is it one of these paths? @param serial  to be freed */
 static bool take_path(const char *path, struct service_query *q, char **serial)
 {
-    size_t len = sizeof DEVICES - 1;
-
     *serial = NULL;
     if (strcmp(path, DEVICES) == 0) {
         q->verb = SERVICE_QUERY_DEVICES;
         return true;
     }
-    if (strncmp(path, DEVICES "/", len + 1) == 0) {
-        return take_device(path + len, q, serial);
+    if (api_device_path(path, "/receipt", serial)) {
+        q->verb = SERVICE_QUERY_RECEIPT;
+    } else if (api_device_path(path, "", serial)) {
+        q->verb = SERVICE_QUERY_DEVICE;
+    }
+    if (*serial != NULL) {
+        return take_text(*serial, STAMP_SERIAL_SIZE - 1, &q->text);
     }
     return strncmp(path, LOG, sizeof LOG - 1) == 0 && take_log(path + sizeof LOG - 1, q);
 }

@@ -175,7 +175,7 @@ static enum stamp_err open_registry(struct books *b, struct stamp_error *err)
     enum stamp_err rc = stamp_registry_open(b->where, &b->registry, err);
 
     if (rc == STAMP_OK) {
-        stamp_registry_author(b->registry, "stamp serve", NULL);
+        stamp_registry_author(b->registry, BOOKS_AUTHOR, NULL);
     }
     return rc;
 }
@@ -293,6 +293,23 @@ static void do_server(struct books *b, const struct taken *t)
         failed(b, &err);
     }
     later(b, (unsigned)t->front, t->m.id);
+}
+
+/* In a transaction of its own: such changes are few. */
+static void do_change(struct books *b, const struct taken *t)
+{
+    struct service_message m = {.type = SERVICE_CHANGE_ANSWER, .id = t->m.id};
+    struct stamp_error err = STAMP_ERROR_INIT;
+
+    if (!have_registry(b)) {
+        m.u.change_answer.outcome = SERVICE_CHANGE_LATER;
+    } else if (books_change(b->registry, &t->m.u.change, time(NULL), &m.u.change_answer,
+                            &err) != STAMP_OK) {
+        failed(b, &err);
+        m.u.change_answer =
+            (struct service_change_answer){.outcome = SERVICE_CHANGE_LATER};
+    }
+    service_channel_post(&b->front[t->front], &m);
 }
 
 static void end_server(struct books *b, struct job *j, struct stamp_slice certificate)
@@ -589,6 +606,12 @@ static void tell_signed(struct books *b, struct taken *t)
     end_job(b, j);
 }
 
+static bool is_change(const struct service_message *m)
+{
+    return m->type == SERVICE_CHANGE && m->u.change.verb < SERVICE_CHANGE_VERBS &&
+           m->u.change.state < STAMP_REGISTRY_STATES;
+}
+
 static bool take(struct books *b, struct service_channel *c, int front)
 {
     struct taken *t = &b->taken[b->n_taken];
@@ -601,7 +624,7 @@ static bool take(struct books *b, struct service_channel *c, int front)
         : front == (int)b->setup->fronts
             ? t->m.type != SERVICE_SERVER
             : t->m.type != SERVICE_ENROL && t->m.type != SERVICE_SERVER &&
-                  t->m.type != SERVICE_UNIT) {
+                  t->m.type != SERVICE_UNIT && !is_change(&t->m)) {
         service_die("another process asks for what it may not");
     }
     t->front = front;
@@ -636,6 +659,8 @@ static void do_round(struct books *b)
             tell_signed(b, t);
         } else if (t->m.type == SERVICE_SERVER) {
             do_server(b, t);
+        } else if (t->m.type == SERVICE_CHANGE) {
+            do_change(b, t);
         } else if (t->m.type == SERVICE_UNIT) {
             tell_unit(b, t);
         } else {

@@ -55,4 +55,18 @@ STAMP_MUST_USE enum stamp_err books_unit(struct stamp_registry *r,
                                          struct books_verdict *v,
                                          struct stamp_error *err);
 
+/** Whose the changes of the service itself are. */
+#define BOOKS_AUTHOR "stamp serve"
+
+/**
+ * What a program changes, by the name of its API key. In a transaction of its own.
+ *
+ * @param a  `why` points into `err`
+ * @return not STAMP_OK where nothing is decided
+ */
+STAMP_MUST_USE enum stamp_err books_change(struct stamp_registry *r,
+                                           const struct service_change *c, time_t now,
+                                           struct service_change_answer *a,
+                                           struct stamp_error *err);
+
 #endif

@@ -208,6 +208,19 @@ bool front_ask_query(struct front *f, struct evhttp_request *req,
     return ask(f, req, SERVICE_READER, &f->reader, &m) != NULL;
 }
 
+bool front_ask_change(struct front *f, struct evhttp_request *req,
+                      const struct service_change *asked)
+{
+    struct service_message m = {.type = SERVICE_CHANGE, .u.change = *asked};
+    struct front_pending *p = ask(f, req, SERVICE_BOOKS, &f->books, &m);
+
+    if (p != NULL) {
+        p->change = true;
+        p->verb = asked->verb;
+    }
+    return p != NULL;
+}
+
 bool front_ask_status(struct front *f, struct evhttp_request *req,
                       const struct service_ocsp *asked)
 {
@@ -242,11 +255,12 @@ static struct evhttp_request *take_pending(struct front *f, struct front_pending
 static void later(struct front *f, struct front_pending *p, bool taken)
 {
     enum service_role at = p->at;
+    bool change = p->change;
     struct evhttp_request *req = take_pending(f, p);
 
     if (req != NULL && at == SERVICE_STATUS) {
         public_later(req);
-    } else if (req != NULL && (at == SERVICE_BATCHES || at == SERVICE_READER)) {
+    } else if (req != NULL && (change || at == SERVICE_BATCHES || at == SERVICE_READER)) {
         api_later(req);
     } else if (req != NULL) {
         est_later(req, taken);
@@ -388,6 +402,21 @@ static void take_answer(struct front *f, struct front_pending *p,
     OPENSSL_clear_free(was.key, was.key_len);
 }
 
+static void take_change(struct front *f, struct front_pending *p,
+                        const struct service_message *m)
+{
+    uint8_t verb = p->verb;
+    struct evhttp_request *req;
+
+    if (!p->used || !p->change || p->id != m->id || p->at != SERVICE_BOOKS) {
+        return;
+    }
+    req = take_pending(f, p);
+    if (req != NULL) {
+        api_change_answer(req, verb, &m->u.change_answer);
+    }
+}
+
 static void hear_books(evutil_socket_t fd, short what, void *arg)
 {
     struct front *f = arg;
@@ -399,12 +428,16 @@ static void hear_books(evutil_socket_t fd, short what, void *arg)
     while (service_channel_receive(&f->books.channel, buf, &m) == SERVICE_GOT) {
         struct front_pending *p = &f->pending[m.id % FRONT_PENDING_MAX];
 
+        if (m.type == SERVICE_CHANGE_ANSWER) {
+            take_change(f, p, &m);
+            continue;
+        }
         if (m.type != SERVICE_ANSWER) {
             service_die("the books say what they may not");
         }
         if (m.id == f->server_id) {
             take_server(f, &m.u.answer);
-        } else if (p->used && p->id == m.id && p->at == SERVICE_BOOKS) {
+        } else if (p->used && !p->change && p->id == m.id && p->at == SERVICE_BOOKS) {
             take_answer(f, p, &m.u.answer);
         }
     }

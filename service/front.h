@@ -38,6 +38,7 @@ struct front_pending {
     bool used;
     enum service_role at;  /* who has it: books, status, maker, batches or reader */
     bool unit;             /* a station asks: service/station.h */
+    bool change;           /* a program changes something: service/api_change.c */
     uint8_t verb;          /* of what the batches are asked */
     struct evbuffer *body; /* what the reader said so far; NULL = nothing */
     uint8_t *key;          /* that was made for the device; NULL = none */
@@ -120,6 +121,10 @@ bool front_ask_batch(struct front *f, struct evhttp_request *req,
 /** The same with what a program asks of devices and the log: service/api_query.c. */
 bool front_ask_query(struct front *f, struct evhttp_request *req,
                      const struct service_query *asked);
+
+/** The same with what a program changes: service/api_change.c. */
+bool front_ask_change(struct front *f, struct evhttp_request *req,
+                      const struct service_change *asked);
 
 /** The same with what the status is asked. */
 bool front_ask_status(struct front *f, struct evhttp_request *req,

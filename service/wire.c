@@ -108,6 +108,14 @@ static const struct field fields[SERVICE_TYPES][FIELDS_MAX] = {
     [SERVICE_QUERY_ANSWER] = {U64(query_answer.code), U8(query_answer.kind),
                               U8(query_answer.more),
                               UP_TO(query_answer.part, SERVICE_PART_MAX)},
+    [SERVICE_CHANGE] = {U8(change.verb), EXACT(change.key, STAMP_TOKEN_DIGEST_SIZE),
+                        U8(change.state), U8(change.reason),
+                        UP_TO(change.serial, STAMP_SERIAL_SIZE - 1),
+                        UP_TO(change.why, STAMP_REGISTRY_TEXT_MAX),
+                        UP_TO(change.chip, STAMP_REGISTRY_CHIP_SIZE - 1),
+                        UP_TO(change.from, SERVICE_FROM_MAX)},
+    [SERVICE_CHANGE_ANSWER] = {U8(change_answer.outcome), U64(change_answer.n),
+                               UP_TO(change_answer.why, 200)},
 };
 
 static void put64(uint8_t *p, uint64_t v)

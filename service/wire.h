@@ -60,9 +60,11 @@ enum service_type {
     SERVICE_BATCH_ANSWER = 26, /* batches to front, with a file where that was asked for
                                 */
     SERVICE_QUERY = 27,        /* front to reader */
-    SERVICE_QUERY_ANSWER = 28  /* reader to front, in parts */
+    SERVICE_QUERY_ANSWER = 28, /* reader to front, in parts */
+    SERVICE_CHANGE = 29,       /* front to books: a program changes something */
+    SERVICE_CHANGE_ANSWER = 30 /* books to front */
 };
-#define SERVICE_TYPES 29u
+#define SERVICE_TYPES 31u
 
 /** How a device shows who it is. */
 enum service_credential {
@@ -253,6 +255,39 @@ struct service_query_answer {
     struct stamp_slice part;
 };
 
+enum service_change_verb {
+    SERVICE_CHANGE_STATE = 0,
+    SERVICE_CHANGE_REVOKE,
+    SERVICE_CHANGE_OPERATIONAL, /* revoke its operational certificates alone */
+    SERVICE_CHANGE_VERBS
+};
+
+/** What a program changes of a device: service/api_change.c. */
+struct service_change {
+    uint8_t verb;                         /* enum service_change_verb */
+    uint8_t key[STAMP_TOKEN_DIGEST_SIZE]; /* of the API key it shows */
+    uint8_t state;                        /* enum stamp_registry_state */
+    uint8_t reason;                       /* enum stamp_reason */
+    struct stamp_slice serial, why, chip;
+    struct stamp_slice from;
+};
+
+enum service_change_outcome {
+    SERVICE_CHANGE_DONE = 0,
+    SERVICE_CHANGE_LATER = 1,    /* the books are away */
+    SERVICE_CHANGE_KEY = 2,      /* nobody has this key */
+    SERVICE_CHANGE_ROLE = 3,     /* its role may not */
+    SERVICE_CHANGE_NONE = 4,     /* there is no such device */
+    SERVICE_CHANGE_CONFLICT = 5, /* it is in a state that does not let it */
+    SERVICE_CHANGE_WRONG = 6     /* it cannot be as it is asked for */
+};
+
+struct service_change_answer {
+    uint8_t outcome; /* enum service_change_outcome */
+    uint64_t n;      /* what was changed: 0 or 1, or certificates that were revoked */
+    struct stamp_slice why;
+};
+
 struct service_message {
     uint8_t type;
     uint64_t id;
@@ -278,6 +313,8 @@ struct service_message {
         struct service_batch_answer batch_answer;
         struct service_query query;
         struct service_query_answer query_answer;
+        struct service_change change;
+        struct service_change_answer change_answer;
     } u;
 };
 

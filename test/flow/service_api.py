@@ -107,8 +107,31 @@ class Api:
         return path + ("?" + urllib.parse.urlencode(query) if query else "")
 
 
-def order(station):
-    return json.dumps({"product": "Sensor", "count": 3, "stations": [station]})
+def body_of(op, station):
+    """The example of a request's body; None: it has none."""
+    if "requestBody" not in op:
+        return None
+    return json.dumps(op["requestBody"]["content"]["application/json"]["example"]).replace("STATION", station)
+
+
+def made_up(rng, api, op, station):
+    """A body that is sometimes right."""
+    content = op["requestBody"]["content"]["application/json"]
+    value = json.loads(body_of(op, station))
+    schema = api.doc["components"]["schemas"][content["schema"]["$ref"].rsplit("/", 1)[1]]
+    for name, p in schema["properties"].items():
+        pick = rng.random()
+        if pick < 0.1:
+            value.pop(name, None)
+        elif pick < 0.3 and "enum" in p:
+            value[name] = rng.choice(p["enum"])
+        elif pick < 0.5:
+            value[name] = rng.choice((1, 2, 0, -1, 4294967296, "3", "", None, 1.5, True, [], {}, 10 ** 30, "x" * 64, "x" * 300,
+                                      "a\u0000b", "\u202e", [station], [station] * 9, ["00" * 32]))
+    if rng.random() < 0.05:
+        value["more"] = 1
+    out = json.dumps(value).encode()
+    return mutate(rng, out) if rng.random() < 0.3 else out
 
 
 def roles(api, station):
@@ -120,7 +143,7 @@ def roles(api, station):
             if role is not None:
                 headers["Authorization"] = "Bearer " + api.keys.get(role, "A" * 26)
             values = {p["name"]: p["example"] for p in op["parameters"] if p["name"] != "after"}
-            body = order(station) if method == "post" else None
+            body = body_of(op, station)
             status, kind, data, _ = api.ask(method, api.url(path, op, values), headers, body)
             for _ in range(100):
                 if status not in (202, 503):
@@ -189,12 +212,8 @@ def fuzz(api, station, n):
             url += rng.choice(("?", "&")) + rng.choice(("x=1", "limit", "limit=1&limit=2", "=", "&&", "from=1#2", "%zz=1"))
         how = method if rng.random() < 0.9 else rng.choice(METHODS)
         body = None
-        if how == "post":
-            count = rng.choice((1, 2, 3, 0, -1, 4294967296, "3", None, 1.5, [], 10 ** 30))
-            body = json.dumps({"product": rng.choice(("Sensor", "Other", "", 7)), "count": count, "stations": rng.choice((
-                [station], [station] * 9, [], "x", ["00" * 32], [station[:-1]])), "note": rng.choice(("", "n", "x" * 300))}).encode()
-            if rng.random() < 0.5:
-                body = mutate(rng, body)
+        if how == method and "requestBody" in op:
+            body = made_up(rng, api, op, station)
             headers["Content-Type"] = rng.choice(("application/json", "application/json; charset=utf-8", "text/plain"))
             if rng.random() < 0.9:
                 headers["Idempotency-Key"] = rng.choice(("k%d" % rng.randrange(20), "x" * 65, "a b"))

@@ -14,6 +14,7 @@ books=()
 check "a workspace" "$stamp" init ws --company Acme --product Sensor "${books[@]}"
 check "five stamps" "$stamp" -C ws make -n 5
 serial=$("$stamp" -C ws registry list --csv | sed -n '2s/,.*//p')
+victim=$("$stamp" -C ws registry list --csv | sed -n '6s/,.*//p')
 mkdir keys ws/stations
 for role in admin factory support auditor station device; do
     check "a key for '$role'" "$stamp" -C ws apikey add --role "$role" "$role" -o "keys/$role.key"
@@ -34,9 +35,9 @@ check_status "a batch, for who asks for its file" 0 "$stamp" batch create --serv
     --api-key-file keys/factory.key --product Sensor --station s.pem --count 20 -o b.batch
 number=$("$stamp" -C ws batch list | sed -n '$s/ .*//p')
 sed "s/\"example\": 1\b/\"example\": ${number:-2}/" "$openapi" > openapi.json # of the batch's number
-check_status "every role at every call" 0 "${asked[@]}" roles openapi.json "$port" ws/root.pem keys "$serial"
+check_status "every role at every call" 0 "${asked[@]}" roles openapi.json "$port" ws/root.pem keys "$victim"
 cat out
-check_status "requests made up from the description" 0 "${asked[@]}" fuzz openapi.json "$port" ws/root.pem keys "$serial" \
+check_status "requests made up from the description" 0 "${asked[@]}" fuzz openapi.json "$port" ws/root.pem keys "$victim" \
     "${STAMP_API_FUZZ:-3000}"
 cat out
 
@@ -58,7 +59,8 @@ while True:
 assert len(seen) == len(set(seen)) and len(seen) >= 28, len(seen)
 whole = get("devices/" + seen[0])
 assert [e["state"] for e in whole["history"]] == ["reserved", "issued"]
-assert len(get("devices?state=issued&limit=500")["devices"]) == len(seen)
+assert len(get("devices?state=issued&limit=500")["devices"]) == len(seen) - 1
+assert [d["state"] for d in get("devices?state=revoked")["devices"]] == ["revoked"]
 assert get("devices?batch=1&limit=500")["devices"][0]["serial"] == seen[0]
 assert get("devices?product=Sensor&limit=1")["next"] == seen[0]
 assert get("devices?since=4000000000")["devices"] == []
@@ -85,6 +87,27 @@ check_status "no key" 2 "$stamp" registry list --server "https://$at"
 says "--server wants --api-key-file F"
 check_status "what needs the books" 2 "$stamp" registry check "${online[@]}"
 says "--server goes with list, show"
+
+# ---- changes: each has an author ----
+support=(--server "https://$at" --trust ws/root.pem --api-key-file keys/support.key)
+second=$("$stamp" -C ws registry list --csv | sed -n '3s/,.*//p')
+check_status "a state" 0 "$stamp" registry set "$second" --state struck --reason "seen at the desk" "${support[@]}"
+check_status "  the same again" 0 "$stamp" registry set "$second" --state struck "${support[@]}"
+check "  is on the books once, by the name of the key" sh -c "'$stamp' -C ws registry show $second > show.out; grep -c struck show.out |
+    grep -qx 2 && grep -q 'struck    by support at .*: seen at the desk' show.out"
+check_status "a step that there is not" 1 "$stamp" registry set "$second" --state re-struck "${support[@]}"
+says "'$second' is struck and cannot become re-struck"
+check_status "a role that may not" 3 "$stamp" registry set "$second" --state shipped "${online[@]}"
+check_status "who is not there" 1 "$stamp" registry set nobody --state shipped "${support[@]}"
+check_status "a revocation" 0 "$stamp" revoke "$second" --reason superseded --why "another board" "${support[@]}"
+says "$second	revoked: superseded"
+check_status "  the same again" 0 "$stamp" revoke "$second" --reason superseded "${support[@]}"
+check "  is on the books" sh -c "'$stamp' -C ws registry show $second | grep -q 'revoked   by support at .*: another board'"
+check_status "operational certificates" 0 "$stamp" revoke "$serial" --reason keyCompromise --operational "${support[@]}"
+says "$serial	0 operational certificates revoked: keyCompromise"
+check_status "  by a role that may not" 3 "$stamp" revoke "$serial" --reason keyCompromise --operational --server "https://$at" \
+    --trust ws/root.pem --api-key-file keys/factory.key
+check "the service says who did it" grep -q "\"event\":\"revoked\",\"device\":\"$second\",\"by\":\"support\"" ws.serve
 
 # ---- the log: an auditor who keeps one head, and the root ----
 check "the head as a file" sh -c "$(declare -f get); at=$at; get log/head auditor | head -n 1 |
