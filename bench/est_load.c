@@ -2,13 +2,15 @@
  * A load of EST and OCSP clients, on OpenSSL alone: threads that ask one after the other,
  * each with its own latencies. What is asked is made before the clock runs.
  *
- * usage: est_load MODE HOST PORT CA.pem DEVICES THREADS SECONDS [OCSP-PATH]
+ * usage: est_load MODE HOST PORT CA.pem DEVICES THREADS SECONDS [OCSP-PATH|PATHS API-KEY]
  *
  * MODE: handshake   mutual TLS 1.3, closed at once
  *       renew       the same, and a simplereenroll with a new key
  *       cfssl       a connection each, as renew, and cfssl's sign instead
  *       keepalive   simplereenroll with new keys on one connection a thread
  *       ocsp        GET OCSP-PATH over HTTP on one connection a thread
+ *       api         GET the paths of the file PATHS, a line each, with API-KEY, on one
+ *                   connection a thread
  *       idle        THREADS connections, kept open for SECONDS (prints "open" first)
  * DEVICES: one behind the other: key (32 bytes), length of the certificate (2 bytes, big
  *       endian), certificate; bench/service.py makes it
@@ -54,7 +56,7 @@ struct worker {
 };
 
 static struct {
-    const char *mode, *host, *port, *ca, *path;
+    const char *mode, *host, *port, *ca, *path, *key;
     struct device *devices;
     unsigned n_devices, n_workers, seconds;
     struct addrinfo *where;
@@ -182,6 +184,33 @@ static char *cfssl_text(const struct device *d)
     return text;
 }
 
+/* The file's paths, over and over. */
+static char *api_text(void)
+{
+    static FILE *paths;
+    char line[1024];
+    char *text = malloc(TEXT_MAX);
+
+    if (paths == NULL) {
+        paths = fopen(load.path, "r");
+    }
+    if (paths == NULL || text == NULL) {
+        die("no paths");
+    }
+    if (fgets(line, sizeof line, paths) == NULL) {
+        rewind(paths);
+        if (fgets(line, sizeof line, paths) == NULL) {
+            die("no paths");
+        }
+    }
+    line[strcspn(line, "\n")] = '\0';
+    (void)snprintf(
+        text, TEXT_MAX,
+        "GET %s HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer %s\r\n\r\n", line,
+        load.key);
+    return text;
+}
+
 static void prepare(struct worker *w, unsigned count)
 {
     w->us = calloc(REQUESTS_MAX, sizeof *w->us);
@@ -193,8 +222,9 @@ static void prepare(struct worker *w, unsigned count)
         const struct device *d =
             device_of(w, strcmp(load.mode, "keepalive") == 0 ? 0 : w->n_texts);
 
-        w->texts[w->n_texts] =
-            strcmp(load.mode, "cfssl") == 0 ? cfssl_text(d) : request_text(d);
+        w->texts[w->n_texts] = strcmp(load.mode, "cfssl") == 0 ? cfssl_text(d)
+                               : strcmp(load.mode, "api") == 0 ? api_text()
+                                                               : request_text(d);
     }
 }
 
@@ -242,11 +272,14 @@ static int read_plain(void *from, void *to, int len)
 static bool answer(void *from, read_fn get)
 {
     char text[16384];
+    char more[16384];
     size_t n = 0;
     size_t want = sizeof text - 1;
 
     while (n < want) {
-        int got = get(from, text + n, (int)(sizeof text - 1 - n));
+        bool fits = n < sizeof text - 1;
+        int got = get(from, fits ? text + n : more,
+                      (int)(fits ? sizeof text - 1 - n : sizeof more));
         char *end;
         char *length;
 
@@ -254,6 +287,9 @@ static bool answer(void *from, read_fn get)
             return false;
         }
         n += (size_t)got;
+        if (!fits) {
+            continue;
+        }
         text[n] = '\0';
         end = strstr(text, "\r\n\r\n");
         length = end == NULL ? NULL : strstr(text, "Content-Length: ");
@@ -364,7 +400,7 @@ static void *work(void *arg)
         ask_anew(w, false);
     } else if (strcmp(load.mode, "renew") == 0 || strcmp(load.mode, "cfssl") == 0) {
         ask_anew(w, true);
-    } else if (strcmp(load.mode, "keepalive") == 0) {
+    } else if (strcmp(load.mode, "keepalive") == 0 || strcmp(load.mode, "api") == 0) {
         ask_on(w);
     } else {
         ask_ocsp(w);
@@ -447,6 +483,7 @@ int main(int argc, char **argv)
     load.n_workers = (unsigned)strtoul(argv[6], NULL, 10);
     load.seconds = (unsigned)strtoul(argv[7], NULL, 10);
     load.path = argc > 8 ? argv[8] : "/";
+    load.key = argc > 9 ? argv[9] : "";
     if (getaddrinfo(load.host, load.port, &hints, &load.where) != 0 ||
         load.n_workers == 0 || load.n_workers > THREADS_MAX) {
         die("no such host, or no such number of threads");
@@ -461,11 +498,12 @@ int main(int argc, char **argv)
     if (w == NULL) {
         die("out of memory");
     }
-    per_worker = strcmp(load.mode, "renew") == 0 || strcmp(load.mode, "cfssl") == 0
-                     ? 3000 * load.seconds / load.n_workers + 10
-                 : strcmp(load.mode, "keepalive") == 0
-                     ? 6000 * load.seconds / load.n_workers + 10
-                     : 0;
+    per_worker =
+        strcmp(load.mode, "renew") == 0 || strcmp(load.mode, "cfssl") == 0
+            ? 3000 * load.seconds / load.n_workers + 10
+        : strcmp(load.mode, "keepalive") == 0 ? 6000 * load.seconds / load.n_workers + 10
+        : strcmp(load.mode, "api") == 0       ? 20000 * load.seconds / load.n_workers + 10
+                                              : 0;
     for (unsigned i = 0; i < load.n_workers; i++) {
         w[i].index = i;
         prepare(&w[i], per_worker);
