@@ -212,20 +212,25 @@ enum stamp_err cli_root_file(const char *workspace, char out[PATH_MAX],
     return rc;
 }
 
-enum stamp_err cli_books(const char *workspace, struct stamp_registry **out,
-                         struct stamp_error *err)
+enum stamp_err cli_books_place(const char *workspace, char where[PATH_MAX],
+                               struct stamp_error *err)
 {
     const char *given = getenv(STAMP_WORKSPACE_REGISTRY);
     char dir[PATH_MAX] = ".";
-    char where[PATH_MAX];
     enum stamp_err rc = STAMP_OK;
 
     if (given == NULL || given[0] == '\0') { /* else no workspace is needed */
         rc = stamp_workspace_locate(workspace, dir, err);
     }
-    if (rc == STAMP_OK) {
-        rc = stamp_workspace_books(dir, where, err);
-    }
+    return rc == STAMP_OK ? stamp_workspace_books(dir, where, err) : rc;
+}
+
+enum stamp_err cli_books(const char *workspace, struct stamp_registry **out,
+                         struct stamp_error *err)
+{
+    char where[PATH_MAX];
+    enum stamp_err rc = cli_books_place(workspace, where, err);
+
     return rc == STAMP_OK ? stamp_registry_open(where, out, err) : rc;
 }
 

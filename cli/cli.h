@@ -100,6 +100,10 @@ STAMP_MUST_USE enum stamp_err cli_trust(const char *pem, const char *workspace,
 STAMP_MUST_USE enum stamp_err cli_root_file(const char *workspace, char out[PATH_MAX],
                                             struct stamp_error *err);
 
+/** Where the books are that cli_books() opens. */
+STAMP_MUST_USE enum stamp_err cli_books_place(const char *workspace, char where[PATH_MAX],
+                                              struct stamp_error *err);
+
 /** Open the books: $DEVSTAMP_REGISTRY, else those of a workspace. @param workspace  -C;
  * NULL = look for it */
 STAMP_MUST_USE enum stamp_err

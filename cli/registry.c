@@ -17,6 +17,7 @@
 #include "cli/registry_operational.h"
 #include "cli/registry_pop.h"
 #include "host/json.h"
+#include "host/registry_backup.h"
 #include "host/registry_json.h"
 
 static const char help[] =
@@ -26,12 +27,16 @@ static const char help[] =
     "       stamp registry pop SERIAL --key KEY\n"
     "       stamp registry set SERIAL --state S [--reason R]\n"
     "       stamp registry check\n"
+    "       stamp registry backup -o FILE\n"
+    "       stamp registry restore FILE --to R\n"
     "\n"
     "Asks the books. list gives one page of devices, show all about one, with its\n"
     "history; export all devices with their certificates, as CSV unless told otherwise;\n"
     "pop prints a proof of possession that the books keep in escrow; set books what\n"
     "became of a device; check holds rows, log, certificates and counts against each\n"
     "other and names what does not agree (exit status 3), for books at rest: a backup.\n"
+    "backup writes all of the books as of one moment, while they are in use; restore\n"
+    "makes books of a backup, elsewhere.\n"
     "\n"
     "  -s, --state S           only devices that are reserved, issued, struck,\n"
     "                          labelled, shipped, active, returned, re-struck, scrapped\n"
@@ -46,6 +51,9 @@ static const char help[] =
     "      --csv               CSV\n"
     "  -k, --key KEY           of the certificate that proofs are sealed to; for pop\n"
     "      --reason R          why; for set\n"
+    "  -o, --output FILE       the backup\n"
+    "      --to R              for restore: a file that is not there, or a database\n"
+    "                          without books, postgres://...\n"
     "      --passphrase-fd N   read its passphrase from file descriptor N\n"
     "      --server URL        ask a service that has the books (stamp serve): list,\n"
     "                          show, export and set\n"
@@ -67,6 +75,8 @@ static const struct option options[] = {
     {"csv", no_argument, NULL, 'V'},
     {"key", required_argument, NULL, 'k'},
     {"reason", required_argument, NULL, 'r'},
+    {"output", required_argument, NULL, 'o'},
+    {"to", required_argument, NULL, 't'},
     {"passphrase-fd", required_argument, NULL, 'F'},
     {"server", required_argument, NULL, 'O'},
     {"api-key-file", required_argument, NULL, 'K'},
@@ -91,6 +101,8 @@ struct args {
     const char *what;   /* of show and pop */
     const char *key;    /* of pop */
     const char *reason; /* of set */
+    const char *output; /* of backup */
+    const char *to;     /* of restore */
     int fd;
     size_t limit;
     enum format format;
@@ -495,6 +507,12 @@ static int take(struct args *a, int opt)
     case 'V':
         a->format = CSV;
         return -1;
+    case 'o':
+        a->output = optarg;
+        return -1;
+    case 't':
+        a->to = optarg;
+        return -1;
     case 'O':
         a->online.url = optarg;
         return -1;
@@ -537,6 +555,37 @@ static enum stamp_err set(struct stamp_registry *r, const struct args *a,
         .serial = a->what, .to = a->filter.state, .at = time(NULL), .why = a->reason};
 
     return stamp_registry_change(r, &c, 1, NULL, err);
+}
+
+static int backup(const struct args *a)
+{
+    char books[PATH_MAX];
+    struct stamp_error err = STAMP_ERROR_INIT;
+    enum stamp_err rc = cli_books_place(a->dir, books, &err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_registry_backup(books, a->output, &err);
+    }
+    if (rc != STAMP_OK) {
+        stamp_error_state(&err, "there is no backup");
+        return cli_fail(&err);
+    }
+    (void)printf("%s\n", a->output);
+    return cli_flush(CLI_DONE);
+}
+
+static int restore(const struct args *a)
+{
+    struct stamp_error err = STAMP_ERROR_INIT;
+
+    if (stamp_registry_restore(a->what, a->to, &err) != STAMP_OK) {
+        stamp_error_state(&err, "nothing was restored");
+        return cli_fail(&err);
+    }
+    (void)printf("The books are in %s. What they are worth: stamp --registry %s registry "
+                 "check\n",
+                 a->to, a->to);
+    return cli_flush(CLI_DONE);
 }
 
 static int run_online(struct args *a, const char *verb)
@@ -584,7 +633,7 @@ int cmd_registry(int argc, char **argv)
     bool one;
     int opt;
 
-    while ((opt = getopt_long(argc, argv, "s:p:b:n:jk:C:h", options, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, "s:p:b:n:jk:o:C:h", options, NULL)) != -1) {
         int status = take(&a, opt);
 
         if (status >= 0) {
@@ -592,13 +641,19 @@ int cmd_registry(int argc, char **argv)
         }
     }
     if (optind == argc) {
-        return cli_usage("registry", "say list, show, export, pop, set or check");
+        return cli_usage("registry", "say list, show, export, pop, set, check, backup or "
+                                     "restore");
     }
     verb = argv[optind++];
-    one =
-        strcmp(verb, "show") == 0 || strcmp(verb, "pop") == 0 || strcmp(verb, "set") == 0;
-    if (!one && strcmp(verb, "list") != 0 && strcmp(verb, "export") != 0 &&
-        strcmp(verb, "check") != 0) {
+    if ((strcmp(verb, "backup") == 0) != (a.output != NULL) ||
+        (strcmp(verb, "restore") == 0) != (a.to != NULL)) {
+        return cli_usage("registry",
+                         "backup and -o FILE go together, and restore FILE and --to R");
+    }
+    one = strcmp(verb, "show") == 0 || strcmp(verb, "pop") == 0 ||
+          strcmp(verb, "set") == 0 || strcmp(verb, "restore") == 0;
+    if (!one && strcmp(verb, "backup") != 0 && strcmp(verb, "list") != 0 &&
+        strcmp(verb, "export") != 0 && strcmp(verb, "check") != 0) {
         return cli_usage("registry", "'%s' is not list, show, export, pop, set or check",
                          verb);
     }
@@ -610,13 +665,16 @@ int cmd_registry(int argc, char **argv)
     }
     if (one != (argc - optind == 1) || argc - optind > 1) {
         return cli_usage("registry",
-                         one ? "show, pop and set take one serial"
+                         one ? "show, pop and set take one serial, restore a file"
                              : "'%s' is not understood",
                          argv[optind]);
     }
     a.what = argv[optind];
-    if (strcmp(verb, "check") == 0 && a.what != NULL) {
-        return cli_usage("registry", "check takes no '%s'", a.what);
+    if ((strcmp(verb, "check") == 0 || strcmp(verb, "backup") == 0) && a.what != NULL) {
+        return cli_usage("registry", "%s takes no '%s'", verb, a.what);
+    }
+    if (strcmp(verb, "backup") == 0 || strcmp(verb, "restore") == 0) {
+        return a.output != NULL ? backup(&a) : restore(&a);
     }
     if (cli_online_check(&a.online, "registry") != 0) {
         return CLI_USAGE;

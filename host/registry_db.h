@@ -83,6 +83,9 @@ STAMP_MUST_USE enum stamp_err
 stampi_sqlite_create(const char *path, struct stampi_db **out, struct stamp_error *err);
 STAMP_MUST_USE enum stamp_err stampi_sqlite_open(const char *path, struct stampi_db **out,
                                                  struct stamp_error *err);
+/** Copy all of it as of one moment, while others may write. @param to  an empty file */
+STAMP_MUST_USE enum stamp_err stampi_sqlite_backup(const char *path, const char *to,
+                                                   struct stamp_error *err);
 /** Remove a file that was made and its logs. */
 void stampi_sqlite_remove(const char *path);
 

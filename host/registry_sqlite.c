@@ -399,3 +399,21 @@ enum stamp_err stampi_sqlite_open(const char *path, struct stampi_db **out,
     }
     return open_db(path, false, out, err);
 }
+
+enum stamp_err stampi_sqlite_backup(const char *path, const char *to,
+                                    struct stamp_error *err)
+{
+    struct stampi_db *db = NULL;
+    sqlite3_stmt *s = NULL;
+    enum stamp_err rc = stampi_sqlite_open(path, &db, err);
+
+    if (rc == STAMP_OK &&
+        (sqlite3_prepare_v2(own(db)->db, "VACUUM INTO $1", -1, &s, NULL) != SQLITE_OK ||
+         sqlite3_bind_text(s, 1, to, -1, SQLITE_STATIC) != SQLITE_OK ||
+         sqlite3_step(s) != SQLITE_DONE)) {
+        rc = failed(own(db), "back up", err);
+    }
+    (void)sqlite3_finalize(s);
+    close_db(&db);
+    return rc;
+}

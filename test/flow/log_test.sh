@@ -144,6 +144,56 @@ found "row and leaf, as if it had never been" "DELETE FROM event WHERE device = 
 check "$attacks attacks were found" test "$attacks" = 31
 check_status "what was restored agrees" 0 "$stamp" -C ws registry check
 
+# ---- backups: made while somebody writes, restored elsewhere, checked there ----
+( for i in $(seq 40); do "$stamp" -C ws make -n 2 > /dev/null 2>&1 || exit 1; done ) &
+writer=$!
+for i in 1 2 3; do
+    check "a backup of books in use" "$stamp" -C ws registry backup -o "backup-$i"
+done
+check "whoever writes goes on" wait "$writer"
+check "  for its owner alone" test "$(stat -c %a backup-1)" = 600
+check_status "a backup is not overwritten" 1 "$stamp" -C ws registry backup -o backup-1
+says "'backup-1' exists already"
+says "there is no backup"
+for i in 1 2 3; do
+    if [ "${2:-}" = postgres ]; then
+        to=$(printf '%s' "$STAMP_TEST_PG" | sed "s|/\([^/?]*\)\(?.*\)\?$|/elsewhere$i\2|")
+        check "a database" psql -q "$STAMP_TEST_PG" -c "CREATE DATABASE elsewhere$i"
+    else
+        to=elsewhere$i.db
+    fi
+    check_status "it is restored elsewhere" 0 "$stamp" registry restore "backup-$i" --to "$to"
+    check_status "  once" 1 "$stamp" registry restore "backup-$i" --to "$to"
+    says "nothing was restored"
+    check_status "  and agrees" 0 "$stamp" -C ws --registry "$to" registry check
+    says "all agree"
+    check_status "  with the heads that were kept" 0 "$stamp" -C ws --registry "$to" log verify --head first.head --head second.head
+done
+check "nothing half-done is left" sh -c '! ls | grep part'
+printf 'no backup, but as long as one' > none
+check_status "what is no backup" 1 "$stamp" registry restore none --to none.db
+says "'none' is no backup of a registry"
+check_status "  is not" 1 test -e none.db
+check_status "a backup of the other kind" 1 "$stamp" registry restore backup-1 --to \
+    "$([ "${2:-}" = postgres ] && echo x.db || echo postgres:///nowhere)"
+restore today > restore.out 2>&1
+
+# ---- books that are older than the log are taken over into it ----
+older='DROP TABLE log_queue; DROP TABLE log_leaf; DROP TABLE log_tile; DROP TABLE log_head; DELETE FROM counter WHERE name = '"'log';"
+if [ "${2:-}" = postgres ]; then
+    check "books of schema 8" sql "$older UPDATE schema_version SET version = 8;"
+else
+    check "books of schema 8" sql "$older PRAGMA user_version = 8;"
+fi
+check_status "  are brought up, and agree" 0 "$stamp" -C ws registry check
+says "303 devices, 3 operational keys, "
+check_status "  a head is signed" 0 log head
+check_status "  which proves what was before" 0 log prove "${serials[302]}" -o older.receipt
+check_status "  to who has the root" 0 "$stamp" log verify --receipt older.receipt --trust ws/root.pem
+says "device 300 of it: ${serials[302]}"
+found "a device of before" "UPDATE device SET chip = 'c' WHERE id = $d" "its chip is 'c' on the books" # and all is as before
+restore today > restore.out 2>&1
+
 # ---- restored from yesterday: books and log agree with each other, and not with the head that was kept ----
 restore yesterday > restore.out 2>&1
 check_status "books of yesterday agree" 0 "$stamp" -C ws registry check
