@@ -15,6 +15,7 @@
 #include "host/escrow.h"
 #include "host/file.h"
 #include "host/registry_escrow.h"
+#include "host/registry_log.h"
 
 #define DIR_NAME "batches"
 /* Devices that one machine takes of a shared batch at a time: a run of the books at
@@ -463,6 +464,27 @@ static enum stamp_err adopt(struct maker *m, struct stamp_error *err)
     return STAMP_OK;
 }
 
+/* What the file says of itself is in the log before the books call it made. */
+static enum stamp_err anchor(struct maker *m, struct stamp_error *err)
+{
+    STAMP_BATCH_AUTO *batch = NULL;
+    X509 *anchors[1] = {m->ws->root};
+    uint8_t digest[32];
+    char name[64];
+    struct stamp_slice cms;
+    enum stamp_err rc = stamp_batch_open(m->made->path, anchors, 1, &batch, err);
+
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    cms = stamp_batch_manifest_cms(batch);
+    (void)snprintf(name, sizeof name, "manifest of batch %u, volume %u",
+                   m->made->batch.id, m->made->volume);
+    return EVP_Digest(cms.p, cms.len, digest, NULL, stamp_sha256(), NULL) == 1
+               ? stamp_registry_log_anchor(m->ws->registry, name, digest, time(NULL), err)
+               : stamp_openssl_failed(err, "cannot compute a digest");
+}
+
 /* Of a shared batch, the one who makes the last share makes the step. */
 static enum stamp_err step(struct maker *m, struct stamp_error *err)
 {
@@ -522,14 +544,17 @@ static enum stamp_err make(struct maker *m, struct stamp_error *err)
     }
     if (m->exists) {
         rc = adopt(m, err);
-        return rc == STAMP_OK ? step(m, err) : rc;
+    } else {
+        rc = open_file(m, err);
+        if (rc == STAMP_OK) {
+            rc = make_shares(m, err);
+        }
+        if (rc == STAMP_OK) {
+            rc = finish_file(m, err);
+        }
     }
-    rc = open_file(m, err);
     if (rc == STAMP_OK) {
-        rc = make_shares(m, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = finish_file(m, err);
+        rc = anchor(m, err);
     }
     return rc == STAMP_OK ? step(m, err) : rc;
 }

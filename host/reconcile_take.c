@@ -1,12 +1,16 @@
 /* Exports of stations, taken in. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
+#include "host/hex.h"
 #include "host/reconcile_own.h"
+#include "host/registry_log.h"
 
 static enum stamp_err whose(void *ctx, const uint8_t station[32], X509 **journal,
                             struct stamp_error *err)
@@ -21,6 +25,21 @@ static enum stamp_err whose(void *ctx, const uint8_t station[32], X509 **journal
         stamp_station_cert_fini(&cert);
     }
     return rc;
+}
+
+/* How far the station's journal was, so that nobody can say later that it was not. */
+static enum stamp_err anchor(const struct stamp_workspace *ws,
+                             const struct stamp_journal_part *part,
+                             struct stamp_error *err)
+{
+    char station[2 * 32 + 1];
+    char name[128];
+
+    stamp_hex(part->station, sizeof part->station, station);
+    (void)snprintf(name, sizeof name, "journal of station %.16s, entry %u", station,
+                   part->head);
+    return stamp_registry_log_anchor(ws->registry, name, part->head_hash, time(NULL),
+                                     err);
 }
 
 static enum stamp_err take_parts(const struct stamp_workspace *ws,
@@ -46,7 +65,12 @@ static enum stamp_err take_parts(const struct stamp_workspace *ws,
                 break;
             }
         } else {
+            uint32_t before = t->r->stored.added;
+
             rc = stamp_journal_store_put(store, &part, &t->r->stored, err);
+            if (rc == STAMP_OK && t->r->stored.added > before) {
+                rc = anchor(ws, &part, err);
+            }
             t->r->parts++;
             stamp_buffer_free(&plain);
         }

@@ -252,6 +252,18 @@ enum stamp_err stamp_registry_log_grow(struct stamp_registry *r,
     return rc;
 }
 
+enum stamp_err stamp_registry_log_anchor(struct stamp_registry *r, const char *name,
+                                         const uint8_t digest[32], time_t now,
+                                         struct stamp_error *err)
+{
+    enum stamp_err rc = stampi_begin(r, err);
+
+    return rc == STAMP_OK
+               ? stampi_finish(r, stampi_leaf_anchor(r, name, digest, (int64_t)now, err),
+                               err)
+               : rc;
+}
+
 /* ---- reading ---- */
 
 enum stamp_err stamp_registry_log_size(struct stamp_registry *r, uint64_t *size,

@@ -40,6 +40,12 @@ STAMP_MUST_USE enum stamp_err stamp_registry_log_grow(struct stamp_registry *r,
                                                       time_t now, uint32_t *added,
                                                       struct stamp_error *err);
 
+/** Put something that is kept elsewhere into the log: its SHA-256, under a name of at
+ * most STAMP_LOG_TEXT_MAX bytes. */
+STAMP_MUST_USE enum stamp_err
+stamp_registry_log_anchor(struct stamp_registry *r, const char *name,
+                          const uint8_t digest[32], time_t now, struct stamp_error *err);
+
 /** The newest head. STAMP_E_MISSING: none was signed yet. */
 STAMP_MUST_USE enum stamp_err stamp_registry_log_head(struct stamp_registry *r,
                                                       struct stamp_log_head *out,

@@ -53,6 +53,7 @@ check_status "a head" 0 log head -o second.head
 check_status "the log is whole, with the heads that were kept" 0 log verify --head first.head --head second.head
 says ": whole"
 check "it can be read" sh -c "'$stamp' -C ws log list | grep -q 'device 1/2 serial ${serials[2]} struck'"
+check "the batch's manifest is anchored in it" sh -c "'$stamp' -C ws log list | grep -q 'anchor name manifest of batch [0-9]*, volume 0 digest'"
 check "  of one device" sh -c "test \"\$('$stamp' -C ws log list ${serials[2]} | wc -l)\" = 3"
 
 # ---- receipts: with the root alone ----

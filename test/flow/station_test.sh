@@ -59,6 +59,9 @@ says "expected 4; made 2"
 says "2 units booked; 0 problems"
 check_status "as often as wanted" 0 "$stamp" -C hq reconcile bundle bundle
 says "0 units booked; 0 problems"
+check "  how far it was is anchored in the log" sh -c "'$stamp' -C hq log head > /dev/null &&
+    test \"\$('$stamp' -C hq log list --limit 100000 | grep -c 'anchor name journal of station')\" -gt 0"
+check_status "  with which the books agree" 0 "$stamp" -C hq registry check
 check_status "the books have the unit" 0 "$stamp" -C hq registry show "$first"
 says "state                struck"
 check_status "headquarters opens the proof that the device sealed" 0 "$stamp" -C hq registry pop "$first" \
