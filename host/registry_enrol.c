@@ -115,15 +115,27 @@ static enum stamp_err read_rows(struct stamp_registry *r, enum stampi_sql which,
     return rc;
 }
 
+enum stamp_err stampi_ldevid_page(struct stamp_registry *r, int64_t device,
+                                  int64_t before, struct stamp_ldevid *rows, size_t max,
+                                  size_t *n, struct stamp_error *err)
+{
+    struct rows all = {.row = rows, .max = max, .device = device};
+    enum stamp_err rc =
+        STAMPI_RUN(r, STAMPI_LDEVID_LIST, take_row, &all, NULL, err, stampi_int(device),
+                   stampi_int(before), stampi_int((int64_t)max));
+
+    if (rc != STAMP_OK) {
+        rows_fini(&all);
+    }
+    *n = all.n;
+    return rc;
+}
+
 enum stamp_err stamp_registry_ldevid_list(struct stamp_registry *r, int64_t device,
                                           struct stamp_ldevid *rows, size_t max,
                                           size_t *n, struct stamp_error *err)
 {
-    struct rows all = {.row = rows, .max = max, .device = device};
-    enum stamp_err rc = read_rows(r, STAMPI_LDEVID_LIST, &all, err);
-
-    *n = all.n;
-    return rc;
+    return stampi_ldevid_page(r, device, INT64_MAX, rows, max, n, err);
 }
 
 /* ---- admission ---- */

@@ -253,6 +253,11 @@ STAMP_MUST_USE enum stamp_err stampi_unit_claim(struct stamp_registry *r,
 STAMP_MUST_USE enum stamp_err
 stampi_unit_issued(struct stamp_registry *r, const struct stampi_happened *h,
                    bool lock_later, struct stampi_tally *tally, struct stamp_error *err);
+/** Operational keys of a device whose number is below `before`, the newest first. */
+STAMP_MUST_USE enum stamp_err stampi_ldevid_page(struct stamp_registry *r, int64_t device,
+                                                 int64_t before,
+                                                 struct stamp_ldevid *rows, size_t max,
+                                                 size_t *n, struct stamp_error *err);
 /** The certificates of a device that was revoked. */
 STAMP_MUST_USE enum stamp_err stampi_revoke(struct stamp_registry *r,
                                             const struct stamp_registry_change *c,

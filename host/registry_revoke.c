@@ -146,37 +146,58 @@ static enum stamp_err add(struct stamp_registry *r, int64_t device,
                : rc;
 }
 
-/* All operational keys: retired, and their certificates revoked. */
-static enum stamp_err add_operational(struct stamp_registry *r, int64_t device,
-                                      uint8_t reason, time_t at, bool in_use_only,
-                                      size_t *count, struct stamp_error *err)
+/* A page of operational keys: retired, and their certificates revoked. */
+static enum stamp_err add_page(struct stamp_registry *r, struct stamp_ldevid *rows,
+                               size_t n, uint8_t reason, time_t at, bool in_use_only,
+                               size_t *count, struct stamp_error *err)
 {
-    struct stamp_ldevid *rows = calloc(PAGE, sizeof *rows);
-    size_t n = 0;
-    enum stamp_err rc;
+    enum stamp_err rc = STAMP_OK;
 
-    *count = 0;
-    if (rows == NULL) {
-        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
-    }
-    rc = stamp_registry_ldevid_list(r, device, rows, PAGE, &n, err);
     for (size_t i = 0; i < n; i++) {
         const struct stamp_ldevid *l = &rows[i];
 
         if (rc == STAMP_OK && (!in_use_only || l->state != STAMP_LDEVID_RETIRED)) {
             *count += l->certificate_len > 0;
-            rc = add(r, device, (struct stamp_slice){l->certificate, l->certificate_len},
-                     reason, at, err);
+            rc = add(r, l->device,
+                     (struct stamp_slice){l->certificate, l->certificate_len}, reason, at,
+                     err);
         }
         if (rc == STAMP_OK && l->state != STAMP_LDEVID_RETIRED) {
             rc = STAMPI_RUN(r, STAMPI_LDEVID_STATE, NULL, NULL, NULL, err,
                             stampi_int(STAMP_LDEVID_RETIRED), stampi_int((int64_t)at),
-                            stampi_int(device), stampi_int(l->n));
+                            stampi_int(l->device), stampi_int(l->n));
         }
-        stamp_ldevid_fini(&rows[i]);
+    }
+    return rc;
+}
+
+/* All of them; of those in use there are few, and they are the newest. */
+static enum stamp_err add_operational(struct stamp_registry *r, int64_t device,
+                                      uint8_t reason, time_t at, bool in_use_only,
+                                      size_t *count, struct stamp_error *err)
+{
+    struct stamp_ldevid *rows = calloc(PAGE, sizeof *rows);
+    int64_t before = INT64_MAX;
+    size_t n = PAGE;
+    enum stamp_err rc = STAMP_OK;
+
+    *count = 0;
+    if (rows == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    while (rc == STAMP_OK && n == PAGE) {
+        rc = stampi_ldevid_page(r, device, before, rows, PAGE, &n, err);
+        if (rc == STAMP_OK && n > 0) {
+            rc = add_page(r, rows, n, reason, at, in_use_only, count, err);
+            before = rows[n - 1].n;
+        }
+        for (size_t i = 0; i < n; i++) {
+            stamp_ldevid_fini(&rows[i]);
+        }
+        n = in_use_only ? 0 : n;
     }
     free(rows);
-    return rc == STAMP_OK && n > 0
+    return rc == STAMP_OK && before != INT64_MAX
                ? stampi_leaf_operational(r, device, 0, STAMP_LDEVID_RETIRED, (int64_t)at,
                                          (struct stamp_slice){NULL, 0}, err)
                : rc;

@@ -855,7 +855,7 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
                           " WHERE device = $1 AND state <> 3 ORDER BY n DESC LIMIT $2",
                           NULL},
     [STAMPI_LDEVID_LIST] = {"SELECT " LDEVID_COLUMNS " FROM operational"
-                            " WHERE device = $1 ORDER BY n DESC LIMIT $2",
+                            " WHERE device = $1 AND n < $2 ORDER BY n DESC LIMIT $3",
                             NULL},
     [STAMPI_LDEVID_LAST] = {"SELECT coalesce(max(n), 0),"
                             " count(CASE WHEN at > $1 THEN 1 END)"

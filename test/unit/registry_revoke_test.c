@@ -78,7 +78,7 @@ static void enrol(const char *serial, uint8_t n, time_t end,
     struct stamp_registry_row row;
     struct stamp_operational_maker *maker = NULL;
     struct stamp_ldevid_asked asked = {
-        .now = NOW, .not_after = end, .renew_before = NOW, .per_hour = 100, .who = "x"};
+        .now = NOW, .not_after = end, .renew_before = NOW, .per_hour = 1000, .who = "x"};
     uint8_t point[STAMP_POINT_SIZE];
     uint8_t der[STAMP_MAX_CERTIFICATE];
     struct stamp_operational what = {.point = point, .not_before = NOW, .not_after = end};
@@ -177,6 +177,26 @@ static void a_revoked_device_takes_its_certificates_along(void **state)
         stamp_registry_revoke(books, "SN-1", STAMP_REASON_SUPERSEDED, NOW + 6, "", &err),
         STAMP_E_STATE);
     assert_int_equal(listed(0, NOW), 3);
+}
+
+/* However many it has: those of before are good until they end, too. */
+static void all_certificates_of_a_device_are_revoked(void **state)
+{
+    enum { MANY = 530 }; /* more than two pages */
+    struct stamp_registry_row row = device("SN-1", 0);
+    uint8_t first[STAMP_CERTIFICATE_SERIAL_SIZE];
+    uint8_t number[STAMP_CERTIFICATE_SERIAL_SIZE];
+
+    (void)state;
+    enrol("SN-1", 1, NOW + 90 * DAY, first);
+    for (unsigned i = 1; i < MANY; i++) {
+        enrol("SN-1", 2, NOW + 90 * DAY, number);
+    }
+    gone("SN-1", NOW + 5);
+    assert_int_equal(status(0, first), STAMP_CERTIFICATE_REVOKED);
+    assert_int_equal(status(0, number), STAMP_CERTIFICATE_REVOKED);
+    assert_int_equal(books_number("SELECT count(*) FROM revocation"), MANY + 1);
+    stamp_registry_row_fini(&row);
 }
 
 static void an_operational_key_alone_is_revoked(void **state)
@@ -366,6 +386,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_revoked_device_takes_its_certificates_along),
+        TEST(all_certificates_of_a_device_are_revoked),
         TEST(an_operational_key_alone_is_revoked),
         TEST(a_certificate_is_on_its_own_authoritys_list),
         TEST(what_has_ended_is_on_no_list),
