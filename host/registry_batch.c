@@ -562,3 +562,32 @@ enum stamp_err stamp_registry_balance(struct stamp_registry *r, uint32_t batch,
     out->issued = b.count - out->reserved;
     return STAMP_OK;
 }
+
+/* ---- products ---- */
+
+struct products {
+    stamp_registry_product_told told;
+    void *ctx;
+    bool ended;
+};
+
+static enum stamp_err tell_product(void *ctx, const struct stampi_value *v,
+                                   struct stamp_error *err)
+{
+    struct products *p = ctx;
+    char product[STAMP_MAX_TEXT + 1u];
+
+    (void)err;
+    stampi_get_text(&v[0], product, sizeof product);
+    p->ended = p->ended || !p->told(p->ctx, product, (uint64_t)v[1].number);
+    return STAMP_OK;
+}
+
+enum stamp_err stamp_registry_products(struct stamp_registry *r,
+                                       stamp_registry_product_told told, void *ctx,
+                                       struct stamp_error *err)
+{
+    struct products p = {.told = told, .ctx = ctx};
+
+    return r->db->ops->run(r->db, STAMPI_PRODUCTS, NULL, 0, tell_product, &p, NULL, err);
+}

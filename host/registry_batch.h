@@ -103,6 +103,13 @@ stamp_registry_batch_list(struct stamp_registry *r, uint32_t after,
                           struct stamp_registry_batch *batches, size_t max, size_t *n,
                           struct stamp_error *err);
 
+/** Called with each product that has batches, its desk's among them; false ends it. */
+typedef bool (*stamp_registry_product_told)(void *ctx, const char *product,
+                                            uint64_t batches);
+STAMP_MUST_USE enum stamp_err stamp_registry_products(struct stamp_registry *r,
+                                                      stamp_registry_product_told told,
+                                                      void *ctx, struct stamp_error *err);
+
 /** Certificate serial number of a batch's device. */
 void stamp_registry_batch_serial(const struct stamp_registry_batch *batch, uint32_t index,
                                  uint8_t out[STAMP_CERTIFICATE_SERIAL_SIZE]);

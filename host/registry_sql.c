@@ -963,6 +963,9 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
                           NULL},
 
     /* Whole tables, by the last key of the page before: host/registry_walk.h. */
+    [STAMPI_PRODUCTS] = {"SELECT product, count(*) FROM batch WHERE product <> ''"
+                         " GROUP BY product ORDER BY product",
+                         NULL},
     [STAMPI_ALL_BATCHES] = {"SELECT id, name, count, at, state, who, place FROM batch"
                             " WHERE kind = 1 AND id > $1 ORDER BY id LIMIT $2",
                             NULL},

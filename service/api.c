@@ -368,7 +368,7 @@ bool api_request(struct front *f, struct evhttp_request *req, const char *path)
         (strncmp(path, BATCHES "/", sizeof BATCHES) != 0 || !take_path(rest, &asked))) {
         api_problem(req, HTTP_NOTFOUND, "Not Found", "there is nothing here");
     } else if (method != (all ? EVHTTP_REQ_POST : EVHTTP_REQ_GET)) {
-        reply_header(req, "Allow", all ? "POST" : "GET");
+        reply_header(req, "Allow", all ? "GET, POST" : "GET");
         api_problem(req, HTTP_BADMETHOD, "Method Not Allowed", "not with this method");
     } else if (!api_take_key(req, asked.key)) {
         api_no_key(req);

@@ -6,6 +6,8 @@
  *                                     certificate, hex], "note"}, header Idempotency-Key:
  *                                     201 where it is made; 202 while it is being made:
  *                                     the same again, until then
+ *     GET  /api/v1/batches            those behind number `after`; the same of orders;
+ *     GET  /api/v1/orders, stations, products
  *     GET  /api/v1/batches/N          how far it is
  *     GET  /api/v1/batches/N/file     the batch file (SPEC 11)
  *     GET  /api/v1/devices            a page of devices: ?state, product, batch, since

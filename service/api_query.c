@@ -10,6 +10,7 @@
 
 #define DEVICES "/api/v1/devices"
 #define LOG "/api/v1/log/"
+#define BATCHES "/api/v1/batches" /* GET: POST is service/api.c's */
 
 enum { LIMIT = 100, BAD = 400 };
 
@@ -48,6 +49,7 @@ static const char *take_parameter(const char *name, const char *value,
                                   struct service_query *q)
 {
     bool page = q->verb == SERVICE_QUERY_DEVICES;
+    bool list = q->verb == SERVICE_QUERY_BATCHES || q->verb == SERVICE_QUERY_ORDERS;
     bool log = q->verb == SERVICE_QUERY_ENTRIES || q->verb == SERVICE_QUERY_PROOF ||
                q->verb == SERVICE_QUERY_GROWTH;
 
@@ -70,7 +72,12 @@ static const char *take_parameter(const char *name, const char *value,
         return take_text(value, STAMP_SERIAL_SIZE - 1, &q->text) ? NULL
                                                                  : "'after' is no serial";
     }
-    if ((page || q->verb == SERVICE_QUERY_ENTRIES) && strcmp(name, "limit") == 0) {
+    if (list && strcmp(name, "after") == 0) {
+        return take_number(value, INT32_MAX, &q->from) ? NULL
+                                                       : "'after' is no number of one";
+    }
+    if ((page || list || q->verb == SERVICE_QUERY_ENTRIES) &&
+        strcmp(name, "limit") == 0) {
         return take_number(value, SERVICE_PAGE_MAX, &q->limit) && q->limit > 0
                    ? NULL
                    : "'limit' is no number from 1 to 500";
@@ -124,6 +131,25 @@ bool api_device_path(const char *path, const char *end, char **serial)
     return *serial != NULL;
 }
 
+static bool take_list(const char *path, struct service_query *q)
+{
+    static const struct {
+        const char *path;
+        uint8_t verb;
+    } lists[] = {{BATCHES, SERVICE_QUERY_BATCHES},
+                 {"/api/v1/orders", SERVICE_QUERY_ORDERS},
+                 {"/api/v1/stations", SERVICE_QUERY_STATIONS},
+                 {"/api/v1/products", SERVICE_QUERY_PRODUCTS}};
+
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        if (strcmp(path, lists[i].path) == 0) {
+            q->verb = lists[i].verb;
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool take_log(const char *what, struct service_query *q)
 {
     static const struct {
@@ -159,7 +185,8 @@ static bool take_path(const char *path, struct service_query *q, char **serial)
     if (*serial != NULL) {
         return take_text(*serial, STAMP_SERIAL_SIZE - 1, &q->text);
     }
-    return strncmp(path, LOG, sizeof LOG - 1) == 0 && take_log(path + sizeof LOG - 1, q);
+    return take_list(path, q) || (strncmp(path, LOG, sizeof LOG - 1) == 0 &&
+                                  take_log(path + sizeof LOG - 1, q));
 }
 
 /* ---- asking ---- */
@@ -172,9 +199,10 @@ bool api_query(struct front *f, struct evhttp_request *req, const char *path)
     struct evkeyvalq parameters = {NULL, NULL};
     const char *wrong = NULL;
     char *serial = NULL;
-    bool is = take_path(path, &q, &serial);
+    bool get = evhttp_request_get_command(req) == EVHTTP_REQ_GET;
+    bool is = (get || strcmp(path, BATCHES) != 0) && take_path(path, &q, &serial);
 
-    if (is && evhttp_request_get_command(req) != EVHTTP_REQ_GET) {
+    if (is && !get) {
         reply_header(req, "Allow", "GET");
         api_problem(req, HTTP_BADMETHOD, "Method Not Allowed", "not with this method");
     } else if (is && !api_take_key(req, q.key)) {

@@ -131,6 +131,7 @@ enum stamp_err books_change(struct stamp_registry *r, const struct service_chang
                             struct stamp_error *err)
 {
     struct stamp_apikey key = {.role = 0};
+    char who[STAMP_REGISTRY_NAME_SIZE + sizeof "API key "];
     char from[SERVICE_FROM_MAX + 1];
     enum stamp_err rc;
 
@@ -138,7 +139,8 @@ enum stamp_err books_change(struct stamp_registry *r, const struct service_chang
     rc = admit(r, c, now, &key, a, err);
     if (rc == STAMP_OK && a->outcome == SERVICE_CHANGE_DONE) {
         service_text(c->from, from, sizeof from);
-        stamp_registry_author(r, key.name, from);
+        (void)snprintf(who, sizeof who, "API key %s", key.name);
+        stamp_registry_author(r, who, from);
         rc = outcome_of(do_it(r, c, now, a, err), a, err);
         stamp_registry_author(r, BOOKS_AUTHOR, NULL);
     }

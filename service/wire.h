@@ -229,6 +229,10 @@ enum service_query_verb {
     SERVICE_QUERY_ENTRIES,    /* from, limit */
     SERVICE_QUERY_PROOF,      /* of leaf `from` in a tree of `to`; 0 = the head's */
     SERVICE_QUERY_GROWTH,     /* from the tree of `from` to that of `to` */
+    SERVICE_QUERY_BATCHES,    /* those behind number `from`, limit */
+    SERVICE_QUERY_ORDERS,     /* the same */
+    SERVICE_QUERY_STATIONS,
+    SERVICE_QUERY_PRODUCTS,
     SERVICE_QUERY_VERBS
 };
 #define SERVICE_ANY_STATE 255u

@@ -211,6 +211,8 @@ def fuzz(api, station, n):
         if rng.random() < 0.1:
             url += rng.choice(("?", "&")) + rng.choice(("x=1", "limit", "limit=1&limit=2", "=", "&&", "from=1#2", "%zz=1"))
         how = method if rng.random() < 0.9 else rng.choice(METHODS)
+        if how in api.doc["paths"][path]:
+            method, op = how, api.doc["paths"][path][how]
         body = None
         if how == method and "requestBody" in op:
             body = made_up(rng, api, op, station)

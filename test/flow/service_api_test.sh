@@ -94,7 +94,7 @@ second=$("$stamp" -C ws registry list --csv | sed -n '3s/,.*//p')
 check_status "a state" 0 "$stamp" registry set "$second" --state struck --reason "seen at the desk" "${support[@]}"
 check_status "  the same again" 0 "$stamp" registry set "$second" --state struck "${support[@]}"
 check "  is on the books once, by the name of the key" sh -c "'$stamp' -C ws registry show $second > show.out; grep -c struck show.out |
-    grep -qx 2 && grep -q 'struck    by support at .*: seen at the desk' show.out"
+    grep -qx 2 && grep -q 'struck    by API key support at .*: seen at the desk' show.out"
 check_status "a step that there is not" 1 "$stamp" registry set "$second" --state re-struck "${support[@]}"
 says "'$second' is struck and cannot become re-struck"
 check_status "a role that may not" 3 "$stamp" registry set "$second" --state shipped "${online[@]}"
@@ -102,7 +102,7 @@ check_status "who is not there" 1 "$stamp" registry set nobody --state shipped "
 check_status "a revocation" 0 "$stamp" revoke "$second" --reason superseded --why "another board" "${support[@]}"
 says "$second	revoked: superseded"
 check_status "  the same again" 0 "$stamp" revoke "$second" --reason superseded "${support[@]}"
-check "  is on the books" sh -c "'$stamp' -C ws registry show $second | grep -q 'revoked   by support at .*: another board'"
+check "  is on the books" sh -c "'$stamp' -C ws registry show $second | grep -q 'revoked   by API key support at .*: another board'"
 check_status "operational certificates" 0 "$stamp" revoke "$serial" --reason keyCompromise --operational "${support[@]}"
 says "$serial	0 operational certificates revoked: keyCompromise"
 check_status "  by a role that may not" 3 "$stamp" revoke "$serial" --reason keyCompromise --operational --server "https://$at" \
