@@ -88,14 +88,16 @@ static char *escape(const char *text)
 {
     static const char plain[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
                                 "0123456789-._~";
-    char *out = malloc(3 * strlen(text) + 1);
+    size_t room = 3 * strlen(text) + 1;
+    char *out = malloc(room);
     size_t n = 0;
 
     for (; out != NULL && *text != '\0'; text++) {
         if (strchr(plain, *text) != NULL) {
             out[n++] = *text;
         } else {
-            n += (size_t)sprintf(out + n, "%%%02X", (unsigned char)*text);
+            (void)snprintf(out + n, room - n, "%%%02X", (unsigned)(unsigned char)*text);
+            n += 3;
         }
     }
     if (out != NULL) {
