@@ -85,7 +85,7 @@ static uint32_t count(const struct stamp_log_entry *e)
     uint32_t n = 2u + e->has_device + e->has_state + (e->key != NULL) +
                  (e->digest != NULL) + (e->root != NULL) + (e->n > 0) + e->has_reason;
 
-    for (size_t i = 0; i < sizeof strings / sizeof *strings; i++) {
+    for (size_t i = 0; i < sizeof strings / sizeof strings[0]; i++) {
         n += strings[i]->len > 0;
     }
     return n;

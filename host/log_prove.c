@@ -17,8 +17,7 @@ struct proving {
 
     /* of a device that was issued with others */
     const struct stamp_registry_row *row;
-    int64_t run_first;
-    uint32_t run_n;
+    struct stampi_span run;
 };
 
 static enum stamp_err add(struct proving *p, struct stamp_log_item *item)
@@ -91,25 +90,26 @@ static enum stamp_err node_of(void *ctx, unsigned height, uint64_t index,
 
 static enum stamp_err prove_in_run(struct proving *p, struct stamp_log_item *item)
 {
-    struct run run = {.md = stamp_merkle_md(), .room = p->run_n};
+    struct run run = {.md = stamp_merkle_md(), .room = (uint32_t)p->run.n};
     struct stamp_merkle_tree tree = {run.md, node_of, &run};
     enum stamp_err rc = STAMP_E_NOMEM;
 
-    run.leaf = malloc((size_t)p->run_n * STAMP_MERKLE_SIZE);
+    run.leaf = malloc((size_t)p->run.n * STAMP_MERKLE_SIZE);
     if (run.leaf == NULL || run.md == NULL) {
         (void)stamp_error_set(p->err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     } else {
-        rc = stampi_walk_devices(p->r, p->run_first, p->run_first + p->run_n, take_device,
+        rc = stampi_walk_devices(p->r, p->run.first, p->run.first + p->run.n, take_device,
                                  &run, p->err);
     }
-    if (rc == STAMP_OK && run.n != p->run_n) {
+    if (rc == STAMP_OK && run.n != p->run.n) {
         rc = stamp_error_set(p->err, STAMP_E_DATABASE, 0,
                              "the books do not have all devices of a run any more");
     }
     if (rc == STAMP_OK) {
         item->in_run = true;
-        item->place = (uint32_t)(p->row->id - p->run_first);
-        rc = stamp_merkle_prove(&tree, item->place, p->run_n, &item->run_path, p->err);
+        item->place = (uint32_t)(p->row->id - p->run.first);
+        rc = stamp_merkle_prove(&tree, item->place, (uint64_t)p->run.n, &item->run_path,
+                                p->err);
     }
     EVP_MD_CTX_free(run.md);
     free(run.leaf);
@@ -147,25 +147,12 @@ static bool take_run_leaf(void *ctx, uint64_t index, struct stamp_slice leaf)
     return p->rc == STAMP_OK;
 }
 
-/* first, n, at, who, place */
-static enum stamp_err take_run(void *ctx, const struct stampi_value *v,
-                               struct stamp_error *err)
-{
-    struct proving *p = ctx;
-
-    (void)err;
-    p->run_first = v[0].number;
-    p->run_n = (uint32_t)v[1].number;
-    return STAMP_OK;
-}
-
 static enum stamp_err prove_all(struct proving *p)
 {
-    enum stamp_err rc = STAMPI_RUN(p->r, STAMPI_RUN_OF, take_run, p, NULL, p->err,
-                                   stampi_int(p->row->id));
+    enum stamp_err rc = stampi_find_run(p->r, p->row->id, &p->run, p->err);
 
-    if (rc == STAMP_OK && p->run_n > 0 && p->row->id - p->run_first < p->run_n) {
-        rc = stamp_registry_log_of(p->r, p->run_first, 0, UINT32_MAX, take_run_leaf, p,
+    if (rc == STAMP_OK && stampi_is_within(p->row->id, &p->run)) {
+        rc = stamp_registry_log_of(p->r, p->run.first, 0, UINT32_MAX, take_run_leaf, p,
                                    p->err);
     }
     rc = rc == STAMP_OK ? p->rc : rc;

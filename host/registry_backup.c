@@ -13,6 +13,7 @@
 
 #include "host/registry_own.h"
 
+#define ONLY_OURS "--schema=" STAMPI_PG_SCHEMA
 #define PART ".part" /* behind the name of what is not whole yet */
 
 extern char **environ;
@@ -116,14 +117,8 @@ static enum stamp_err run_tool(const char *const *argv, struct stamp_error *err)
 
 static enum stamp_err dump(const char *url, const char *part, struct stamp_error *err)
 {
-    const char *const argv[] = {"pg_dump",
-                                "--format=custom",
-                                "--schema=" STAMPI_PG_SCHEMA,
-                                "--file",
-                                part,
-                                "--dbname",
-                                url,
-                                NULL};
+    const char *const argv[] = {"pg_dump", "--format=custom", ONLY_OURS, "--file",
+                                part,      "--dbname",        url,       NULL};
 
     return run_tool(argv, err);
 }

@@ -9,11 +9,10 @@
 #include "host/certificate.h"
 #include "host/key.h"
 #include "host/pki.h"
-#include "host/registry_log.h"
+#include "host/registry_log_own.h"
 #include "host/registry_walk.h"
 
 #define LEAVES_PAGE 4096u
-#define WRONG_MAX 100u /* told one by one */
 #define TALLIES 32
 
 /* A set of leaves, in whatever order: the sum of their hashes, and how many. */
@@ -24,8 +23,7 @@ struct sum {
 
 struct check {
     struct stamp_registry *r;
-    stamp_registry_wrong wrong;
-    void *ctx;
+    struct stampi_findings found;
     struct stamp_registry_checked *out;
     struct stamp_error *err;
     enum stamp_err rc; /* of what a row's function could not return */
@@ -41,27 +39,10 @@ struct check {
     uint32_t certified, confirmed;       /* operational keys: the last ones */
     bool retired;                        /* all of them, after that */
 
-    /* the block of certificate numbers that the last device was in */
-    int64_t block_first, block_n;
-    uint8_t prefix[STAMPI_PREFIX_LEN];
-    int64_t run_first, run_n;
-    int64_t *tally; /* by batch and what */
+    struct stampi_span block, run; /* that the last device was in */
+    int64_t *tally;                /* by batch and what */
     size_t batches;
 };
-
-__attribute__((format(printf, 2, 3))) static void tell(struct check *c,
-                                                       const char *format, ...)
-{
-    char what[320];
-    va_list args;
-
-    va_start(args, format);
-    (void)vsnprintf(what, sizeof what, format, args);
-    va_end(args);
-    if (c->out->wrong++ < WRONG_MAX) {
-        c->wrong(c->ctx, what);
-    }
-}
 
 /* ---- sets of leaves ---- */
 
@@ -192,44 +173,6 @@ static enum stamp_err read_leaves(struct check *c, int64_t device)
 
 /* ---- devices ---- */
 
-static enum stamp_err take_block(void *ctx, const struct stampi_value *v,
-                                 struct stamp_error *err)
-{
-    struct check *c = ctx;
-
-    (void)err;
-    stampi_get_blob(&v[0], c->prefix, sizeof c->prefix);
-    c->block_first = v[1].number;
-    c->block_n = v[2].number;
-    return STAMP_OK;
-}
-
-/* first, n, at, who, place */
-static enum stamp_err take_run(void *ctx, const struct stampi_value *v,
-                               struct stamp_error *err)
-{
-    struct check *c = ctx;
-
-    (void)err;
-    c->run_first = v[0].number;
-    c->run_n = v[1].number;
-    return STAMP_OK;
-}
-
-static bool is_within(int64_t id, int64_t first, int64_t n)
-{
-    return id >= first && id - first < n;
-}
-
-static enum stamp_err find_run(struct check *c, int64_t id)
-{
-    if (is_within(id, c->run_first, c->run_n)) {
-        return STAMP_OK;
-    }
-    c->run_n = 0;
-    return STAMPI_RUN(c->r, STAMPI_RUN_OF, take_run, c, NULL, c->err, stampi_int(id));
-}
-
 static enum stamp_err check_owner(struct check *c, enum stampi_sql which,
                                   struct stampi_value what, int64_t id, const char *name)
 {
@@ -238,8 +181,8 @@ static enum stamp_err check_owner(struct check *c, enum stampi_sql which,
         STAMPI_RUN(c->r, which, stampi_take_number, &owner, NULL, c->err, what);
 
     if (rc == STAMP_OK && owner != id) {
-        tell(c, "device '%s': its %s is %s", c->serial, name,
-             owner < 0 ? "claimed by nobody" : "another device's");
+        stampi_tell(&c->found, "device '%s': its %s is %s", c->serial, name,
+                    owner < 0 ? "claimed by nobody" : "another device's");
     }
     return rc;
 }
@@ -256,34 +199,33 @@ static enum stamp_err check_certificate(struct check *c, int64_t id,
     uint8_t number[STAMP_CERTIFICATE_SERIAL_SIZE];
     char serial[STAMP_MAX_TEXT + 1u];
     EVP_PKEY *key;
-    enum stamp_err rc = STAMP_OK;
+    enum stamp_err rc;
 
     if (stamp_pki_decode(der, &cert, NULL) != STAMP_OK) {
-        tell(c, "device '%s': its certificate is none", c->serial);
+        stampi_tell(&c->found, "device '%s': its certificate is none", c->serial);
         return STAMP_OK;
     }
     key = X509_get0_pubkey(cert);
     if (key == NULL || stamp_key_point(key, point, NULL) != STAMP_OK ||
         stamp_key_hash(point, hash, NULL) != STAMP_OK ||
         memcmp(hash, fingerprint, sizeof hash) != 0) {
-        tell(c, "device '%s': its certificate is for another key", c->serial);
+        stampi_tell(&c->found, "device '%s': its certificate is for another key",
+                    c->serial);
         return STAMP_OK;
     }
     if (stamp_pki_serial(cert, serial, sizeof serial, NULL) != STAMP_OK ||
         strcmp(serial, c->serial) != 0) {
-        tell(c, "device '%s': its certificate has another serial", c->serial);
+        stampi_tell(&c->found, "device '%s': its certificate has another serial",
+                    c->serial);
     }
-    if (!is_within(id, c->block_first, c->block_n)) {
-        c->block_n = 0;
-        rc = STAMPI_RUN(c->r, STAMPI_BLOCK_OF, take_block, c, NULL, c->err,
-                        stampi_int(id));
-    }
-    if (rc == STAMP_OK && is_within(id, c->block_first, c->block_n)) {
-        stamp_registry_certificate_serial(c->prefix, (uint32_t)(id - c->block_first),
-                                          number);
+    rc = stampi_find_block(c->r, id, &c->block, c->err);
+    if (rc == STAMP_OK && stampi_is_within(id, &c->block)) {
+        stamp_registry_certificate_serial(c->block.prefix,
+                                          (uint32_t)(id - c->block.first), number);
         if (!stamp_certificate_is(der, number, point)) {
-            tell(c, "device '%s': its certificate has a number that is not its own",
-                 c->serial);
+            stampi_tell(&c->found,
+                        "device '%s': its certificate has a number that is not its own",
+                        c->serial);
         }
     }
     return rc;
@@ -314,12 +256,13 @@ static enum stamp_err check_history(struct check *c, int64_t id,
 {
     char chip[STAMP_REGISTRY_CHIP_SIZE];
     bool own = v[3].type != STAMPI_NULL;
-    enum stamp_err rc = find_run(c, id);
+    enum stamp_err rc = stampi_find_run(c->r, id, &c->run, c->err);
 
-    if (rc != STAMP_OK || (!own && is_within(id, c->run_first, c->run_n))) {
+    if (rc != STAMP_OK || (!own && stampi_is_within(id, &c->run))) {
         if (rc == STAMP_OK && v[2].number != STAMP_REGISTRY_ISSUED) {
-            tell(c, "device '%s': it is %s, and nothing happened to it", c->serial,
-                 stamp_registry_state_name((enum stamp_registry_state)v[2].number));
+            stampi_tell(
+                &c->found, "device '%s': it is %s, and nothing happened to it", c->serial,
+                stamp_registry_state_name((enum stamp_registry_state)v[2].number));
         }
         return rc;
     }
@@ -329,15 +272,17 @@ static enum stamp_err check_history(struct check *c, int64_t id,
     }
     stampi_get_text(&v[4], chip, sizeof chip);
     if (c->last_state < 0) {
-        tell(c, "device '%s': the log has nothing of it", c->serial);
+        stampi_tell(&c->found, "device '%s': the log has nothing of it", c->serial);
     } else if (c->last_state != v[2].number) {
-        tell(c, "device '%s': it is %s on the books, and %s in the log", c->serial,
-             stamp_registry_state_name((enum stamp_registry_state)v[2].number),
-             stamp_registry_state_name((enum stamp_registry_state)c->last_state));
+        stampi_tell(&c->found, "device '%s': it is %s on the books, and %s in the log",
+                    c->serial,
+                    stamp_registry_state_name((enum stamp_registry_state)v[2].number),
+                    stamp_registry_state_name((enum stamp_registry_state)c->last_state));
     }
     if (strcmp(chip, c->chip) != 0) {
-        tell(c, "device '%s': its chip is '%s' on the books, and '%s' in the log",
-             c->serial, chip, c->chip);
+        stampi_tell(&c->found,
+                    "device '%s': its chip is '%s' on the books, and '%s' in the log",
+                    c->serial, chip, c->chip);
     }
     return STAMP_OK;
 }
@@ -350,11 +295,11 @@ static enum stamp_err device_row(void *ctx, const struct stampi_value *v,
     int64_t id = v[0].number;
     uint8_t fingerprint[32];
     int64_t *n = cell(c, id, v[2].number);
-    enum stamp_err rc = n == NULL ? c->rc : STAMP_OK;
+    enum stamp_err rc;
 
     (void)err;
-    if (rc != STAMP_OK) {
-        return rc;
+    if (n == NULL) {
+        return c->rc;
     }
     ++*n;
     c->out->devices++;
@@ -382,10 +327,10 @@ static enum stamp_err end_device(struct check *c)
     }
     rc = read_leaves(c, c->device);
     if (rc == STAMP_OK && !same(&c->of_rows, &c->of_log)) {
-        tell(c,
-             "device '%s': its history on the books (%" PRIu64
-             " entries) is not that of the log (%" PRIu64 ")",
-             c->serial, c->of_rows.n, c->of_log.n);
+        stampi_tell(&c->found,
+                    "device '%s': its history on the books (%" PRIu64
+                    " entries) is not that of the log (%" PRIu64 ")",
+                    c->serial, c->of_rows.n, c->of_log.n);
     }
     memset(&c->of_rows, 0, sizeof c->of_rows);
     c->device = -1;
@@ -463,7 +408,8 @@ static enum stamp_err key_row(void *ctx, const struct stampi_value *v,
                             stampi_int(c->device));
         }
         if (rc == STAMP_OK && c->serial[0] == '\0') {
-            tell(c, "operational key %" PRId64 " is of no device", v[1].number);
+            stampi_tell(&c->found, "operational key %" PRId64 " is of no device",
+                        v[1].number);
         }
     }
     if (rc != STAMP_OK || v[3].type != STAMPI_BLOB) {
@@ -473,10 +419,10 @@ static enum stamp_err key_row(void *ctx, const struct stampi_value *v,
     if (want >= 0 ? v[2].number != want
                   : v[2].number != STAMP_LDEVID_PENDING &&
                         v[2].number != STAMP_LDEVID_RETIRED) {
-        tell(c,
-             "device '%s': its operational key %" PRId64
-             " is in another state on the books than in the log",
-             c->serial, v[1].number);
+        stampi_tell(&c->found,
+                    "device '%s': its operational key %" PRId64
+                    " is in another state on the books than in the log",
+                    c->serial, v[1].number);
     }
     return STAMP_OK;
 }
@@ -492,7 +438,7 @@ static bool take_leaf(void *ctx, uint64_t index, struct stamp_slice leaf)
     if (stamp_log_entry_decode(leaf, &e, NULL) == STAMP_OK) {
         c->rc = add(c, &e, c->log, NULL);
     } else {
-        tell(c, "leaf %" PRIu64 " is malformed", index);
+        stampi_tell(&c->found, "leaf %" PRIu64 " is malformed", index);
     }
     return c->rc == STAMP_OK;
 }
@@ -524,10 +470,10 @@ static void compare_kinds(struct check *c)
 
     for (size_t i = 0; i < STAMP_LOG_KINDS; i++) {
         if (names[i] != NULL && !same(&c->rows[i], &c->log[i])) {
-            tell(c,
-                 "%s: what the books have (%" PRIu64 ") is not what the log has (%" PRIu64
-                 ")",
-                 names[i], c->rows[i].n, c->log[i].n);
+            stampi_tell(&c->found,
+                        "%s: what the books have (%" PRIu64
+                        ") is not what the log has (%" PRIu64 ")",
+                        names[i], c->rows[i].n, c->log[i].n);
         }
     }
 }
@@ -550,11 +496,12 @@ static enum stamp_err tally_row(void *ctx, const struct stampi_value *v,
         return c->rc;
     }
     if (*n != v[2].number) {
-        tell(c,
-             "batch %" PRId64 ": %" PRId64 " devices are counted as %s, and %" PRId64
-             " are there",
-             v[1].number, v[2].number,
-             stamp_registry_state_name((enum stamp_registry_state)v[0].number), *n);
+        stampi_tell(&c->found,
+                    "batch %" PRId64 ": %" PRId64
+                    " devices are counted as %s, and %" PRId64 " are there",
+                    v[1].number, v[2].number,
+                    stamp_registry_state_name((enum stamp_registry_state)v[0].number),
+                    *n);
     }
     *n = 0;
     return STAMP_OK;
@@ -566,9 +513,10 @@ static void check_uncounted(struct check *c)
         size_t what = i % TALLIES;
 
         if (c->tally[i] != 0 && what != STAMP_REGISTRY_RESERVED && what < STAMPI_LEFT) {
-            tell(c, "batch %zu: %" PRId64 " devices that are %s are not counted",
-                 i / TALLIES, c->tally[i],
-                 stamp_registry_state_name((enum stamp_registry_state)what));
+            stampi_tell(&c->found,
+                        "batch %zu: %" PRId64 " devices that are %s are not counted",
+                        i / TALLIES, c->tally[i],
+                        stamp_registry_state_name((enum stamp_registry_state)what));
         }
     }
 }
@@ -618,8 +566,7 @@ enum stamp_err stamp_registry_check(struct stamp_registry *r, stamp_registry_wro
                                     struct stamp_error *err)
 {
     struct check c = {.r = r,
-                      .wrong = wrong,
-                      .ctx = ctx,
+                      .found = {wrong, ctx, 0},
                       .out = out,
                       .err = err,
                       .md = stamp_merkle_md(),
@@ -629,6 +576,7 @@ enum stamp_err stamp_registry_check(struct stamp_registry *r, stamp_registry_wro
     memset(out, 0, sizeof *out);
     rc = c.md == NULL ? stamp_openssl_failed(err, "cannot compute a digest")
                       : check_all(&c);
+    out->wrong = c.found.n;
     EVP_MD_CTX_free(c.md);
     free(c.tally);
     return rc;

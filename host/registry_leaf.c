@@ -10,7 +10,7 @@
 
 static enum stamp_err make_room(struct stampi_leaves *l, struct stamp_error *err)
 {
-    size_t room = l->room == 0 ? 16u * STAMP_LOG_ENTRY_MAX : 2 * l->room;
+    size_t room = l->room == 0 ? (size_t)16 * STAMP_LOG_ENTRY_MAX : 2 * l->room;
     void *p;
 
     if (l->room - l->len >= HEAD_SIZE + STAMP_LOG_ENTRY_MAX) {

@@ -9,9 +9,7 @@
 struct common {
     int64_t batch; /* -1 = none yet */
     char product[STAMP_MAX_TEXT + 1u];
-    int64_t block_first, block_n;
-    uint8_t prefix[STAMPI_PREFIX_LEN];
-    int64_t run_first, run_n, run_at;
+    struct stampi_span block, run;
 };
 
 struct page {
@@ -85,25 +83,42 @@ void stamp_registry_row_fini(struct stamp_registry_row *row)
 static enum stamp_err take_block(void *ctx, const struct stampi_value *v,
                                  struct stamp_error *err)
 {
-    struct common *c = ctx;
+    struct stampi_span *block = ctx;
 
     (void)err;
-    stampi_get_blob(&v[0], c->prefix, sizeof c->prefix);
-    c->block_first = v[1].number;
-    c->block_n = v[2].number;
+    stampi_get_blob(&v[0], block->prefix, sizeof block->prefix);
+    block->first = v[1].number;
+    block->n = v[2].number;
     return STAMP_OK;
 }
 
+/* first, n, at */
 static enum stamp_err take_run(void *ctx, const struct stampi_value *v,
                                struct stamp_error *err)
 {
-    struct common *c = ctx;
+    struct stampi_span *run = ctx;
 
     (void)err;
-    c->run_first = v[0].number;
-    c->run_n = v[1].number;
-    c->run_at = v[2].number;
+    run->first = v[0].number;
+    run->n = v[1].number;
+    run->at = v[2].number;
     return STAMP_OK;
+}
+
+enum stamp_err stampi_find_block(struct stamp_registry *r, int64_t id,
+                                 struct stampi_span *s, struct stamp_error *err)
+{
+    return stampi_is_within(id, s)
+               ? STAMP_OK
+               : STAMPI_RUN(r, STAMPI_BLOCK_OF, take_block, s, NULL, err, stampi_int(id));
+}
+
+enum stamp_err stampi_find_run(struct stamp_registry *r, int64_t id,
+                               struct stampi_span *s, struct stamp_error *err)
+{
+    return stampi_is_within(id, s)
+               ? STAMP_OK
+               : STAMPI_RUN(r, STAMPI_RUN_OF, take_run, s, NULL, err, stampi_int(id));
 }
 
 enum stamp_err stampi_take_name(void *name, const struct stampi_value *v,
@@ -130,11 +145,6 @@ static enum stamp_err know_batch(struct page *page, int64_t batch,
                       err, stampi_int(batch));
 }
 
-static bool within(int64_t id, int64_t first, int64_t n)
-{
-    return id >= first && id - first < n;
-}
-
 /* What the device's own row does not hold. */
 static enum stamp_err complete(struct page *page, struct stamp_registry_row *row,
                                struct stamp_error *err)
@@ -142,24 +152,23 @@ static enum stamp_err complete(struct page *page, struct stamp_registry_row *row
     struct common *c = &page->common;
     enum stamp_err rc = know_batch(page, row->id >> 32, err);
 
-    if (rc == STAMP_OK && !within(row->id, c->block_first, c->block_n)) {
-        rc = STAMPI_RUN(page->r, STAMPI_BLOCK_OF, take_block, c, NULL, err,
-                        stampi_int(row->id));
+    if (rc == STAMP_OK) {
+        rc = stampi_find_block(page->r, row->id, &c->block, err);
     }
-    if (rc == STAMP_OK && !row->own && !within(row->id, c->run_first, c->run_n)) {
-        rc = STAMPI_RUN(page->r, STAMPI_RUN_OF, take_run, c, NULL, err,
-                        stampi_int(row->id));
+    if (rc == STAMP_OK && !row->own) {
+        rc = stampi_find_run(page->r, row->id, &c->run, err);
     }
     if (rc != STAMP_OK) {
         return rc;
     }
     memcpy(row->product, c->product, sizeof row->product);
-    if (within(row->id, c->block_first, c->block_n)) {
-        stamp_registry_certificate_serial(c->prefix, (uint32_t)(row->id - c->block_first),
+    if (stampi_is_within(row->id, &c->block)) {
+        stamp_registry_certificate_serial(c->block.prefix,
+                                          (uint32_t)(row->id - c->block.first),
                                           row->certificate_serial);
     }
-    if (!row->own && within(row->id, c->run_first, c->run_n)) {
-        row->at = (time_t)c->run_at;
+    if (!row->own && stampi_is_within(row->id, &c->run)) {
+        row->at = (time_t)c->run.at;
     }
     return STAMP_OK;
 }
@@ -374,7 +383,7 @@ static enum stamp_err list_runs(struct page *page, struct range in,
                                 struct stamp_error *err)
 {
     const char *product = page->filter->product;
-    struct common run = {.run_first = -1, .run_at = (int64_t)page->filter->since};
+    struct stampi_span run = {.first = -1, .at = (int64_t)page->filter->since};
     int64_t from = -1;
     enum stamp_err rc = STAMP_OK;
 
@@ -387,21 +396,20 @@ static enum stamp_err list_runs(struct page *page, struct range in,
         size_t had = page->n;
 
         if (from < 0) {
-            run.run_n = 0;
+            run.n = 0;
             rc = STAMPI_RUN(page->r, STAMPI_RUN_NEXT, take_run, &run, NULL, err,
-                            stampi_int(run.run_at), stampi_int(run.run_first),
+                            stampi_int(run.at), stampi_int(run.first),
                             stampi_int(in.from), stampi_int(in.to));
-            from = run.run_first - 1;
+            from = run.first - 1;
         }
-        if (rc == STAMP_OK && run.run_n == 0) {
+        if (rc == STAMP_OK && run.n == 0) {
             return STAMP_OK;
         }
-        rc = rc == STAMP_OK ? know_batch(page, run.run_first >> 32, err) : rc;
+        rc = rc == STAMP_OK ? know_batch(page, run.first >> 32, err) : rc;
         if (rc == STAMP_OK &&
             (product == NULL || strcmp(product, page->common.product) == 0)) {
             rc = STAMPI_RUN(page->r, STAMPI_LIST_UNCHANGED, take_row, page, NULL, err,
-                            stampi_int(from), stampi_int(run.run_first + run.run_n),
-                            room(page));
+                            stampi_int(from), stampi_int(run.first + run.n), room(page));
             rc = rc == STAMP_OK ? settle(page, had, err) : rc;
         }
         from = -1;

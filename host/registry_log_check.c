@@ -10,15 +10,14 @@
 
 #define PAGE 4096u
 #define HEADS_PAGE 256u
-#define WRONG_MAX 100u /* of one kind of thing: told one by one */
+#define WRONG_MAX 100u /* told one by one */
 
 struct check {
     struct stamp_registry *r;
     EVP_PKEY *key;
     const struct stamp_log_head *given;
     size_t n_given;
-    stamp_log_wrong wrong;
-    void *ctx;
+    struct stampi_findings found;
     struct stamp_log_checked *out;
     struct stampi_edge *edge;
     struct stampi_tile stored;
@@ -32,17 +31,16 @@ struct check {
     uint64_t heads_from;
 };
 
-__attribute__((format(printf, 2, 3))) static void tell(struct check *c,
-                                                       const char *format, ...)
+void stampi_tell(struct stampi_findings *f, const char *format, ...)
 {
-    char what[256];
+    char what[320];
     va_list args;
 
     va_start(args, format);
     (void)vsnprintf(what, sizeof what, format, args);
     va_end(args);
-    if (c->out->wrong++ < WRONG_MAX) {
-        c->wrong(c->ctx, what);
+    if (f->n++ < WRONG_MAX) {
+        f->wrong(f->ctx, what);
     }
 }
 
@@ -83,13 +81,15 @@ static enum stamp_err check_root(struct check *c, const struct stamp_log_head *h
     }
     c->out->heads++;
     if (stamp_log_head_check(h, c->key, &why) != STAMP_OK) {
-        tell(c, "%s head of %" PRIu64 " leaves: %s", which, h->size, why.what);
+        stampi_tell(&c->found, "%s head of %" PRIu64 " leaves: %s", which, h->size,
+                    why.what);
     } else if (memcmp(root, h->root, sizeof root) != 0) {
-        tell(c,
-             "%s head of %" PRIu64
-             " leaves is of another log: a leaf before that was changed, put in or taken "
-             "away",
-             which, h->size);
+        stampi_tell(
+            &c->found,
+            "%s head of %" PRIu64
+            " leaves is of another log: a leaf before that was changed, put in or taken "
+            "away",
+            which, h->size);
     }
     return STAMP_OK;
 }
@@ -128,7 +128,8 @@ static enum stamp_err check_tile(void *ctx, unsigned level, const struct stampi_
     }
     if (rc != STAMP_OK || c->stored.count != t->count ||
         memcmp(c->stored.hash, t->hash, (size_t)t->count * STAMP_MERKLE_SIZE) != 0) {
-        tell(c, "tile %" PRIu64 " of level %u is not that of the leaves", t->n, level);
+        stampi_tell(&c->found, "tile %" PRIu64 " of level %u is not that of the leaves",
+                    t->n, level);
     }
     return STAMP_OK;
 }
@@ -143,13 +144,13 @@ static bool take_leaf(void *ctx, uint64_t index, struct stamp_slice leaf)
     enum stamp_err rc = STAMP_OK;
 
     if (index != c->next) {
-        tell(c, "leaf %" PRIu64 " is missing", c->next);
+        stampi_tell(&c->found, "leaf %" PRIu64 " is missing", c->next);
         c->stopped = true;
         return false;
     }
     c->next++;
     if (stamp_log_entry_decode(leaf, &e, NULL) != STAMP_OK) {
-        tell(c, "leaf %" PRIu64 " is malformed", index);
+        stampi_tell(&c->found, "leaf %" PRIu64 " is malformed", index);
     }
     if (!stamp_merkle_leaf(c->tree.md, leaf.p, leaf.len, hash)) {
         rc = stamp_openssl_failed(c->err, "cannot compute a digest");
@@ -192,7 +193,7 @@ static enum stamp_err check_leaves(struct check *c, uint64_t size)
             rc = c->rc;
         }
         if (rc == STAMP_OK && c->next == before && !c->stopped) {
-            tell(c, "leaf %" PRIu64 " is missing", c->next);
+            stampi_tell(&c->found, "leaf %" PRIu64 " is missing", c->next);
             c->stopped = true;
         }
         if (rc == STAMP_OK && !c->stopped) {
@@ -228,18 +229,19 @@ static enum stamp_err check_end(struct check *c, uint64_t size)
 
     for (size_t i = 0; i < c->n_given; i++) {
         if (c->given[i].size > c->tree.count) {
-            tell(c,
-                 "the kept head is of %" PRIu64 " leaves, and the log has %" PRIu64
-                 ": it was cut, or restored from before",
-                 c->given[i].size, c->tree.count);
+            stampi_tell(&c->found,
+                        "the kept head is of %" PRIu64 " leaves, and the log has %" PRIu64
+                        ": it was cut, or restored from before",
+                        c->given[i].size, c->tree.count);
         }
     }
     for (; rc == STAMP_OK && c->at_head < c->n_heads && grown == size; c->at_head++) {
-        tell(c, "the stored head of %" PRIu64 " leaves is of more than there are",
-             c->head[c->at_head].size);
+        stampi_tell(&c->found,
+                    "the stored head of %" PRIu64 " leaves is of more than there are",
+                    c->head[c->at_head].size);
     }
     if (more && grown == size) {
-        tell(c, "there are leaves behind the last one");
+        stampi_tell(&c->found, "there are leaves behind the last one");
     }
     return rc == STAMP_OK && !c->stopped && grown == size
                ? stampi_edge_keep(c->edge, c->err)
@@ -287,11 +289,11 @@ enum stamp_err stamp_registry_log_check(struct stamp_registry *r, EVP_PKEY *key,
         c->key = key;
         c->given = heads;
         c->n_given = n;
-        c->wrong = wrong;
-        c->ctx = ctx;
+        c->found = (struct stampi_findings){wrong, ctx, 0};
         c->out = out;
         c->err = err;
         rc = check_all(c);
+        out->wrong = c->found.n;
         stamp_merkle_fini(&c->tree);
         free(c->edge);
     }

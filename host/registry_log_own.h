@@ -4,6 +4,15 @@
 
 #include "host/registry_log.h"
 
+/** What a check finds: told, up to a hundred, and counted. */
+struct stampi_findings {
+    stamp_log_wrong wrong;
+    void *ctx;
+    uint64_t n;
+};
+void stampi_tell(struct stampi_findings *f, const char *format, ...)
+    __attribute__((format(printf, 2, 3)));
+
 #define STAMPI_TILE_BITS 8u
 #define STAMPI_TILE_MAX 256u  /* hashes */
 #define STAMPI_TILE_LEVELS 8u /* up to 2^64 leaves */

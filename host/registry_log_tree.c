@@ -38,7 +38,8 @@ bool stampi_fold(EVP_MD_CTX *md, uint8_t (*hash)[STAMP_MERKLE_SIZE], uint32_t co
 {
     for (; count > 1; count /= 2) {
         for (uint32_t i = 0; i < count / 2; i++) {
-            if (!stamp_merkle_join(md, hash[2 * i], hash[2 * i + 1], hash[i])) {
+            if (!stamp_merkle_join(md, hash[2 * (size_t)i], hash[2 * (size_t)i + 1],
+                                   hash[i])) {
                 return false;
             }
         }

@@ -90,6 +90,28 @@ STAMP_MUST_USE enum stamp_err stampi_batch_with(struct stamp_registry *r,
                                                 char name[STAMP_REGISTRY_NAME_SIZE],
                                                 struct stamp_error *err);
 
+/** Devices that follow on each other: a block of certificate numbers, or a run that was
+ * issued together. */
+struct stampi_span {
+    int64_t first, n;                  /* n 0 = none */
+    int64_t at;                        /* of a run */
+    uint8_t prefix[STAMPI_PREFIX_LEN]; /* of a block */
+};
+
+static inline bool stampi_is_within(int64_t id, const struct stampi_span *s)
+{
+    return id >= s->first && id - s->first < s->n;
+}
+
+/** The block, or the run, that a device is in; as it is where that is the one of before.
+ * A device that is in none leaves one that it is not in. */
+STAMP_MUST_USE enum stamp_err stampi_find_block(struct stamp_registry *r, int64_t id,
+                                                struct stampi_span *s,
+                                                struct stamp_error *err);
+STAMP_MUST_USE enum stamp_err stampi_find_run(struct stamp_registry *r, int64_t id,
+                                              struct stampi_span *s,
+                                              struct stamp_error *err);
+
 /** A row of one text, into a name. */
 enum stamp_err stampi_take_name(void *name, const struct stampi_value *v,
                                 struct stamp_error *err);

@@ -165,7 +165,7 @@ static bool take_certificate(const json_t *j, struct stamp_registry_row *row)
     if (json_is_null(value)) {
         return true;
     }
-    if (len == 0 || len % 4 != 0 || len > 4 * STAMP_MAX_CERTIFICATE) {
+    if (len == 0 || len % 4 != 0 || len > (size_t)4 * STAMP_MAX_CERTIFICATE) {
         return false;
     }
     row->certificate = malloc(len);

@@ -1,6 +1,5 @@
 /* The reader's lists: batches, orders, stations, products. */
 #include <errno.h>
-#include <stdlib.h>
 
 #include "host/hex.h"
 #include "host/json.h"
@@ -24,54 +23,12 @@ static json_t *hex_of(const uint8_t *p, size_t len)
     return json_string(text);
 }
 
-static void no_memory(struct reader_reply *r)
-{
-    reader_refuse_error(r,
-                        stamp_error_set(&r->err, STAMP_E_NOMEM, ENOMEM, "out of memory"));
-}
-
 static json_t *batch_of(const struct stamp_registry_batch *b)
 {
     return json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:o, s:s}", "batch",
                      (json_int_t)b->id, "name", b->name, "product", b->product, "note",
                      b->note, "state", stamp_registry_batch_state_name(b->state), "count",
                      (json_int_t)b->count, "at", time_of(b->at), "who", b->who);
-}
-
-static void end_page(struct reader_reply *r, const char *name, json_t *all, size_t n,
-                     const struct service_query *q, uint32_t last)
-{
-    reader_send_json(r, json_pack("{s:o, s:o}", name, all, "next",
-                                  n == q->limit ? json_integer(last) : json_null()));
-}
-
-void reader_batches(struct reader_reply *r, const struct service_query *q)
-{
-    struct stamp_registry_batch *rows = calloc(SERVICE_PAGE_MAX, sizeof *rows);
-    json_t *all = json_array();
-    size_t n = 0;
-    enum stamp_err rc;
-
-    if (rows == NULL || all == NULL) {
-        json_decref(all);
-        free(rows);
-        no_memory(r);
-        return;
-    }
-    rc = stamp_registry_batch_list(r->r->registry, (uint32_t)q->from, rows,
-                                   (size_t)q->limit, &n, &r->err);
-    for (size_t i = 0; i < n && rc == STAMP_OK; i++) {
-        if (json_array_append_new(all, batch_of(&rows[i])) != 0) {
-            rc = stamp_error_set(&r->err, STAMP_E_NOMEM, ENOMEM, "out of memory");
-        }
-    }
-    if (rc == STAMP_OK) {
-        end_page(r, "batches", all, n, q, n > 0 ? rows[n - 1].id : 0);
-    } else {
-        json_decref(all);
-        reader_refuse_error(r, rc);
-    }
-    free(rows);
 }
 
 static json_t *order_of(const struct stamp_registry_order *o)
@@ -85,34 +42,96 @@ static json_t *order_of(const struct stamp_registry_order *o)
                      o->not_after == 0 ? json_null() : time_of(o->not_after));
 }
 
-void reader_orders(struct reader_reply *r, const struct service_query *q)
-{
-    struct stamp_registry_order *rows = calloc(SERVICE_PAGE_MAX, sizeof *rows);
-    json_t *all = json_array();
-    size_t n = 0;
-    enum stamp_err rc;
+/* ---- pages ---- */
 
-    if (rows == NULL || all == NULL) {
-        json_decref(all);
-        free(rows);
-        no_memory(r);
-        return;
-    }
-    rc = stamp_registry_order_list(r->r->registry, (uint32_t)q->from, rows,
-                                   (size_t)q->limit, &n, &r->err);
-    for (size_t i = 0; i < n && rc == STAMP_OK; i++) {
-        if (json_array_append_new(all, order_of(&rows[i])) != 0) {
-            rc = stamp_error_set(&r->err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+union row {
+    struct stamp_registry_batch batch;
+    struct stamp_registry_order order;
+};
+
+/* Rows of one kind, by number. */
+struct kind {
+    const char *name;
+    enum stamp_err (*list)(struct stamp_registry *r, uint32_t after, union row *row,
+                           size_t *n, struct stamp_error *err);
+    json_t *(*json)(const union row *row);
+    uint32_t (*number)(const union row *row);
+};
+
+static enum stamp_err list_batch(struct stamp_registry *r, uint32_t after, union row *row,
+                                 size_t *n, struct stamp_error *err)
+{
+    return stamp_registry_batch_list(r, after, &row->batch, 1, n, err);
+}
+
+static enum stamp_err list_order(struct stamp_registry *r, uint32_t after, union row *row,
+                                 size_t *n, struct stamp_error *err)
+{
+    return stamp_registry_order_list(r, after, &row->order, 1, n, err);
+}
+
+static json_t *json_batch(const union row *row)
+{
+    return batch_of(&row->batch);
+}
+
+static json_t *json_order(const union row *row)
+{
+    return order_of(&row->order);
+}
+
+static uint32_t number_batch(const union row *row)
+{
+    return row->batch.id;
+}
+
+static uint32_t number_order(const union row *row)
+{
+    return row->order.batch.id;
+}
+
+static const struct kind of_batches = {"batches", list_batch, json_batch, number_batch};
+static const struct kind of_orders = {"orders", list_order, json_order, number_order};
+
+/* One by one: there are few, and each is found by its key. */
+static void page(struct reader_reply *r, const struct kind *kind,
+                 const struct service_query *q)
+{
+    json_t *all = json_array();
+    uint32_t last = (uint32_t)q->from;
+    size_t n = 1;
+    union row row;
+    enum stamp_err rc = STAMP_OK;
+
+    while (rc == STAMP_OK && n == 1 && json_array_size(all) < q->limit) {
+        rc = kind->list(r->r->registry, last, &row, &n, &r->err);
+        if (rc == STAMP_OK && n == 1) {
+            last = kind->number(&row);
+            rc = json_array_append_new(all, kind->json(&row)) == 0
+                     ? STAMP_OK
+                     : stamp_error_set(&r->err, STAMP_E_NOMEM, ENOMEM, "out of memory");
         }
     }
     if (rc == STAMP_OK) {
-        end_page(r, "orders", all, n, q, n > 0 ? rows[n - 1].batch.id : 0);
+        reader_send_json(r, json_pack("{s:o, s:o}", kind->name, all, "next",
+                                      n == 1 ? json_integer(last) : json_null()));
     } else {
         json_decref(all);
         reader_refuse_error(r, rc);
     }
-    free(rows);
 }
+
+void reader_batches(struct reader_reply *r, const struct service_query *q)
+{
+    page(r, &of_batches, q);
+}
+
+void reader_orders(struct reader_reply *r, const struct service_query *q)
+{
+    page(r, &of_orders, q);
+}
+
+/* ---- whole lists ---- */
 
 static bool add_station(void *ctx, const struct stamp_registry_station *s)
 {
@@ -122,10 +141,10 @@ static bool add_station(void *ctx, const struct stamp_registry_station *s)
                                                 s->who, "where", s->where)) == 0;
 }
 
-static bool add_product(void *ctx, const char *product, uint64_t batches)
+static bool add_product(void *ctx, const char *product, uint64_t count)
 {
     return json_array_append_new(ctx, json_pack("{s:s, s:I}", "product", product,
-                                                "batches", (json_int_t)batches)) == 0;
+                                                "batches", (json_int_t)count)) == 0;
 }
 
 static void end_list(struct reader_reply *r, const char *name, json_t *all,
