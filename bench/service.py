@@ -40,12 +40,16 @@ import peers  # noqa: E402
 
 
 class Service:
-    def __init__(self, work):
+    """@param books  a database's URL; else a file. Fronts: one a core, unless told otherwise"""
+
+    def __init__(self, work, books=None):
         self.work = work
+        self.fronts = os.cpu_count()
+        self.before = []  # of the command: what it is started by
         os.makedirs(work, exist_ok=True)
         self.ws = os.path.join(work, "ws")
         self.devices = os.path.join(work, "devices")
-        run("init", self.ws, "--company", "Bench", "--product", "Bench")
+        run("init", self.ws, "--company", "Bench", "--product", "Bench", *(["--registry", books] if books else []))
         run("-C", self.ws, "make", "-n", str(DEVICES))
         with open(self.devices, "wb") as out:
             for path in sorted(glob.glob(self.ws + "/stamps/*.bin")):
@@ -57,8 +61,8 @@ class Service:
     def start(self):
         self.log = open(os.path.join(self.work, "log"), "wb")
         self.process = subprocess.Popen(
-            [STAMP, "serve", self.ws, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--per-hour", "1000000", "--rate", "100000000",
-             "--fronts", str(os.cpu_count())], stderr=self.log)
+            [*self.before, STAMP, "serve", self.ws, "--listen", "127.0.0.1:0", "--http", "127.0.0.1:0", "--per-hour", "1000000", "--rate", "100000000",
+             "--fronts", str(self.fronts)], stderr=self.log)
         for _ in range(1200):
             line = re.search(rb'"url":"https://[^"]*:(\d+)","http":"http://[^"]*:(\d+)"',
                              open(self.log.name, "rb").read())

@@ -13,10 +13,11 @@
 
 #include "host/registry_own.h"
 
-#define ONLY_OURS "--schema=" STAMPI_PG_SCHEMA
 #define PART ".part" /* behind the name of what is not whole yet */
 
 extern char **environ;
+
+static const char only_ours[] = "--schema=" STAMPI_PG_SCHEMA;
 
 static enum stamp_err io_failed(const char *verb, const char *path,
                                 struct stamp_error *err)
@@ -117,7 +118,7 @@ static enum stamp_err run_tool(const char *const *argv, struct stamp_error *err)
 
 static enum stamp_err dump(const char *url, const char *part, struct stamp_error *err)
 {
-    const char *const argv[] = {"pg_dump", "--format=custom", ONLY_OURS, "--file",
+    const char *const argv[] = {"pg_dump", "--format=custom", only_ours, "--file",
                                 part,      "--dbname",        url,       NULL};
 
     return run_tool(argv, err);

@@ -1,0 +1,101 @@
+"""Two nodes of the service on one PostgreSQL, each on a core of its own, beside one of them.
+
+usage: bench/nodes.py     prints the results as JSON; scripts/bench takes them along
+
+Clients and database have what the nodes leave of the same machine: on two cores that is not much, so the database's and
+the clients' share of the processors is told with the rates.
+"""
+
+import copy
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+
+TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+sys.path.insert(0, os.path.join(TOP, "bench"))
+import service  # noqa: E402
+from service import BUILD, result  # noqa: E402
+
+THREADS = 16
+
+
+def cpu(pids):
+    """Seconds that processes have taken, with those of their children that ended."""
+    ticks = 0
+    for pid in pids:
+        try:
+            fields = open(f"/proc/{pid}/stat", encoding="ascii").read().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        ticks += sum(int(n) for n in fields[11:15])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def children(pid):
+    out = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    return [str(pid), *out]
+
+
+def machine():
+    """Seconds of processor time that the machine has given, idle or not."""
+    fields = [int(n) for n in open("/proc/stat", encoding="ascii").readline().split()[1:9]]
+    ticks = os.sysconf("SC_CLK_TCK")
+    return sum(fields) / ticks, (fields[3] + fields[4]) / ticks
+
+
+def load(nodes):
+    database = children(os.environ["STAMP_TEST_PG_PID"])
+    own = [pid for node in nodes for pid in children(node.process.pid)]
+    before = cpu(database), cpu(own), machine()
+    results = [None] * len(nodes)
+
+    def one(i):
+        results[i] = nodes[i].load("renew", THREADS)
+    threads = [threading.Thread(target=one, args=(i,)) for i in range(len(nodes))]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    total = machine()[0] - before[2][0]
+    return {"rate": sum(r["rate"] for r in results), "database": (cpu(database) - before[0]) / total,
+            "nodes": (cpu(own) - before[1]) / total, "idle": (machine()[1] - before[2][1]) / total}
+
+
+def inner():
+    with tempfile.TemporaryDirectory(dir=BUILD) as work:
+        first = service.Service(os.path.join(work, "1"), os.environ["STAMP_TEST_PG"])
+        first.fronts, first.before = 1, ["taskset", "-c", "0"]
+        service.run("-C", first.ws, "log", "head")
+        second = copy.copy(first)
+        second.work, second.before = os.path.join(work, "2"), ["taskset", "-c", "1"]
+        os.makedirs(second.work)
+        second.ws = os.path.join(second.work, "ws")
+        shutil.copytree(first.ws, second.ws)
+        first.start()
+        one = load([first])
+        second.start()
+        two = load([first, second])
+        second.stop()
+        first.stop()
+    return {"one": one, "two": two}
+
+
+def measure():
+    done = subprocess.run([os.path.join(TOP, "test", "pg_server.sh"), sys.executable, "-B", os.path.abspath(__file__), "--inner"],
+                          check=True, stdout=subprocess.PIPE, text=True, env={**os.environ, "STAMP_TEST_PG_DURABLE": "1"})
+    r = json.loads(done.stdout.splitlines()[-1])
+    for name, x in r.items():
+        print(f"nodes: {name}: {x['rate']:.0f}/s; of the processors the database had {x['database']:.0%}, the nodes "
+              f"{x['nodes']:.0%}, nobody {x['idle']:.0%}, the clients the rest")
+    ratio = r["two"]["rate"] / r["one"]["rate"]
+    return [result("nodes_2", round(r["two"]["rate"], 1), "1/s", limit=round(r["one"]["rate"], 1), ratio=round(ratio, 3),
+                   budget=1.6, meets=ratio >= 1.6, database_one=round(r["one"]["database"], 3),
+                   database_two=round(r["two"]["database"], 3))]
+
+
+if __name__ == "__main__":
+    print(json.dumps(inner() if sys.argv[1:] == ["--inner"] else measure(), indent=None if "--inner" in sys.argv else 1))
