@@ -130,11 +130,12 @@ static void see(struct check *c, const struct stamp_log_entry *e)
             c->chip[e->chip.len] = '\0';
         }
     } else if (e->kind == STAMP_LOG_OPERATIONAL) {
+        /* two nodes may certify at once: the higher number is the later one */
         if (e->digest != NULL) {
-            c->certified = e->n;
+            c->certified = e->n > c->certified ? e->n : c->certified;
             c->retired = false;
         } else if (e->state == STAMP_LDEVID_CONFIRMED) {
-            c->confirmed = e->n;
+            c->confirmed = e->n > c->confirmed ? e->n : c->confirmed;
         } else {
             c->retired = true;
         }

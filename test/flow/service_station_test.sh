@@ -71,6 +71,18 @@ stop four
 
 # --- requests of nobody, and of somebody else ---
 check "another key's signature" "${python[@]}" "$root/test/flow/service_unit.py" "$url" hq/root.pem
+check "a key for a program" "$stamp" -C hq apikey add --role auditor -o auditor.key
+for list in stations orders products batches; do
+    check_status "$list over the API" 0 curl -sS --cacert hq/root.pem -H "Authorization: Bearer $(cat auditor.key)" "$url/api/v1/$list?$([ $list = orders ] && echo limit=1)"
+done
+for list in stations orders; do
+    curl -sS --cacert hq/root.pem -H "Authorization: Bearer $(cat auditor.key)" "$url/api/v1/$list" > "$list.json"
+done
+check "  name the station" "${python[@]}" -c 'import json
+station = json.load(open("stations.json"))["stations"][0]
+orders = json.load(open("orders.json"))["orders"]
+assert station["name"] == "site" and len(station["station"]) == 64, station
+assert orders and all(o["station"] == station["station"] and len(o["order"]) == 32 for o in orders), orders'
 check "the service stops" serve_stop hq
 
 # --- the journal goes home ---
