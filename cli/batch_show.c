@@ -7,6 +7,8 @@
 #include "cli/batch.h"
 #include "cli/batch_books.h"
 #include "cli/batch_station.h"
+#include "cli/print_json.h"
+#include "host/hex.h"
 #include "host/json.h"
 
 static const char help[] =
@@ -18,13 +20,15 @@ static const char help[] =
     "are in doubt.\n"
     "\n"
     "  -j, --json              JSON\n"
-    "      --trust PEM         headquarters' root, for a FILE\n"
+    "      --trust PEM         headquarters' root, for a FILE; or the service's\n"
+    "      --server URL        ask a service that has the books (stamp serve) for ID\n"
+    "      --api-key-file F    with --server: the first line of F is an API key\n"
     "  -C, --dir DIR           the workspace\n"
     "  -h, --help              this\n";
 
 static const struct option options[] = {
     {"json", no_argument, NULL, 'j'},
-    {"trust", required_argument, NULL, 'T'},
+    CLI_ONLINE_OPTIONS,
     {"dir", required_argument, NULL, 'C'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -60,7 +64,7 @@ static void print_manifest(const struct stamp_batch_manifest *m)
     char id[33];
     char at[21];
 
-    batch_books_hex(m->id, id);
+    stamp_hex(m->id, sizeof m->id, id);
     stamp_json_time(m->made_at, at);
     (void)printf("id        %s, volume %u\nproduct   ", id, m->volume);
     cli_print_text(m->product.p, m->product.len);
@@ -159,7 +163,7 @@ static enum stamp_err show_json(const struct batch_station *s, struct stamp_erro
     json_t *j;
     enum stamp_err rc = STAMP_OK;
 
-    batch_books_hex(m->id, id);
+    stamp_hex(m->id, sizeof m->id, id);
     stamp_json_time(m->made_at, at);
     j = json_pack("{s:s, s:i, s:s%, s:s, s:i, s:s%, s:s%, s:s, s:i}", "id", id, "volume",
                   (int)m->volume, "product", m->product.p, m->product.len, "purpose",
@@ -173,7 +177,7 @@ static enum stamp_err show_json(const struct batch_station *s, struct stamp_erro
         json_decref(j);
         return rc;
     }
-    return batch_books_put(j, err);
+    return cli_json_put(j, err);
 }
 
 static int show_file(const struct batch_station_args *args, bool json)
@@ -207,13 +211,13 @@ static int show_part(const char *path, bool json)
     char id[33];
     enum stamp_err rc = stamp_batch_part_look(path, &s, &err);
 
-    batch_books_hex(s.id, id);
+    stamp_hex(s.id, sizeof s.id, id);
     if (rc == STAMP_OK && json) {
-        rc = batch_books_put(json_pack("{s:s, s:i, s:b, s:i, s:s, s:I, s:I}", "id", id,
-                                       "volume", (int)s.volume, "finished", 0, "stamps",
-                                       (int)s.records, "last", s.last, "whole",
-                                       (json_int_t)s.whole, "size", (json_int_t)s.size),
-                             &err);
+        rc = cli_json_put(json_pack("{s:s, s:i, s:b, s:i, s:s, s:I, s:I}", "id", id,
+                                    "volume", (int)s.volume, "finished", 0, "stamps",
+                                    (int)s.records, "last", s.last, "whole",
+                                    (json_int_t)s.whole, "size", (json_int_t)s.size),
+                          &err);
     } else if (rc == STAMP_OK) {
         (void)printf("id        %s, volume %u\nstate     not finished, not signed\n"
                      "stamps    %u so far%s%s\nbytes     %llu of %llu are whole\n",
@@ -226,19 +230,14 @@ static int show_part(const char *path, bool json)
 int batch_show(int argc, char **argv)
 {
     struct batch_station_args a = {.fd = -1};
-    STAMP_REGISTRY_AUTO *r = NULL;
-    struct stamp_error err = STAMP_ERROR_INIT;
+    struct cli_online online = {.url = NULL};
     bool json = false;
     int opt;
-    enum stamp_err rc;
 
     while ((opt = getopt_long(argc, argv, "jC:h", options, NULL)) != -1) {
         switch (opt) {
         case 'j':
             json = true;
-            break;
-        case 'T':
-            a.trust = optarg;
             break;
         case 'C':
             a.workspace = optarg;
@@ -246,6 +245,9 @@ int batch_show(int argc, char **argv)
         case 'h':
             return cli_help(help);
         default:
+            if (cli_online_take(&online, opt, optarg)) {
+                break;
+            }
             return cli_bad_option("batch show");
         }
     }
@@ -253,12 +255,12 @@ int batch_show(int argc, char **argv)
         return cli_usage("batch show", "one ID or FILE is wanted");
     }
     a.file = argv[optind];
-    if (access(a.file, F_OK) == 0 || strchr(a.file, '/') != NULL) {
+    if (online.url == NULL && online.key_file == NULL &&
+        (access(a.file, F_OK) == 0 || strchr(a.file, '/') != NULL)) {
+        a.trust = online.trust;
         return is_part(a.file) ? show_part(a.file, json) : show_file(&a, json);
     }
-    rc = cli_books(a.workspace, &r, &err);
-    if (rc == STAMP_OK) {
-        rc = batch_books_show(r, a.file, json, &err);
-    }
-    return rc == STAMP_OK ? cli_flush(CLI_DONE) : cli_fail(&err);
+    return cli_online_check(&online, "batch show") == 0
+               ? batch_books_show(a.workspace, &online, a.file, json)
+               : CLI_USAGE;
 }

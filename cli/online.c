@@ -1,6 +1,24 @@
 #include "cli/online.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+
+bool cli_online_take(struct cli_online *o, int opt, const char *value)
+{
+    switch (opt) {
+    case CLI_ONLINE_SERVER:
+        o->url = value;
+        return true;
+    case CLI_ONLINE_KEY:
+        o->key_file = value;
+        return true;
+    case CLI_ONLINE_TRUST:
+        o->trust = value;
+        return true;
+    default:
+        return false;
+    }
+}
 
 int cli_online_check(const struct cli_online *o, const char *verb)
 {
@@ -38,7 +56,7 @@ void cli_online_close(struct cli_online *o)
     stamp_secret_free(&o->key);
 }
 
-enum stamp_err cli_online_post(struct cli_online *o, const char *serial,
+enum stamp_err cli_online_post(struct cli_online *o, const char *before, const char *name,
                                const char *after, json_t *body, json_t **answer,
                                struct stamp_error *err)
 {
@@ -46,7 +64,7 @@ enum stamp_err cli_online_post(struct cli_online *o, const char *serial,
     char *path = NULL;
     enum stamp_err rc =
         text == NULL ? stamp_error_set(err, STAMP_E_RANGE, 0, "a text is none in UTF-8")
-                     : stamp_service_device_path(serial, after, &path, err);
+                     : stamp_service_path(before, name, after, &path, err);
 
     *answer = NULL;
     if (rc == STAMP_OK) {
@@ -56,5 +74,67 @@ enum stamp_err cli_online_post(struct cli_online *o, const char *serial,
     json_decref(body);
     free(text);
     free(path);
+    return rc;
+}
+
+enum stamp_err cli_online_get(struct cli_online *o, const char *before, const char *name,
+                              const char *after, json_t **answer, struct stamp_error *err)
+{
+    char *path = NULL;
+    enum stamp_err rc = stamp_service_path(before, name, after, &path, err);
+
+    *answer = NULL;
+    if (rc == STAMP_OK) {
+        rc = stamp_service_ask(o->https, o->url, path, NULL, CLI_ONLINE_PATIENCE_S,
+                               answer, err);
+    }
+    free(path);
+    return rc;
+}
+
+static enum stamp_err tell_page(const struct cli_online *o, const json_t *rows,
+                                enum stamp_err (*told)(void *ctx, json_t *row,
+                                                       struct stamp_error *err),
+                                void *ctx, struct stamp_error *err)
+{
+    enum stamp_err rc = STAMP_OK;
+    json_t *row;
+    size_t i;
+
+    if (!json_is_array(rows)) {
+        return stamp_error_set(err, STAMP_E_FORMAT, 0, "'%s' answers with no list",
+                               o->url);
+    }
+    json_array_foreach(rows, i, row)
+    {
+        rc = rc == STAMP_OK ? told(ctx, row, err) : rc;
+    }
+    return rc;
+}
+
+enum stamp_err cli_online_list(struct cli_online *o, const char *path, const char *rows,
+                               enum stamp_err (*told)(void *ctx, json_t *row,
+                                                      struct stamp_error *err),
+                               void *ctx, struct stamp_error *err)
+{
+    json_int_t after = 0;
+    enum stamp_err rc = STAMP_OK;
+
+    for (bool more = true; rc == STAMP_OK && more;) {
+        char query[64];
+        json_t *page = NULL;
+        const json_t *next;
+
+        (void)snprintf(query, sizeof query, "?limit=%u&after=%lld", STAMP_SERVICE_PAGE,
+                       (long long)after);
+        rc = cli_online_get(o, path, NULL, query, &page, err);
+        if (rc == STAMP_OK) {
+            rc = tell_page(o, json_object_get(page, rows), told, ctx, err);
+        }
+        next = json_object_get(page, "next");
+        more = json_is_integer(next) && json_integer_value(next) > after;
+        after = json_integer_value(next);
+        json_decref(page);
+    }
     return rc;
 }

@@ -1,18 +1,18 @@
 /* `stamp order show` and `stamp order list`. */
 #include <getopt.h>
-#include <inttypes.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "cli/batch_books.h"
 #include "cli/order.h"
+#include "cli/print_json.h"
 #include "cli/station.h"
 #include "host/file.h"
-#include "host/json.h"
+#include "host/hex.h"
 #include "host/order.h"
+#include "host/registry_json.h"
 
 #define PAGE ((size_t)50)
 #define FILE_NAME "order-"
@@ -24,62 +24,32 @@ static const char show_help[] =
     "\n"
     "  ORDER                   its file, its number, or its id of 32 digits\n"
     "  -j, --json              JSON\n"
-    "  -C, --dir DIR           the workspace\n"
+    "      --server URL        ask a service that has the books (stamp "
+    "serve)\n" CLI_ONLINE_HELP "  -C, --dir DIR           the workspace\n"
     "  -h, --help              this\n";
 
-static const char list_help[] = "usage: stamp order list [OPTION]...\n"
-                                "\n"
-                                "The work orders on the books, oldest first.\n"
-                                "\n"
-                                "  -j, --json              JSON\n"
-                                "  -C, --dir DIR           the workspace\n"
-                                "  -h, --help              this\n";
+static const char list_help[] =
+    "usage: stamp order list [OPTION]...\n"
+    "\n"
+    "The work orders on the books, oldest first.\n"
+    "\n"
+    "  -j, --json              JSON\n"
+    "      --server URL        ask a service that has the books (stamp "
+    "serve)\n" CLI_ONLINE_HELP "  -C, --dir DIR           the workspace\n"
+    "  -h, --help              this\n";
 
 static const struct option options[] = {
     {"json", no_argument, NULL, 'j'},
     {"dir", required_argument, NULL, 'C'},
+    CLI_ONLINE_OPTIONS,
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
 
-static const char *const pops[] = {
-    [STAMP_ORDER_POP_NONE] = "none",
-    [STAMP_ORDER_POP_SEALED] = "sealed",
-    [STAMP_ORDER_POP_SHOWN] = "shown",
-};
-
-/* All that is known of one order. */
-struct view {
-    struct stamp_registry_order order;
-    char station[STAMP_REGISTRY_NAME_SIZE];
-    struct stamp_registry_balance balance;
-    uint32_t refused;
-    char id[33];
-    char first[STAMP_SERIAL_SIZE];
-    char last[STAMP_SERIAL_SIZE];
-    char at[21];
-    char not_after[21];
-};
-
 /* ---- finding ---- */
 
-static bool is_hex(const char *text, uint8_t id[16])
-{
-    static const char digits[] = "0123456789abcdef";
-
-    if (strlen(text) != 32 || strspn(text, digits) != 32) {
-        return false;
-    }
-    for (size_t i = 0; i < 32; i++) {
-        unsigned v = (unsigned)(strchr(digits, text[i]) - digits);
-
-        id[i / 2] = (uint8_t)(i % 2 == 0 ? v << 4 : id[i / 2] | v);
-    }
-    return true;
-}
-
-static enum stamp_err find_file(struct stamp_registry *books, const char *path,
-                                struct stamp_registry_order *order,
+/* STAMP_E_MISSING where it is none. */
+static enum stamp_err name_file(const char *path, char out[ORDER_NAME_SIZE],
                                 struct stamp_error *err)
 {
     uint8_t digest[32];
@@ -91,254 +61,276 @@ static enum stamp_err find_file(struct stamp_registry *books, const char *path,
         EVP_Digest(file, len, digest, NULL, stamp_sha256(), NULL) != 1) {
         rc = stamp_openssl_failed(err, "cannot hash a file");
     }
+    if (rc == STAMP_OK) {
+        stamp_hex(digest, sizeof digest, out);
+    }
     free(file);
-    return rc == STAMP_OK ? stamp_registry_order_find_file(books, digest, order, err)
-                          : rc;
-}
-
-enum stamp_err order_find(struct stamp_registry *books, const char *name,
-                          struct stamp_registry_order *order, struct stamp_error *err)
-{
-    struct stamp_registry_batch batch;
-    struct stamp_error why = STAMP_ERROR_INIT;
-    struct stamp_error no_file = STAMP_ERROR_INIT;
-    const char *base = strrchr(name, '/');
-    uint8_t id[16];
-    enum stamp_err rc;
-
-    if (is_hex(name, id)) {
-        return stamp_registry_order_find(books, id, order, err);
-    }
-    if (access(name, R_OK) == 0) {
-        rc = find_file(books, name, order, &no_file);
-        if (rc == STAMP_OK) {
-            return rc;
-        }
-    }
-    base = base == NULL ? name : base + 1;
-    rc = stamp_registry_batch_find(books, base, &batch, &why);
-    if (rc == STAMP_E_MISSING && strncmp(base, FILE_NAME, strlen(FILE_NAME)) == 0) {
-        rc = stamp_registry_batch_find(books, base + strlen(FILE_NAME), &batch, &why);
-    }
-    if (rc == STAMP_OK) {
-        rc = stamp_registry_order_find(books, batch.uid, order, &why);
-    }
-    if (rc == STAMP_OK) {
-        return rc;
-    }
-    if (rc != STAMP_E_MISSING) {
-        return stamp_error_set(err, rc, why.native, "%s", why.what);
-    }
-    stamp_error_hint(err, "stamp order list shows which there are");
-    return stamp_error_set(err, rc, 0, "there is no work order '%s'", name);
-}
-
-static enum stamp_err look(struct stamp_registry *books, const uint8_t id[16],
-                           struct view *v, struct stamp_error *err)
-{
-    STAMP_REGISTRY_STATION_AUTO station = {.own = NULL};
-    const struct stamp_registry_batch *b = &v->order.batch;
-    enum stamp_err rc = stamp_registry_order_find(books, id, &v->order, err);
-
-    if (rc == STAMP_OK) {
-        rc = stamp_registry_station_find(books, v->order.station, &station, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = stamp_registry_balance(books, b->id, &v->balance, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = stamp_registry_quarantined(books, v->order.id, &v->refused, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = stamp_serial_format(&v->order.pattern, b->first_counter, b->at, v->first,
-                                 sizeof v->first, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = stamp_serial_format(&v->order.pattern, b->first_counter + b->count - 1,
-                                 b->at, v->last, sizeof v->last, err);
-    }
-    memcpy(v->station, station.name, sizeof v->station);
-    batch_books_hex(v->order.id, v->id);
-    stamp_json_time((uint32_t)b->at, v->at);
-    stamp_json_time((uint32_t)v->order.not_after, v->not_after);
     return rc;
 }
 
-static const char *state_name(const struct view *v)
+/* A file that is none of the books' may still bear the name of one. */
+static bool name_text(const char *text, char out[ORDER_NAME_SIZE])
 {
-    return v->order.state == STAMP_REGISTRY_ORDER_OPEN ? "open" : "closed";
+    const char *base = strrchr(text, '/');
+
+    base = base == NULL ? text : base + 1;
+    if (strncmp(base, FILE_NAME, strlen(FILE_NAME)) == 0 &&
+        base[strlen(FILE_NAME)] != 0) {
+        base += strlen(FILE_NAME);
+    }
+    return snprintf(out, ORDER_NAME_SIZE, "%s", base) < (int)ORDER_NAME_SIZE;
+}
+
+/* What the books can find it by: the digest of its file, its number or its name. */
+static enum stamp_err order_name(const char *text, char out[ORDER_NAME_SIZE],
+                                 struct stamp_error *err)
+{
+    if (access(text, R_OK) == 0 && name_file(text, out, NULL) == STAMP_OK) {
+        return STAMP_OK;
+    }
+    return name_text(text, out) ? STAMP_OK
+                                : stamp_error_set(err, STAMP_E_MISSING, 0,
+                                                  "there is no work order '%s'", text);
+}
+
+static enum stamp_err seek(struct stamp_registry *books, const char *text,
+                           struct stamp_registry_order *order, struct stamp_error *err)
+{
+    char name[ORDER_NAME_SIZE];
+    struct stamp_error why = STAMP_ERROR_INIT;
+    enum stamp_err rc = order_name(text, name, err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_registry_order_seek(books, name, order, &why);
+    }
+    if (rc == STAMP_E_MISSING && name_text(text, name)) {
+        stamp_error_clear(&why);
+        rc = stamp_registry_order_seek(books, name, order, &why);
+    }
+    return rc == STAMP_OK || rc == STAMP_E_MISSING
+               ? rc
+               : stamp_error_set(err, rc, why.native, "%s", why.what);
+}
+
+enum stamp_err order_find(struct stamp_registry *books, const char *text,
+                          struct stamp_registry_order *order, struct stamp_error *err)
+{
+    enum stamp_err rc = seek(books, text, order, err);
+
+    if (rc == STAMP_E_MISSING) {
+        stamp_error_hint(err, "stamp order list shows which there are");
+        return stamp_error_set(err, rc, 0, "there is no work order '%s'", text);
+    }
+    return rc;
+}
+
+enum stamp_err order_get(struct cli_online *online, const char *text, json_t **out,
+                         struct stamp_error *err)
+{
+    char name[ORDER_NAME_SIZE];
+    struct stamp_error why = STAMP_ERROR_INIT;
+    enum stamp_err rc = order_name(text, name, err);
+
+    *out = NULL;
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    rc = cli_online_get(online, ORDERS_PATH "/", name, "", out, &why);
+    if (rc == STAMP_E_MISSING && name_text(text, name)) {
+        stamp_error_clear(&why);
+        rc = cli_online_get(online, ORDERS_PATH "/", name, "", out, &why);
+    }
+    return rc == STAMP_OK ? rc : stamp_error_set(err, rc, why.native, "%s", why.what);
 }
 
 /* ---- text ---- */
 
-static void print(const struct view *v)
+void order_print(const json_t *o)
 {
-    const struct stamp_registry_batch *b = &v->order.batch;
-    const struct stamp_registry_balance *is = &v->balance;
-
-    (void)printf("order %s: ", b->name);
-    cli_print_text(b->product, strlen(b->product));
-    (void)printf(", %s\n%s..%s, for ", state_name(v), v->first, v->last);
-    cli_print_text(v->station, strlen(v->station));
-    (void)printf(" until %s\nlock %s, proof of possession %s\n", v->not_after,
-                 v->order.lock_later ? "later" : "at the strike", pops[v->order.pop]);
-    (void)printf("%" PRIu32 " units: %" PRIu64 " struck, %" PRIu64 " scrapped, %" PRIu64
-                 " revoked, %" PRIu64 " signed and not known to be finished, %" PRIu64
-                 " not begun; %" PRIu32 " refused\n",
-                 b->count, is->struck, is->scrapped, is->revoked, is->outstanding,
-                 is->reserved, v->refused);
+    (void)printf("order %s: ", cli_json_text(o, "name"));
+    cli_json_print(o, "product");
+    (void)printf(", %s\n", cli_json_text(o, "state"));
+    cli_json_print(o, "first");
+    (void)printf("..");
+    cli_json_print(o, "last");
+    (void)printf(", for ");
+    cli_json_print(o, "station");
+    (void)printf(
+        " until %s\nlock %s, proof of possession %s\n", cli_json_text(o, "not_after"),
+        strcmp(cli_json_text(o, "lock"), "later") == 0 ? "later" : "at the strike",
+        cli_json_text(o, "pop"));
+    (void)printf("%lld units: %lld struck, %lld scrapped, %lld revoked, %lld signed and "
+                 "not known to be finished, %lld not begun; %lld refused\n",
+                 cli_json_number(o, "count"), cli_json_number(o, "struck"),
+                 cli_json_number(o, "scrapped"), cli_json_number(o, "revoked"),
+                 cli_json_number(o, "outstanding"), cli_json_number(o, "reserved"),
+                 cli_json_number(o, "refused"));
 }
 
-enum stamp_err order_print(struct stamp_registry *books, const uint8_t id[16],
-                           struct stamp_error *err)
+static void print_refused(const json_t *order)
 {
-    struct view v;
-    enum stamp_err rc = look(books, id, &v, err);
+    const json_t *one;
+    size_t i;
 
-    if (rc == STAMP_OK) {
-        print(&v);
+    json_array_foreach(json_object_get(order, "quarantine"), i, one)
+    {
+        (void)printf("refused: unit %lld (", cli_json_number(one, "index"));
+        cli_json_print(one, "serial");
+        (void)printf("): ");
+        cli_json_print(one, "why");
+        (void)printf("\n");
     }
-    return rc;
 }
 
-static bool print_refused(void *ctx, const struct stamp_registry_quarantine *q)
+static void print_line(const json_t *o)
 {
-    (void)ctx;
-    (void)printf("refused: unit %" PRIu32 " (", q->index);
-    cli_print_text(q->serial, strlen(q->serial));
-    (void)printf("): ");
-    cli_print_text(q->why, strlen(q->why));
-    (void)printf("\n");
-    return true;
-}
-
-static void print_line(const struct view *v)
-{
-    (void)printf("%5u  %-6s  %10u  %s  ", v->order.batch.id, state_name(v),
-                 v->order.batch.count, v->at);
-    cli_print_text(v->order.batch.product, strlen(v->order.batch.product));
+    (void)printf("%5lld  %-6s  %10lld  %s  ", cli_json_number(o, "order"),
+                 cli_json_text(o, "state"), cli_json_number(o, "count"),
+                 cli_json_text(o, "at"));
+    cli_json_print(o, "product");
     (void)printf("  ");
-    cli_print_text(v->station, strlen(v->station));
-    (void)printf("  %s..%s\n", v->first, v->last);
-}
-
-/* ---- JSON ---- */
-
-static json_t *json_of(const struct view *v)
-{
-    const struct stamp_registry_batch *b = &v->order.batch;
-    const struct stamp_registry_balance *is = &v->balance;
-
-    return json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I,"
-        " s:I, s:I, s:I, s:i}",
-        "order", (int)b->id, "id", v->id, "name", b->name, "product", b->product,
-        "station", v->station, "state", state_name(v), "count", (int)b->count, "first",
-        v->first, "last", v->last, "at", v->at, "not-after", v->not_after, "lock",
-        v->order.lock_later ? "later" : "strike", "pop", pops[v->order.pop], "note",
-        b->note, "struck", (json_int_t)is->struck, "scrapped", (json_int_t)is->scrapped,
-        "revoked", (json_int_t)is->revoked, "outstanding", (json_int_t)is->outstanding,
-        "reserved", (json_int_t)is->reserved, "refused", (int)v->refused);
-}
-
-static bool add_refused(void *ctx, const struct stamp_registry_quarantine *q)
-{
-    char at[21];
-
-    stamp_json_time((uint32_t)q->at, at);
-    return json_array_append_new(ctx, json_pack("{s:I, s:s, s:s, s:s}", "index",
-                                                (json_int_t)q->index, "serial", q->serial,
-                                                "why", q->why, "at", at)) == 0;
+    cli_json_print(o, "station");
+    (void)printf("  ");
+    cli_json_print(o, "first");
+    (void)printf("..");
+    cli_json_print(o, "last");
+    (void)printf("\n");
 }
 
 /* ---- verbs ---- */
 
-static enum stamp_err show(struct stamp_registry *books, const char *name, bool json,
-                           struct stamp_error *err)
+struct args {
+    const char *workspace;
+    struct cli_online online;
+    bool json;
+};
+
+static enum stamp_err find_here(const char *workspace, const char *text, json_t **out,
+                                struct stamp_error *err)
 {
+    STAMP_REGISTRY_AUTO *books = NULL;
     struct stamp_registry_order order;
-    struct view v;
-    json_t *all = NULL;
-    json_t *one;
-    enum stamp_err rc = order_find(books, name, &order, err);
+    enum stamp_err rc = cli_books(workspace, &books, err);
 
     if (rc == STAMP_OK) {
-        rc = look(books, order.id, &v, err);
+        rc = order_find(books, text, &order, err);
     }
-    if (rc == STAMP_OK && !json) {
-        print(&v);
-        return stamp_registry_quarantine(books, order.id, print_refused, NULL, err);
-    }
-    if (rc == STAMP_OK) {
-        all = json_array();
-        rc = stamp_registry_quarantine(books, order.id, add_refused, all, err);
-    }
-    if (rc != STAMP_OK) {
-        json_decref(all);
-        return rc;
-    }
-    one = json_of(&v);
-    if (json_object_set_new(one, "quarantine", all) != 0) {
-        json_decref(one);
-        one = NULL;
-    }
-    return batch_books_put(one, err);
+    return rc == STAMP_OK ? stamp_order_json_whole(books, &order, out, err) : rc;
 }
 
-static enum stamp_err list(struct stamp_registry *books, bool json,
-                           struct stamp_error *err)
+static enum stamp_err find_online(struct args *a, const char *text, json_t **out,
+                                  struct stamp_error *err)
+{
+    enum stamp_err rc = cli_online_open(&a->online, a->workspace, err);
+
+    if (rc == STAMP_OK) {
+        rc = order_get(&a->online, text, out, err);
+    }
+    cli_online_close(&a->online);
+    return rc;
+}
+
+static enum stamp_err show(struct args *a, const char *text, struct stamp_error *err)
+{
+    json_t *order = NULL;
+    enum stamp_err rc = a->online.url == NULL ? find_here(a->workspace, text, &order, err)
+                                              : find_online(a, text, &order, err);
+
+    if (rc == STAMP_OK && a->json) {
+        return cli_json_put(order, err);
+    }
+    if (rc == STAMP_OK) {
+        order_print(order);
+        print_refused(order);
+    }
+    json_decref(order);
+    return rc;
+}
+
+/* @param ctx  an array that takes it; NULL: it is printed */
+static enum stamp_err take_row(void *ctx, json_t *row, struct stamp_error *err)
+{
+    if (ctx != NULL && json_array_append(ctx, row) != 0) {
+        return stamp_error_set(err, STAMP_E_NOMEM, 0, "out of memory");
+    }
+    if (ctx == NULL) {
+        print_line(row);
+    }
+    return STAMP_OK;
+}
+
+static enum stamp_err list_here(const char *workspace, json_t *all,
+                                struct stamp_error *err)
 {
     static struct stamp_registry_order page[PAGE];
-    static struct view v;
-    json_t *all = json ? json_array() : NULL;
+    STAMP_REGISTRY_AUTO *books = NULL;
     uint32_t after = 0;
     size_t n = PAGE;
-    enum stamp_err rc = STAMP_OK;
+    enum stamp_err rc = cli_books(workspace, &books, err);
 
-    if (!json) {
-        (void)printf("ORDER  STATE        UNITS  MADE                  PRODUCT  STATION  "
-                     "SERIALS\n");
-    }
     while (rc == STAMP_OK && n == PAGE) {
         rc = stamp_registry_order_list(books, after, page, PAGE, &n, err);
         for (size_t i = 0; i < n && rc == STAMP_OK; i++) {
+            json_t *row = NULL;
+
             after = page[i].batch.id;
-            rc = look(books, page[i].id, &v, err);
-            if (rc == STAMP_OK && !json) {
-                print_line(&v);
-            } else if (rc == STAMP_OK && json_array_append_new(all, json_of(&v)) != 0) {
-                rc = stamp_error_set(err, STAMP_E_NOMEM, 0, "out of memory");
+            rc = stamp_order_json(books, &page[i], &row, err);
+            if (rc == STAMP_OK) {
+                rc = take_row(all, row, err);
             }
+            json_decref(row);
         }
     }
-    if (!json || rc != STAMP_OK) {
-        json_decref(all);
-        return rc;
+    return rc;
+}
+
+static enum stamp_err list(struct args *a, struct stamp_error *err)
+{
+    json_t *all = a->json ? json_array() : NULL;
+    enum stamp_err rc = STAMP_OK;
+
+    if (!a->json) {
+        (void)printf("ORDER  STATE        UNITS  MADE                  PRODUCT  STATION  "
+                     "SERIALS\n");
     }
-    return batch_books_put(all, err);
+    if (a->online.url == NULL) {
+        rc = list_here(a->workspace, all, err);
+    } else {
+        rc = cli_online_open(&a->online, a->workspace, err);
+        if (rc == STAMP_OK) {
+            rc = cli_online_list(&a->online, ORDERS_PATH, "orders", take_row, all, err);
+        }
+        cli_online_close(&a->online);
+    }
+    if (rc == STAMP_OK && a->json) {
+        return cli_json_put(all, err);
+    }
+    json_decref(all);
+    return rc;
 }
 
 static int run(const char *verb, const char *help, bool one, int argc, char **argv)
 {
-    STAMP_REGISTRY_AUTO *books = NULL;
     struct stamp_error err = STAMP_ERROR_INIT;
-    const char *workspace = NULL;
+    struct args a = {.workspace = NULL};
     const char *name = NULL;
-    bool json = false;
     enum stamp_err rc;
     int opt;
 
     while ((opt = getopt_long(argc, argv, "jC:h", options, NULL)) != -1) {
         switch (opt) {
         case 'j':
-            json = true;
+            a.json = true;
             break;
         case 'C':
-            workspace = optarg;
+            a.workspace = optarg;
             break;
         case 'h':
             return cli_help(help);
         default:
+            if (cli_online_take(&a.online, opt, optarg)) {
+                break;
+            }
             return cli_bad_option(verb);
         }
     }
@@ -350,10 +342,10 @@ static int run(const char *verb, const char *help, bool one, int argc, char **ar
     } else if (optind != argc) {
         return cli_usage(verb, "'%s' is too much", argv[optind]);
     }
-    rc = cli_books(workspace, &books, &err);
-    if (rc == STAMP_OK) {
-        rc = one ? show(books, name, json, &err) : list(books, json, &err);
+    if (cli_online_check(&a.online, verb) != 0) {
+        return CLI_USAGE;
     }
+    rc = one ? show(&a, name, &err) : list(&a, &err);
     return rc == STAMP_OK ? cli_flush(CLI_DONE)
                           : station_fail(&err, "nothing was changed");
 }

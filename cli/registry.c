@@ -56,10 +56,7 @@ static const char help[] =
     "                          without books, postgres://...\n"
     "      --passphrase-fd N   read its passphrase from file descriptor N\n"
     "      --server URL        ask a service that has the books (stamp serve): list,\n"
-    "                          show, export and set\n"
-    "      --api-key-file F    with --server: the first line of F is an API key\n"
-    "      --trust PEM         with --server: who is believed to be it; else the\n"
-    "                          workspace's root\n"
+    "                          show, export and set\n" CLI_ONLINE_HELP
     "      --registry R        the books: a file or postgres://...\n"
     "  -C, --dir DIR           the workspace\n"
     "  -h, --help              this\n";
@@ -78,9 +75,7 @@ static const struct option options[] = {
     {"output", required_argument, NULL, 'o'},
     {"to", required_argument, NULL, 't'},
     {"passphrase-fd", required_argument, NULL, 'F'},
-    {"server", required_argument, NULL, 'O'},
-    {"api-key-file", required_argument, NULL, 'K'},
-    {"trust", required_argument, NULL, 'T'},
+    CLI_ONLINE_OPTIONS,
     {"registry", required_argument, NULL, 'R'},
     {"dir", required_argument, NULL, 'C'},
     {"help", no_argument, NULL, 'h'},
@@ -492,7 +487,7 @@ static int take_filter(struct args *a, int opt)
         a->after = optarg;
         return -1;
     default:
-        return cli_bad_option("registry");
+        return cli_online_take(&a->online, opt, optarg) ? -1 : cli_bad_option("registry");
     }
 }
 
@@ -512,15 +507,6 @@ static int take(struct args *a, int opt)
         return -1;
     case 't':
         a->to = optarg;
-        return -1;
-    case 'O':
-        a->online.url = optarg;
-        return -1;
-    case 'K':
-        a->online.key_file = optarg;
-        return -1;
-    case 'T':
-        a->online.trust = optarg;
         return -1;
     case 'R':
         return setenv(STAMP_WORKSPACE_REGISTRY, optarg, 1) == 0

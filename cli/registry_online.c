@@ -1,15 +1,9 @@
 #include "cli/registry_online.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
-static const char *text_of(const json_t *j, const char *key)
-{
-    const char *text = json_string_value(json_object_get(j, key));
-
-    return text == NULL ? "" : text;
-}
+#include "cli/print_json.h"
 
 static void line(const char *name, const char *value)
 {
@@ -43,35 +37,33 @@ static void print(const json_t *j)
     const json_t *one;
     size_t i;
 
-    line("serial", text_of(j, "serial"));
-    line("product", text_of(j, "product"));
-    line("state", text_of(j, "state"));
-    line("  since", text_of(j, "since"));
-    (void)printf("%-20s %lld\n", "batch",
-                 (long long)json_integer_value(json_object_get(j, "batch")));
-    line("chip", text_of(j, "chip"));
-    line("key fingerprint", text_of(j, "fingerprint"));
-    line("certificate serial", text_of(j, "certificate_serial"));
-    line("file", text_of(j, "file"));
+    line("serial", cli_json_text(j, "serial"));
+    line("product", cli_json_text(j, "product"));
+    line("state", cli_json_text(j, "state"));
+    line("  since", cli_json_text(j, "since"));
+    (void)printf("%-20s %lld\n", "batch", cli_json_number(j, "batch"));
+    line("chip", cli_json_text(j, "chip"));
+    line("key fingerprint", cli_json_text(j, "fingerprint"));
+    line("certificate serial", cli_json_text(j, "certificate_serial"));
+    line("file", cli_json_text(j, "file"));
     json_array_foreach(json_object_get(j, "history"), i, one)
     {
         (void)printf("history              ");
-        put("", text_of(one, "at"));
-        put_state(text_of(one, "state"));
-        put(" by ", text_of(one, "who"));
-        put(" at ", text_of(one, "where"));
-        put(": ", text_of(one, "why"));
+        put("", cli_json_text(one, "at"));
+        put_state(cli_json_text(one, "state"));
+        put(" by ", cli_json_text(one, "who"));
+        put(" at ", cli_json_text(one, "where"));
+        put(": ", cli_json_text(one, "why"));
         (void)printf("\n");
     }
     json_array_foreach(json_object_get(j, "operational"), i, one)
     {
-        (void)printf("operational key %-4lld ",
-                     (long long)json_integer_value(json_object_get(one, "n")));
-        put("", text_of(one, "at"));
-        put(" ", text_of(one, "state"));
-        put(" until ", text_of(one, "not_after"));
-        put(" by ", text_of(one, "who"));
-        put(": certificate ", text_of(one, "certificate_serial"));
+        (void)printf("operational key %-4lld ", cli_json_number(one, "n"));
+        put("", cli_json_text(one, "at"));
+        put(" ", cli_json_text(one, "state"));
+        put(" until ", cli_json_text(one, "not_after"));
+        put(" by ", cli_json_text(one, "who"));
+        put(": certificate ", cli_json_text(one, "certificate_serial"));
         (void)printf("\n");
     }
 }
@@ -79,14 +71,9 @@ static void print(const json_t *j)
 enum stamp_err registry_online_show(struct cli_online *o, const char *serial, bool json,
                                     struct stamp_error *err)
 {
-    char *path = NULL;
     json_t *j = NULL;
-    enum stamp_err rc = stamp_service_device_path(serial, "", &path, err);
+    enum stamp_err rc = cli_online_get(o, STAMP_SERVICE_DEVICES, serial, "", &j, err);
 
-    if (rc == STAMP_OK) {
-        rc = stamp_service_ask(o->https, o->url, path, NULL, CLI_ONLINE_PATIENCE_S, &j,
-                               err);
-    }
     if (rc == STAMP_OK && json) {
         (void)json_dumpf(j, stdout, JSON_COMPACT);
         (void)printf("\n");
@@ -94,7 +81,6 @@ enum stamp_err registry_online_show(struct cli_online *o, const char *serial, bo
         print(j);
     }
     json_decref(j);
-    free(path);
     return rc;
 }
 
@@ -104,7 +90,7 @@ enum stamp_err registry_online_set(struct cli_online *o, const char *serial,
 {
     json_t *answer = NULL;
     enum stamp_err rc =
-        cli_online_post(o, serial, "/state",
+        cli_online_post(o, STAMP_SERVICE_DEVICES, serial, "/state",
                         json_pack("{s:s, s:s}", "state", stamp_registry_state_name(to),
                                   "why", why == NULL ? "" : why),
                         &answer, err);

@@ -19,10 +19,7 @@ static const char help[] =
     "                          privilegeWithdrawn\n"
     "  -w, --why TEXT          for who reads the device's history\n"
     "      --operational       the operational certificates alone\n"
-    "      --server URL        have a service do it (stamp serve)\n"
-    "      --api-key-file F    with --server: the first line of F is an API key\n"
-    "      --trust PEM         with --server: who is believed to be it; else the\n"
-    "                          workspace's root\n"
+    "      --server URL        have a service do it (stamp serve)\n" CLI_ONLINE_HELP
     "  -C, --dir DIR           the workspace\n"
     "  -h, --help              this\n";
 
@@ -31,9 +28,7 @@ static const struct option options[] = {
     {"why", required_argument, NULL, 'w'},
     {"operational", no_argument, NULL, 'O'},
     {"dir", required_argument, NULL, 'C'},
-    {"server", required_argument, NULL, 'S'},
-    {"api-key-file", required_argument, NULL, 'K'},
-    {"trust", required_argument, NULL, 'T'},
+    CLI_ONLINE_OPTIONS,
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -65,7 +60,7 @@ static int revoke_online(struct args *a)
 
     if (rc == STAMP_OK) {
         rc = cli_online_post(
-            &a->online, a->serial, "/revoke",
+            &a->online, STAMP_SERVICE_DEVICES, a->serial, "/revoke",
             json_pack("{s:s, s:s, s:b}", "reason", stamp_reason_name(a->reason), "why",
                       a->why == NULL ? "" : a->why, "operational", a->operational),
             &answer, &err);
@@ -119,21 +114,15 @@ int cmd_revoke(int argc, char **argv)
         case 'O':
             a.operational = true;
             break;
-        case 'S':
-            a.online.url = optarg;
-            break;
-        case 'K':
-            a.online.key_file = optarg;
-            break;
-        case 'T':
-            a.online.trust = optarg;
-            break;
         case 'C':
             a.dir = optarg;
             break;
         case 'h':
             return cli_help(help);
         default:
+            if (cli_online_take(&a.online, opt, optarg)) {
+                break;
+            }
             return cli_bad_option("revoke");
         }
     }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/hex.h"
 #include "host/key.h"
 #include "host/pki.h"
 #include "host/registry_own.h"
@@ -136,6 +137,32 @@ enum stamp_err stamp_registry_order_find_file(struct stamp_registry *r,
                                               struct stamp_error *err)
 {
     return find(r, STAMPI_ORDER_FIND_FILE, stampi_blob(digest, 32), out, err);
+}
+
+enum stamp_err stamp_registry_order_seek(struct stamp_registry *r, const char *name,
+                                         struct stamp_registry_order *out,
+                                         struct stamp_error *err)
+{
+    struct stamp_registry_batch batch;
+    struct stamp_error why = STAMP_ERROR_INIT;
+    uint8_t id[32];
+    enum stamp_err rc;
+
+    if (strlen(name) == 64 && stamp_unhex(name, 32, id)) {
+        return stamp_registry_order_find_file(r, id, out, err);
+    }
+    if (strlen(name) == 32 && stamp_unhex(name, 16, id)) {
+        return stamp_registry_order_find(r, id, out, err);
+    }
+    rc = stamp_registry_batch_find(r, name, &batch, &why);
+    if (rc == STAMP_OK) {
+        stamp_error_clear(&why);
+        rc = stamp_registry_order_find(r, batch.uid, out, &why);
+    }
+    return rc == STAMP_E_MISSING
+               ? stamp_error_set(err, rc, 0, "there is no work order '%s'", name)
+           : rc != STAMP_OK ? stamp_error_set(err, rc, why.native, "%s", why.what)
+                            : STAMP_OK;
 }
 
 enum stamp_err stamp_registry_order_file(struct stamp_registry *r, const uint8_t id[16],

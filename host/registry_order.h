@@ -73,6 +73,13 @@ STAMP_MUST_USE enum stamp_err
 stamp_registry_order_find_file(struct stamp_registry *r, const uint8_t digest[32],
                                struct stamp_registry_order *out, struct stamp_error *err);
 
+/** By whatever people call it: its number or name, its id of 32 digits, or the SHA-256 of
+ * its file in 64. STAMP_E_MISSING where there is none. */
+STAMP_MUST_USE enum stamp_err stamp_registry_order_seek(struct stamp_registry *r,
+                                                        const char *name,
+                                                        struct stamp_registry_order *out,
+                                                        struct stamp_error *err);
+
 /** One page of orders, oldest first. @param after  number of the last one's batch; 0 =
  * from the start */
 STAMP_MUST_USE enum stamp_err

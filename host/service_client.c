@@ -106,11 +106,11 @@ static char *escape(const char *text)
     return out;
 }
 
-enum stamp_err stamp_service_device_path(const char *serial, const char *after,
-                                         char **out, struct stamp_error *err)
+enum stamp_err stamp_service_path(const char *before, const char *name, const char *after,
+                                  char **out, struct stamp_error *err)
 {
-    char *escaped = escape(serial);
-    int n = escaped == NULL ? -1 : asprintf(out, DEVICES "/%s%s", escaped, after);
+    char *escaped = escape(name == NULL ? "" : name);
+    int n = escaped == NULL ? -1 : asprintf(out, "%s%s%s", before, escaped, after);
 
     free(escaped);
     if (n < 0) {

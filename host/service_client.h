@@ -38,10 +38,12 @@ stamp_service_devices(struct stamp_https *h, const char *url,
                       struct stamp_registry_row *rows, size_t max, size_t *n,
                       struct stamp_error *err);
 
-/** A path with a serial in it. @param after  what stands behind it: "" or "/revoke"
- * @param out  to be freed */
-STAMP_MUST_USE enum stamp_err stamp_service_device_path(const char *serial,
-                                                        const char *after, char **out,
-                                                        struct stamp_error *err);
+#define STAMP_SERVICE_DEVICES "/api/v1/devices/"
+
+/** A path with a name in it. @param name  escaped where it must be; NULL = none
+ * @param after  what stands behind it: "" or "/revoke" @param out  to be freed */
+STAMP_MUST_USE enum stamp_err stamp_service_path(const char *before, const char *name,
+                                                 const char *after, char **out,
+                                                 struct stamp_error *err);
 
 #endif

@@ -8,7 +8,9 @@
  *                                     the same again, until then
  *     GET  /api/v1/batches            those behind number `after`; the same of orders;
  *     GET  /api/v1/orders, stations, products
+ *     GET  /api/v1/orders/ID          one: its number, its id, or the SHA-256 of its file
  *     GET  /api/v1/batches/N          how far it is
+ *     GET  /api/v1/batches/ID/balance what became of its stamps; ID: number or name
  *     GET  /api/v1/batches/N/file     the batch file (SPEC 11)
  *     GET  /api/v1/devices            a page of devices: ?state, product, batch, since
  *                                     (seconds), limit (100), after (a serial)
@@ -75,11 +77,15 @@ void api_change_answer(struct evhttp_request *req, uint8_t verb,
 
 /* ---- api_query.c ---- */
 
-/** The serial in "/api/v1/devices/SERIAL" and `end` behind it. @param serial  to be
- * freed; NULL where the path is none of that */
+/** The name in a path, between `before` and `end`, decoded: text of at most `max` bytes.
+ * @param name  to be freed; NULL where the path is none of that */
+bool api_path(const char *path, const char *before, const char *end, size_t max,
+              char **name);
+
+/** The serial in "/api/v1/devices/SERIAL" and `end` behind it. */
 bool api_device_path(const char *path, const char *end, char **serial);
 
-/** False where the path is none of devices and the log. */
+/** False where the path is none of what the reader answers. */
 bool api_query(struct front *f, struct evhttp_request *req, const char *path);
 
 /** What the reader says. @param answer  its last part @param body  all parts */

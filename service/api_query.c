@@ -11,6 +11,7 @@
 #define DEVICES "/api/v1/devices"
 #define LOG "/api/v1/log/"
 #define BATCHES "/api/v1/batches" /* GET: POST is service/api.c's */
+#define ORDERS "/api/v1/orders"   /* and service/api_factory.c's */
 
 enum { LIMIT = 100, BAD = 400 };
 
@@ -105,30 +106,36 @@ static const char *take_parameters(const struct evkeyvalq *all, struct service_q
     return wrong;
 }
 
-/* What stands behind a serial is looked at before that is decoded: it may have a '/'. */
-bool api_device_path(const char *path, const char *end, char **serial)
+/* What stands behind a name is looked at before that is decoded: it may have a '/'. */
+bool api_path(const char *path, const char *before, const char *end, size_t max,
+              char **name)
 {
     struct stamp_slice text;
+    size_t first = strlen(before);
     size_t after = strlen(end);
     size_t len = strlen(path);
     char *escaped;
 
-    *serial = NULL;
-    if (strncmp(path, DEVICES "/", sizeof DEVICES) != 0 ||
-        len <= sizeof DEVICES + after || strcmp(path + len - after, end) != 0) {
+    *name = NULL;
+    if (strncmp(path, before, first) != 0 || len <= first + after ||
+        strcmp(path + len - after, end) != 0) {
         return false;
     }
-    escaped = strndup(path + sizeof DEVICES, len - sizeof DEVICES - after);
+    escaped = strndup(path + first, len - first - after);
     if (escaped != NULL && strchr(escaped, '/') == NULL) {
-        *serial = evhttp_uridecode(escaped, 0, &len);
+        *name = evhttp_uridecode(escaped, 0, &len);
     }
     free(escaped);
-    if (*serial != NULL &&
-        (len != strlen(*serial) || !take_text(*serial, STAMP_SERIAL_SIZE - 1, &text))) {
-        free(*serial);
-        *serial = NULL;
+    if (*name != NULL && (len != strlen(*name) || !take_text(*name, max, &text))) {
+        free(*name);
+        *name = NULL;
     }
-    return *serial != NULL;
+    return *name != NULL;
+}
+
+bool api_device_path(const char *path, const char *end, char **serial)
+{
+    return api_path(path, DEVICES "/", end, STAMP_SERIAL_SIZE - 1, serial);
 }
 
 static bool take_list(const char *path, struct service_query *q)
@@ -137,7 +144,7 @@ static bool take_list(const char *path, struct service_query *q)
         const char *path;
         uint8_t verb;
     } lists[] = {{BATCHES, SERVICE_QUERY_BATCHES},
-                 {"/api/v1/orders", SERVICE_QUERY_ORDERS},
+                 {ORDERS, SERVICE_QUERY_ORDERS},
                  {"/api/v1/stations", SERVICE_QUERY_STATIONS},
                  {"/api/v1/products", SERVICE_QUERY_PRODUCTS}};
 
@@ -181,9 +188,13 @@ static bool take_path(const char *path, struct service_query *q, char **serial)
         q->verb = SERVICE_QUERY_RECEIPT;
     } else if (api_device_path(path, "", serial)) {
         q->verb = SERVICE_QUERY_DEVICE;
+    } else if (api_path(path, BATCHES "/", "/balance", SERVICE_ID_MAX, serial)) {
+        q->verb = SERVICE_QUERY_BATCH;
+    } else if (api_path(path, ORDERS "/", "", SERVICE_ID_MAX, serial)) {
+        q->verb = SERVICE_QUERY_ORDER;
     }
     if (*serial != NULL) {
-        return take_text(*serial, STAMP_SERIAL_SIZE - 1, &q->text);
+        return take_text(*serial, SERVICE_ID_MAX, &q->text);
     }
     return take_list(path, q) || (strncmp(path, LOG, sizeof LOG - 1) == 0 &&
                                   take_log(path + sizeof LOG - 1, q));

@@ -21,8 +21,8 @@
 
 #include "host/hex.h"
 #include "host/pki.h"
-#include "host/registry_apikey.h"
 #include "host/workspace_signer.h"
+#include "service/answer.h"
 #include "service/batch_job.h"
 #include "service/counters.h"
 #include "service/log.h"
@@ -90,32 +90,25 @@ static void away(struct batches *b, struct reply *r)
 
 /* ---- who asks ---- */
 
-static bool may(int role, uint8_t verb)
+#define MAY(role) (1u << STAMP_ROLE_##role)
+
+static unsigned may(uint8_t verb)
 {
-    return role == STAMP_ROLE_ADMIN || role == STAMP_ROLE_FACTORY ||
-           (role == STAMP_ROLE_AUDITOR && verb == SERVICE_BATCH_LOOK);
+    return MAY(ADMIN) | MAY(FACTORY) | (verb == SERVICE_BATCH_LOOK ? MAY(AUDITOR) : 0);
 }
 
 static bool admit(struct batches *b, const struct service_batch *asked,
                   struct stamp_apikey *key, struct reply *r)
 {
-    char from[SERVICE_FROM_MAX + 1];
-    enum stamp_err rc =
-        stamp_registry_apikey_find(b->registry, asked->key, time(NULL), key, &r->err);
+    enum stamp_err rc = service_admit(b->registry, asked->key, may(asked->verb),
+                                      asked->from, time(NULL), key, &r->err);
 
-    if (rc != STAMP_OK && rc != STAMP_E_MISSING) {
+    if (rc == STAMP_E_AUTH || rc == STAMP_E_MISSING) {
+        r->a.outcome = rc == STAMP_E_AUTH ? SERVICE_BATCH_ROLE : SERVICE_BATCH_KEY;
+    } else if (rc != STAMP_OK) {
         away(b, r);
-        return false;
     }
-    if (rc == STAMP_OK && may(key->role, asked->verb)) {
-        return true;
-    }
-    service_text(asked->from, from, sizeof from);
-    service_log("refused", "by", key->name, "from", from, "refusal",
-                rc == STAMP_OK ? "role" : "api key", NULL);
-    stamp_error_clear(&r->err);
-    r->a.outcome = rc == STAMP_OK ? SERVICE_BATCH_ROLE : SERVICE_BATCH_KEY;
-    return false;
+    return rc == STAMP_OK;
 }
 
 /* ---- files and books ---- */

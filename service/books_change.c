@@ -2,8 +2,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "host/registry_apikey.h"
 #include "host/registry_revoke.h"
+#include "service/answer.h"
 #include "service/books.h"
 #include "service/log.h"
 
@@ -19,18 +19,14 @@ static enum stamp_err admit(struct stamp_registry *r, const struct service_chang
                             time_t now, struct stamp_apikey *key,
                             struct service_change_answer *a, struct stamp_error *err)
 {
-    struct stamp_error why = STAMP_ERROR_INIT;
-    enum stamp_err rc = stamp_registry_apikey_find(r, c->key, now, key, &why);
+    enum stamp_err rc = service_admit(r, c->key, may[c->verb], c->from, now, key, err);
 
-    if (rc == STAMP_OK) {
-        a->outcome = (may[c->verb] >> key->role & 1u) != 0 ? SERVICE_CHANGE_DONE
-                                                           : SERVICE_CHANGE_ROLE;
-    } else if (rc == STAMP_E_MISSING) {
-        a->outcome = SERVICE_CHANGE_KEY;
-    } else {
-        return stamp_error_set(err, rc, why.native, "%s", why.what);
+    if (rc == STAMP_E_AUTH || rc == STAMP_E_MISSING) {
+        a->outcome = rc == STAMP_E_AUTH ? SERVICE_CHANGE_ROLE : SERVICE_CHANGE_KEY;
+        return STAMP_OK;
     }
-    return STAMP_OK;
+    a->outcome = SERVICE_CHANGE_DONE;
+    return rc;
 }
 
 /* One that is in the state already is left as it is: asked twice, changed once. */
@@ -91,14 +87,10 @@ static void say(const struct service_change *c, const char *who,
         [SERVICE_CHANGE_OPERATIONAL] = "revoked-operational"};
     char serial[STAMP_SERIAL_SIZE];
     char from[SERVICE_FROM_MAX + 1];
-    bool refused = a->outcome == SERVICE_CHANGE_KEY || a->outcome == SERVICE_CHANGE_ROLE;
 
-    service_text(c->serial, serial, sizeof serial);
-    service_text(c->from, from, sizeof from);
-    if (refused) {
-        service_log("refused", "by", who, "from", from, "refusal",
-                    a->outcome == SERVICE_CHANGE_ROLE ? "role" : "api key", NULL);
-    } else if (a->outcome == SERVICE_CHANGE_DONE && a->n > 0) {
+    if (a->outcome == SERVICE_CHANGE_DONE && a->n > 0) {
+        service_text(c->serial, serial, sizeof serial);
+        service_text(c->from, from, sizeof from);
         service_log(events[c->verb], "device", serial, "by", who, "from", from, NULL);
     }
 }

@@ -10,7 +10,6 @@
 #include <time.h>
 
 #include "host/merkle.h"
-#include "host/registry_apikey.h"
 #include "host/workspace_signer.h"
 #include "service/counters.h"
 #include "service/log.h"
@@ -34,6 +33,8 @@ static const unsigned may[SERVICE_QUERY_VERBS] = {
     [SERVICE_QUERY_ENTRIES] = MAY(ADMIN) | MAY(AUDITOR),
     [SERVICE_QUERY_PROOF] = MAY(ADMIN) | MAY(AUDITOR),
     [SERVICE_QUERY_GROWTH] = MAY(ADMIN) | MAY(AUDITOR),
+    [SERVICE_QUERY_BATCH] = MAY(ADMIN) | MAY(FACTORY) | MAY(AUDITOR),
+    [SERVICE_QUERY_ORDER] = MAY(ADMIN) | MAY(FACTORY) | MAY(AUDITOR),
     [SERVICE_QUERY_BATCHES] = MAY(ADMIN) | MAY(FACTORY) | MAY(AUDITOR),
     [SERVICE_QUERY_ORDERS] = MAY(ADMIN) | MAY(FACTORY) | MAY(AUDITOR),
     [SERVICE_QUERY_STATIONS] = MAY(ADMIN) | MAY(FACTORY) | MAY(AUDITOR),
@@ -42,55 +43,14 @@ static const unsigned may[SERVICE_QUERY_VERBS] = {
 
 /* ---- answering ---- */
 
-void reader_send(struct reader_reply *r, unsigned code, enum service_body kind,
-                 const uint8_t *bytes, size_t len)
-{
-    struct service_message m = {
-        .type = SERVICE_QUERY_ANSWER,
-        .id = r->id,
-        .u.query_answer = {.code = code, .kind = (uint8_t)kind, .more = 1}};
-
-    do {
-        size_t part = len < SERVICE_PART_MAX ? len : SERVICE_PART_MAX;
-
-        m.u.query_answer.part = (struct stamp_slice){bytes, part};
-        bytes += part;
-        len -= part;
-        m.u.query_answer.more = len > 0;
-        service_channel_post(&r->r->front[r->front], &m);
-    } while (len > 0);
-}
-
-static void send_text(struct reader_reply *r, unsigned code, enum service_body kind,
-                      json_t *what)
-{
-    char *text = what == NULL ? NULL : json_dumps(what, JSON_COMPACT);
-
-    json_decref(what);
-    if (text == NULL) {
-        reader_send(r, 0, SERVICE_JSON, (const uint8_t *)"", 0);
-        return;
-    }
-    reader_send(r, code, kind, (const uint8_t *)text, strlen(text));
-    free(text);
-}
-
-void reader_refuse(struct reader_reply *r, unsigned code, const char *title,
-                   const char *detail)
-{
-    send_text(r, code, SERVICE_PROBLEM,
-              json_pack("{s:s, s:s, s:i, s:s}", "type", "about:blank", "title", title,
-                        "status", (int)code, "detail", detail));
-}
-
 void reader_refuse_error(struct reader_reply *r, enum stamp_err rc)
 {
     if (rc == STAMP_E_MISSING) {
-        reader_refuse(r, READER_NOT_FOUND, "Not Found", r->err.what);
+        service_answer_problem(&r->to, ANSWER_NOT_FOUND, r->err.what);
         return;
     }
     if (rc == STAMP_E_RANGE) {
-        reader_refuse(r, READER_UNPROCESSABLE, "Unprocessable Content", r->err.what);
+        service_answer_problem(&r->to, ANSWER_UNPROCESSABLE, r->err.what);
         return;
     }
     service_log_error("reader-failed", &r->err);
@@ -98,60 +58,28 @@ void reader_refuse_error(struct reader_reply *r, enum stamp_err rc)
         stamp_registry_close(&r->r->registry);
         r->r->tried_at = time(NULL);
     }
-    reader_send(r, 0, SERVICE_JSON, (const uint8_t *)"", 0);
-}
-
-void reader_send_json(struct reader_reply *r, json_t *what)
-{
-    send_text(r, READER_OK, SERVICE_JSON, what);
-}
-
-json_t *reader_base64(const uint8_t *p, size_t len)
-{
-    unsigned char *text = malloc(4 * ((len + 2) / 3) + 1);
-    json_t *j = NULL;
-
-    if (text != NULL) {
-        (void)EVP_EncodeBlock(text, p, (int)len);
-        j = json_string((const char *)text);
-    }
-    free(text);
-    return j;
+    service_answer_later(&r->to);
 }
 
 /* ---- questions ---- */
 
 static bool admit(struct reader_reply *r, const struct service_query *q)
 {
-    struct stamp_apikey key = {.role = 0};
-    char from[SERVICE_FROM_MAX + 1];
-    enum stamp_err rc =
-        stamp_registry_apikey_find(r->r->registry, q->key, time(NULL), &key, &r->err);
+    struct stamp_apikey key;
+    enum stamp_err rc = service_admit(r->r->registry, q->key, may[q->verb], q->address,
+                                      time(NULL), &key, &r->err);
 
-    if (rc != STAMP_OK && rc != STAMP_E_MISSING) {
+    if (rc == STAMP_E_MISSING || rc == STAMP_E_AUTH) {
+        service_answer_not_admitted(&r->to, rc);
+    } else if (rc != STAMP_OK) {
         reader_refuse_error(r, rc);
-        return false;
     }
-    if (rc == STAMP_OK && (may[q->verb] >> key.role & 1u) != 0) {
-        return true;
-    }
-    service_text(q->address, from, sizeof from);
-    service_log("refused", "by", key.name, "from", from, "refusal",
-                rc == STAMP_OK ? "role" : "api key", NULL);
-    stamp_error_clear(&r->err);
-    if (rc == STAMP_OK) {
-        reader_refuse(r, READER_FORBIDDEN, "Forbidden",
-                      "the role of this API key may not do that");
-    } else {
-        reader_refuse(r, READER_UNAUTHORIZED, "Unauthorized",
-                      "there is no such API key, or it has ended");
-    }
-    return false;
+    return rc == STAMP_OK;
 }
 
 static void answer(struct reader_reply *r, const struct service_query *q)
 {
-    char serial[STAMP_SERIAL_SIZE];
+    char serial[SERVICE_ID_MAX + 1];
 
     service_text(q->text, serial, sizeof serial);
     switch (q->verb) {
@@ -169,6 +97,12 @@ static void answer(struct reader_reply *r, const struct service_query *q)
         break;
     case SERVICE_QUERY_ENTRIES:
         reader_log_entries(r, q);
+        break;
+    case SERVICE_QUERY_BATCH:
+        reader_batch(r, serial);
+        break;
+    case SERVICE_QUERY_ORDER:
+        reader_order(r, serial);
         break;
     case SERVICE_QUERY_BATCHES:
         reader_batches(r, q);
@@ -211,7 +145,7 @@ static void hear_fronts(struct reader *r)
     for (unsigned i = 0; i < r->setup->fronts; i++) {
         while (service_channel_receive(&r->front[i], buf, &m) == SERVICE_GOT) {
             struct reader_reply reply = {
-                .r = r, .front = i, .id = m.id, .err = STAMP_ERROR_INIT};
+                .r = r, .to = {&r->front[i], m.id}, .err = STAMP_ERROR_INIT};
 
             if (m.type != SERVICE_QUERY || m.u.query.verb >= SERVICE_QUERY_VERBS ||
                 m.u.query.limit < 1 || m.u.query.limit > SERVICE_PAGE_MAX ||
@@ -220,7 +154,7 @@ static void hear_fronts(struct reader *r)
             }
             SERVICE_COUNT(queries);
             if (!have_registry(r)) {
-                reader_send(&reply, 0, SERVICE_JSON, (const uint8_t *)"", 0);
+                service_answer_later(&reply.to);
             } else if (admit(&reply, &m.u.query)) {
                 answer(&reply, &m.u.query);
             }
@@ -279,7 +213,7 @@ static void warm_up(void)
     EVP_MD_CTX *md = stamp_merkle_md();
     char *text;
     json_t *j =
-        json_pack("{s:o, s:f}", "x", reader_base64(bytes, sizeof bytes), "y", 1.5);
+        json_pack("{s:o, s:f}", "x", service_base64(bytes, sizeof bytes), "y", 1.5);
 
     text = j == NULL ? NULL : json_dumps(j, JSON_COMPACT);
     free(text);

@@ -18,7 +18,7 @@ void reader_device(struct reader_reply *r, const char *serial)
     }
     stamp_registry_row_fini(&row);
     if (rc == STAMP_OK) {
-        reader_send_json(r, j);
+        service_answer_json(&r->to, ANSWER_OK, j);
     } else {
         reader_refuse_error(r, rc);
     }
@@ -91,7 +91,8 @@ void reader_devices(struct reader_reply *r, const struct service_query *q)
     }
     free(rows);
     if (rc == STAMP_OK) {
-        reader_send_json(r, json_pack("{s:o, s:o}", "devices", all, "next", next));
+        service_answer_json(&r->to, ANSWER_OK,
+                            json_pack("{s:o, s:o}", "devices", all, "next", next));
     } else {
         json_decref(all);
         reader_refuse_error(r, rc);

@@ -3,7 +3,7 @@
 
 #include "host/hex.h"
 #include "host/json.h"
-#include "host/registry_order.h"
+#include "host/registry_json.h"
 #include "host/registry_station.h"
 #include "service/reader_own.h"
 
@@ -23,23 +23,39 @@ static json_t *hex_of(const uint8_t *p, size_t len)
     return json_string(text);
 }
 
-static json_t *batch_of(const struct stamp_registry_batch *b)
+/* ---- one ---- */
+
+static void end_one(struct reader_reply *r, json_t *j, enum stamp_err rc)
 {
-    return json_pack("{s:I, s:s, s:s, s:s, s:s, s:I, s:o, s:s}", "batch",
-                     (json_int_t)b->id, "name", b->name, "product", b->product, "note",
-                     b->note, "state", stamp_registry_batch_state_name(b->state), "count",
-                     (json_int_t)b->count, "at", time_of(b->at), "who", b->who);
+    if (rc == STAMP_OK) {
+        service_answer_json(&r->to, ANSWER_OK, j);
+    } else {
+        reader_refuse_error(r, rc);
+    }
 }
 
-static json_t *order_of(const struct stamp_registry_order *o)
+void reader_batch(struct reader_reply *r, const char *name)
 {
-    return json_pack("{s:o, s:I, s:s, s:s, s:o, s:s, s:I, s:o, s:o}", "order",
-                     hex_of(o->id, sizeof o->id), "batch", (json_int_t)o->batch.id,
-                     "name", o->batch.name, "product", o->batch.product, "station",
-                     hex_of(o->station, sizeof o->station), "state",
-                     o->state == STAMP_REGISTRY_ORDER_CLOSED ? "closed" : "open", "count",
-                     (json_int_t)o->batch.count, "at", time_of(o->batch.at), "not_after",
-                     o->not_after == 0 ? json_null() : time_of(o->not_after));
+    struct stamp_registry_batch batch;
+    json_t *j = NULL;
+    enum stamp_err rc = stamp_registry_batch_find(r->r->registry, name, &batch, &r->err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_batch_json_whole(r->r->registry, &batch, &j, &r->err);
+    }
+    end_one(r, j, rc);
+}
+
+void reader_order(struct reader_reply *r, const char *name)
+{
+    struct stamp_registry_order order;
+    json_t *j = NULL;
+    enum stamp_err rc = stamp_registry_order_seek(r->r->registry, name, &order, &r->err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_order_json_whole(r->r->registry, &order, &j, &r->err);
+    }
+    end_one(r, j, rc);
 }
 
 /* ---- pages ---- */
@@ -54,7 +70,8 @@ struct kind {
     const char *name;
     enum stamp_err (*list)(struct stamp_registry *r, uint32_t after, union row *row,
                            size_t *n, struct stamp_error *err);
-    json_t *(*json)(const union row *row);
+    enum stamp_err (*json)(struct stamp_registry *r, const union row *row, json_t **out,
+                           struct stamp_error *err);
     uint32_t (*number)(const union row *row);
 };
 
@@ -70,14 +87,19 @@ static enum stamp_err list_order(struct stamp_registry *r, uint32_t after, union
     return stamp_registry_order_list(r, after, &row->order, 1, n, err);
 }
 
-static json_t *json_batch(const union row *row)
+static enum stamp_err json_batch(struct stamp_registry *r, const union row *row,
+                                 json_t **out, struct stamp_error *err)
 {
-    return batch_of(&row->batch);
+    (void)r;
+    *out = stamp_batch_json(&row->batch);
+    return *out == NULL ? stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory")
+                        : STAMP_OK;
 }
 
-static json_t *json_order(const union row *row)
+static enum stamp_err json_order(struct stamp_registry *r, const union row *row,
+                                 json_t **out, struct stamp_error *err)
 {
-    return order_of(&row->order);
+    return stamp_order_json(r, &row->order, out, err);
 }
 
 static uint32_t number_batch(const union row *row)
@@ -106,14 +128,18 @@ static void page(struct reader_reply *r, const struct kind *kind,
     while (rc == STAMP_OK && n == 1 && json_array_size(all) < q->limit) {
         rc = kind->list(r->r->registry, last, &row, &n, &r->err);
         if (rc == STAMP_OK && n == 1) {
+            json_t *one = NULL;
+
             last = kind->number(&row);
-            rc = json_array_append_new(all, kind->json(&row)) == 0
-                     ? STAMP_OK
-                     : stamp_error_set(&r->err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+            rc = kind->json(r->r->registry, &row, &one, &r->err);
+            if (rc == STAMP_OK && json_array_append_new(all, one) != 0) {
+                rc = stamp_error_set(&r->err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+            }
         }
     }
     if (rc == STAMP_OK) {
-        reader_send_json(r, json_pack("{s:o, s:o}", kind->name, all, "next",
+        service_answer_json(&r->to, ANSWER_OK,
+                            json_pack("{s:o, s:o}", kind->name, all, "next",
                                       n == 1 ? json_integer(last) : json_null()));
     } else {
         json_decref(all);
@@ -151,7 +177,7 @@ static void end_list(struct reader_reply *r, const char *name, json_t *all,
                      enum stamp_err rc)
 {
     if (rc == STAMP_OK) {
-        reader_send_json(r, json_pack("{s:o}", name, all));
+        service_answer_json(&r->to, ANSWER_OK, json_pack("{s:o}", name, all));
     } else {
         json_decref(all);
         reader_refuse_error(r, rc);

@@ -29,8 +29,8 @@ void reader_receipt(struct reader_reply *r, const char *serial)
         return;
     }
     if (r->r->log_certificate == NULL) {
-        reader_refuse(r, READER_NOT_FOUND, "Not Found",
-                      "the service has no log key's certificate yet");
+        service_answer_problem(&r->to, ANSWER_NOT_FOUND,
+                               "the service has no log key's certificate yet");
         return;
     }
     rc = stamp_log_prove(r->r->registry, serial, &head, &receipt, &later, &r->err);
@@ -39,7 +39,7 @@ void reader_receipt(struct reader_reply *r, const char *serial)
                                      &r->err);
     }
     if (rc == STAMP_OK) {
-        reader_send(r, READER_OK, SERVICE_CBOR, bytes, len);
+        service_answer(&r->to, ANSWER_OK, SERVICE_CBOR, bytes, len);
     } else {
         reader_refuse_error(r, rc);
     }
@@ -69,10 +69,10 @@ void reader_log_head(struct reader_reply *r)
     if (j != NULL && r->r->log_certificate != NULL &&
         stamp_log_receipt_write(&none, &head, r->r->log_certificate, &bytes, &len,
                                 NULL) == STAMP_OK) {
-        (void)json_object_set_new(j, "receipt", reader_base64(bytes, len));
+        (void)json_object_set_new(j, "receipt", service_base64(bytes, len));
     }
     free(bytes);
-    reader_send_json(r, j);
+    service_answer_json(&r->to, ANSWER_OK, j);
 }
 
 static bool add_leaf(void *ctx, uint64_t index, struct stamp_slice leaf)
@@ -87,7 +87,7 @@ static bool add_leaf(void *ctx, uint64_t index, struct stamp_slice leaf)
     stamp_json_time((uint32_t)e.at, at);
     j = json_pack("{s:I, s:s, s:s, s:o}", "leaf", (json_int_t)index, "kind",
                   stamp_log_kind_name(e.kind), "at", at, "entry",
-                  reader_base64(leaf.p, leaf.len));
+                  service_base64(leaf.p, leaf.len));
     if (j != NULL && e.serial.len > 0) {
         (void)json_object_set_new(j, "serial",
                                   json_stringn((const char *)e.serial.p, e.serial.len));
@@ -117,9 +117,10 @@ void reader_log_entries(struct reader_reply *r, const struct service_query *q)
         return;
     }
     end = q->from + json_array_size(all);
-    reader_send_json(
-        r, json_pack("{s:o, s:I, s:o}", "entries", all, "size", (json_int_t)size, "next",
-                     end < size ? json_integer((json_int_t)end) : json_null()));
+    service_answer_json(
+        &r->to, ANSWER_OK, r,
+        json_pack("{s:o, s:I, s:o}", "entries", all, "size", (json_int_t)size, "next",
+                  end < size ? json_integer((json_int_t)end) : json_null()));
 }
 
 static json_t *path_of(const struct stamp_merkle_path *p)
@@ -127,7 +128,8 @@ static json_t *path_of(const struct stamp_merkle_path *p)
     json_t *j = json_array();
 
     for (size_t i = 0; j != NULL && i < p->n; i++) {
-        if (json_array_append_new(j, reader_base64(p->node[i], STAMP_MERKLE_SIZE)) != 0) {
+        if (json_array_append_new(j, service_base64(p->node[i], STAMP_MERKLE_SIZE)) !=
+            0) {
             json_decref(j);
             j = NULL;
         }
@@ -179,8 +181,9 @@ void reader_log_proof(struct reader_reply *r, const struct service_query *q)
         reader_refuse_error(r, rc);
         return;
     }
-    reader_send_json(r, json_pack("{s:I, s:I, s:o, s:o}", growth ? "from" : "leaf",
+    service_answer_json(&r->to, ANSWER_OK,
+                        json_pack("{s:I, s:I, s:o, s:o}", growth ? "from" : "leaf",
                                   (json_int_t)q->from, growth ? "to" : "size",
                                   (json_int_t)to, "path", path_of(&path), "root",
-                                  reader_base64(root, sizeof root)));
+                                  service_base64(root, sizeof root)));
 }

@@ -5,13 +5,8 @@
 #include <jansson.h>
 
 #include "host/registry.h"
+#include "service/answer.h"
 #include "service/process.h"
-
-#define READER_OK 200u
-#define READER_UNAUTHORIZED 401u
-#define READER_FORBIDDEN 403u
-#define READER_NOT_FOUND 404u
-#define READER_UNPROCESSABLE 422u
 
 struct reader {
     const struct stamp_service_setup *setup;
@@ -27,25 +22,12 @@ struct reader {
 /* An answer that is being made. */
 struct reader_reply {
     struct reader *r;
-    unsigned front;
-    uint64_t id;
+    struct service_asker to;
     struct stamp_error err;
 };
 
-void reader_send(struct reader_reply *r, unsigned code, enum service_body kind,
-                 const uint8_t *bytes, size_t len);
-
-/** @param what  taken; NULL where there was no memory */
-void reader_send_json(struct reader_reply *r, json_t *what);
-
-/** RFC 9457 */
-void reader_refuse(struct reader_reply *r, unsigned code, const char *title,
-                   const char *detail);
-
 /** What the registry said, r->err: away is for later, the rest is the question's. */
 void reader_refuse_error(struct reader_reply *r, enum stamp_err rc);
-
-json_t *reader_base64(const uint8_t *p, size_t len);
 
 /* ---- answers: reader_devices.c, reader_log.c, reader_lists.c ---- */
 
@@ -56,6 +38,9 @@ void reader_log_head(struct reader_reply *r);
 void reader_log_entries(struct reader_reply *r, const struct service_query *q);
 /** The path of a leaf, or from one tree to another. */
 void reader_log_proof(struct reader_reply *r, const struct service_query *q);
+/** By what people call it. */
+void reader_batch(struct reader_reply *r, const char *name);
+void reader_order(struct reader_reply *r, const char *name);
 void reader_batches(struct reader_reply *r, const struct service_query *q);
 void reader_orders(struct reader_reply *r, const struct service_query *q);
 void reader_stations(struct reader_reply *r);

@@ -102,7 +102,7 @@ static const struct field fields[SERVICE_TYPES][FIELDS_MAX] = {
     [SERVICE_QUERY] = {U8(query.verb), EXACT(query.key, STAMP_TOKEN_DIGEST_SIZE),
                        U8(query.state), U64(query.batch), U64(query.since),
                        U64(query.from), U64(query.to), U64(query.limit),
-                       UP_TO(query.text, STAMP_SERIAL_SIZE - 1),
+                       UP_TO(query.text, SERVICE_ID_MAX),
                        UP_TO(query.product, STAMP_MAX_TEXT),
                        UP_TO(query.address, SERVICE_FROM_MAX)},
     [SERVICE_QUERY_ANSWER] = {U64(query_answer.code), U8(query_answer.kind),

@@ -29,6 +29,7 @@
 #define SERVICE_OCSP_MAX 4096u
 #define SERVICE_STATIONS_MAX (32u * STAMP_BATCH_RECIPIENTS_MAX)
 #define SERVICE_NAME_MAX 64u   /* of a request for a batch */
+#define SERVICE_ID_MAX 64u     /* what people call a device, a batch, an order */
 #define SERVICE_NUMBER_MAX 20u /* bytes of a certificate's serial number, RFC 5280 */
 
 enum service_type {
@@ -229,6 +230,8 @@ enum service_query_verb {
     SERVICE_QUERY_ENTRIES,    /* from, limit */
     SERVICE_QUERY_PROOF,      /* of leaf `from` in a tree of `to`; 0 = the head's */
     SERVICE_QUERY_GROWTH,     /* from the tree of `from` to that of `to` */
+    SERVICE_QUERY_BATCH,      /* text: what people call it */
+    SERVICE_QUERY_ORDER,      /* the same */
     SERVICE_QUERY_BATCHES,    /* those behind number `from`, limit */
     SERVICE_QUERY_ORDERS,     /* the same */
     SERVICE_QUERY_STATIONS,
@@ -245,7 +248,7 @@ struct service_query {
     uint8_t state; /* of the devices: enum stamp_registry_state, or SERVICE_ANY_STATE */
     uint64_t batch, since;      /* 0 = any */
     uint64_t from, to, limit;   /* limit 1..SERVICE_PAGE_MAX */
-    struct stamp_slice text;    /* a serial */
+    struct stamp_slice text;    /* a serial, or a name */
     struct stamp_slice product; /* empty = any */
     struct stamp_slice address; /* of who asks */
 };

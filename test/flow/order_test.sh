@@ -178,7 +178,7 @@ check_status "as JSON" 0 "$stamp" -C hq order list --json
 check "  which says all" "${python[@]}" -c 'import json
 a, b, c = json.load(open("out"))
 assert (a["count"], a["state"], a["lock"], a["pop"], a["note"]) == (20, "open", "strike", "sealed", "week 48"), a
-assert (b["count"], b["lock"], b["pop"], b["first"][:9], b["not-after"]) == \
+assert (b["count"], b["lock"], b["pop"], b["first"][:9], b["not_after"]) == \
     (3, "later", "none", "SN-000500", "2035-06-30T12:00:00Z"), b
 assert (c["reserved"], c["refused"], c["station"]) == (5, 0, "line-3"), c'
 check_status "a batch is no order's name" 1 "$stamp" -C hq order show 9
