@@ -74,8 +74,7 @@ struct args {
 /* ---- devices that came back ---- */
 
 static enum stamp_err ask_device(const struct args *a, const struct stamp_workspace *ws,
-                                 struct stamp_journal_store *store, const char *port,
-                                 struct reconcile_print *print,
+                                 const char *port, struct reconcile_print *print,
                                  struct stamp_reconciled *r, struct stamp_error *err)
 {
     STAMP_TRUST_AUTO *trust = NULL;
@@ -90,7 +89,7 @@ static enum stamp_err ask_device(const struct args *a, const struct stamp_worksp
     if (rc == STAMP_OK) {
         line = stamp_smp_tty_line(tty);
         stamp_smp_client_init(&client, &line);
-        rc = stamp_returned(ws, store, &client, trust, reconcile_tell, print, r, err);
+        rc = stamp_returned(ws, &client, trust, reconcile_tell, print, r, err);
     }
     return rc;
 }
@@ -116,8 +115,7 @@ static enum stamp_err take_counted(const struct stamp_workspace *ws, const char 
     return order_find(ws->registry, name, &out->order, err);
 }
 
-static enum stamp_err find_station(struct stamp_workspace *ws,
-                                   struct stamp_journal_store *store, const char *name,
+static enum stamp_err find_station(struct stamp_workspace *ws, const char *name,
                                    uint8_t station[32], uint32_t *head,
                                    struct stamp_error *err)
 {
@@ -127,7 +125,7 @@ static enum stamp_err find_station(struct stamp_workspace *ws,
     size_t n_orders = 0;
     bool found = false;
     char text[17];
-    enum stamp_err rc = stamp_journal_store_list(store, have, &n, err);
+    enum stamp_err rc = stamp_registry_journal_list(ws->registry, have, &n, err);
 
     *head = 0;
     if (rc == STAMP_OK) { /* where nothing came home, its orders are known */
@@ -155,19 +153,18 @@ static enum stamp_err find_station(struct stamp_workspace *ws,
 }
 
 static enum stamp_err rebuild(const struct args *a, struct stamp_workspace *ws,
-                              struct stamp_journal_store *store, struct stamp_error *err)
+                              struct stamp_error *err)
 {
     static struct stamp_rebuild_count count[STAMP_REBUILD_ORDERS];
     uint8_t station[32];
     uint32_t head;
     struct stamp_rebuild_setup setup = {.ws = ws,
-                                        .store = store,
                                         .station = station,
                                         .count = count,
                                         .n_counts = a->n_counted,
                                         .path = a->out};
     struct stamp_rebuilt is;
-    enum stamp_err rc = find_station(ws, store, a->rebuild, station, &head, err);
+    enum stamp_err rc = find_station(ws, a->rebuild, station, &head, err);
 
     for (size_t i = 0; i < a->n_counted && rc == STAMP_OK; i++) {
         rc = take_counted(ws, a->counted[i], &count[i], err);
@@ -194,7 +191,6 @@ static int run(const struct args *a)
 {
     STAMP_WORKSPACE_AUTO *ws = NULL;
     STAMP_SECRET_AUTO struct stamp_secret *passphrase = NULL;
-    STAMP_JOURNAL_STORE_AUTO *store = NULL;
     STAMP_PKEY_AUTO *home = NULL;
     STAMP_X509_AUTO *cert = NULL;
     struct stamp_error err = STAMP_ERROR_INIT;
@@ -214,20 +210,20 @@ static int run(const struct args *a)
         }
     }
     if (rc == STAMP_OK) {
-        rc = stamp_journal_store_open(path, &store, &err);
+        rc = stamp_registry_journal_take_over(ws->registry, path, &err);
     }
     for (int i = 0; i < a->n && rc == STAMP_OK; i++) {
-        rc = stamp_reconcile_take(ws, store, home, a->bundles[i], reconcile_tell, &print,
-                                  &r, &err);
+        rc = stamp_reconcile_take(ws, home, a->bundles[i], reconcile_tell, &print, &r,
+                                  &err);
     }
     if (rc == STAMP_OK && a->rebuild == NULL) {
-        rc = stamp_reconcile(ws, store, reconcile_tell, &print, &r, &err);
+        rc = stamp_reconcile(ws, reconcile_tell, &print, &r, &err);
     }
     for (int i = 0; i < a->n_devices && rc == STAMP_OK; i++) {
-        rc = ask_device(a, ws, store, a->device[i], &print, &r, &err);
+        rc = ask_device(a, ws, a->device[i], &print, &r, &err);
     }
     if (rc == STAMP_OK && a->rebuild != NULL) {
-        rc = rebuild(a, ws, store, &err);
+        rc = rebuild(a, ws, &err);
     }
     if (rc == STAMP_OK && a->rebuild == NULL) {
         reconcile_print_end(&print, &r);

@@ -214,7 +214,6 @@ static enum stamp_err each_order(struct stampi_walk *w,
 }
 
 enum stamp_err stamp_reconcile(const struct stamp_workspace *ws,
-                               struct stamp_journal_store *store,
                                stamp_reconcile_tell tell_one, void *ctx,
                                struct stamp_reconciled *r, struct stamp_error *err)
 {
@@ -222,7 +221,7 @@ enum stamp_err stamp_reconcile(const struct stamp_workspace *ws,
     struct stampi_teller t = {tell_one, ctx, r};
     struct stampi_walk *walk = NULL;
     size_t n = STATIONS_MAX;
-    enum stamp_err rc = stamp_journal_store_list(store, have, &n, err);
+    enum stamp_err rc = stamp_registry_journal_list(ws->registry, have, &n, err);
 
     if (rc == STAMP_OK && n > 0) {
         walk = calloc(n, sizeof *walk);
@@ -231,7 +230,7 @@ enum stamp_err stamp_reconcile(const struct stamp_workspace *ws,
     }
     for (size_t i = 0; i < n && rc == STAMP_OK; i++) {
         walk[i] = (struct stampi_walk){.ws = ws, .t = &t, .have = &have[i]};
-        rc = stampi_walk(&walk[i], store, err);
+        rc = stampi_walk(&walk[i], err);
         if (rc == STAMP_OK) {
             rc = each_order(&walk[i], admit_all, err);
         }

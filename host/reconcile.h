@@ -6,7 +6,7 @@
 #ifndef HOST_RECONCILE_H
 #define HOST_RECONCILE_H
 
-#include "host/journal_store.h"
+#include "host/registry_journal.h"
 #include "host/workspace.h"
 
 enum stamp_reconcile_what {
@@ -65,14 +65,14 @@ struct stamp_reconciled {
 
 /** Take in an export: what is damaged is named, the rest is taken in. Repeating is
  * harmless. @param home  headquarters' reception key */
-STAMP_MUST_USE enum stamp_err
-stamp_reconcile_take(const struct stamp_workspace *ws, struct stamp_journal_store *store,
-                     EVP_PKEY *home, const char *path, stamp_reconcile_tell tell,
-                     void *ctx, struct stamp_reconciled *r, struct stamp_error *err);
+STAMP_MUST_USE enum stamp_err stamp_reconcile_take(const struct stamp_workspace *ws,
+                                                   EVP_PKEY *home, const char *path,
+                                                   stamp_reconcile_tell tell, void *ctx,
+                                                   struct stamp_reconciled *r,
+                                                   struct stamp_error *err);
 
 /** Compare all that is there, and book what can be. Tells one line for each order. */
 STAMP_MUST_USE enum stamp_err stamp_reconcile(const struct stamp_workspace *ws,
-                                              struct stamp_journal_store *store,
                                               stamp_reconcile_tell tell, void *ctx,
                                               struct stamp_reconciled *r,
                                               struct stamp_error *err);

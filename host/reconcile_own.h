@@ -67,9 +67,7 @@ struct stampi_walk {
 
 /** All entries of `w->have`. Certificates of an index that has one already go to the
  * books at once, which refuse them; the others are for stampi_unit_admit(). */
-STAMP_MUST_USE enum stamp_err stampi_walk(struct stampi_walk *w,
-                                          struct stamp_journal_store *store,
-                                          struct stamp_error *err);
+STAMP_MUST_USE enum stamp_err stampi_walk(struct stampi_walk *w, struct stamp_error *err);
 void stampi_walk_fini(struct stampi_walk *w);
 
 /** What its last entry makes of it on the books. */

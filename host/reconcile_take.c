@@ -42,8 +42,7 @@ static enum stamp_err anchor(const struct stamp_workspace *ws,
                                      err);
 }
 
-static enum stamp_err take_parts(const struct stamp_workspace *ws,
-                                 struct stamp_journal_store *store, EVP_PKEY *home,
+static enum stamp_err take_parts(const struct stamp_workspace *ws, EVP_PKEY *home,
                                  const char *path, struct stamp_slice in,
                                  struct stampi_teller *t, struct stamp_error *err)
 {
@@ -67,7 +66,7 @@ static enum stamp_err take_parts(const struct stamp_workspace *ws,
         } else {
             uint32_t before = t->r->stored.added;
 
-            rc = stamp_journal_store_put(store, &part, &t->r->stored, err);
+            rc = stamp_registry_journal_put(ws->registry, &part, &t->r->stored, err);
             if (rc == STAMP_OK && t->r->stored.added > before) {
                 rc = anchor(ws, &part, err);
             }
@@ -80,8 +79,7 @@ static enum stamp_err take_parts(const struct stamp_workspace *ws,
     return rc;
 }
 
-enum stamp_err stamp_reconcile_take(const struct stamp_workspace *ws,
-                                    struct stamp_journal_store *store, EVP_PKEY *home,
+enum stamp_err stamp_reconcile_take(const struct stamp_workspace *ws, EVP_PKEY *home,
                                     const char *path, stamp_reconcile_tell tell,
                                     void *ctx, struct stamp_reconciled *r,
                                     struct stamp_error *err)
@@ -99,8 +97,8 @@ enum stamp_err stamp_reconcile_take(const struct stamp_workspace *ws,
         rc = stamp_error_set(err, STAMP_E_IO, errno, "cannot read '%s': %s", path,
                              fd < 0 ? strerror(errno) : "it is empty");
     } else {
-        rc = take_parts(ws, store, home, path,
-                        (struct stamp_slice){map, (size_t)st.st_size}, &t, err);
+        rc = take_parts(ws, home, path, (struct stamp_slice){map, (size_t)st.st_size}, &t,
+                        err);
         (void)munmap(map, (size_t)st.st_size);
     }
     if (fd >= 0) {

@@ -291,8 +291,7 @@ static enum stamp_err see(void *ctx, struct stamp_slice body,
     return rc == STAMP_OK && e->has_unit ? follow(w, e, err) : rc;
 }
 
-enum stamp_err stampi_walk(struct stampi_walk *w, struct stamp_journal_store *store,
-                           struct stamp_error *err)
+enum stamp_err stampi_walk(struct stampi_walk *w, struct stamp_error *err)
 {
     const struct stamp_journal_have *h = w->have;
     enum stamp_err rc;
@@ -306,6 +305,7 @@ enum stamp_err stampi_walk(struct stampi_walk *w, struct stamp_journal_store *st
                    "ask for an export from there on",
                    w->station, h->missing, h->head);
     }
-    return rc == STAMP_OK ? stamp_journal_store_each(store, h->station, 1, see, w, err)
-                          : rc;
+    return rc == STAMP_OK
+               ? stamp_registry_journal_each(w->ws->registry, h->station, 1, see, w, err)
+               : rc;
 }

@@ -282,6 +282,61 @@ static const char *or_null(const char *text)
     return text[0] == '\0' ? NULL : text;
 }
 
+/* Another node may be doing the same: one of the two gets it. */
+static enum stamp_err add_request(struct stamp_registry *r,
+                                  const struct stamp_registry_batch_setup *s, int64_t id,
+                                  struct stamp_error *err)
+{
+    const struct stamp_registry_request *q = s->request;
+    int64_t changed = 0;
+    enum stamp_err rc =
+        STAMPI_RUN(r, STAMPI_REQUEST_ADD, NULL, NULL, &changed, err, stampi_text(q->who),
+                   stampi_text(q->name), stampi_blob(q->digest, sizeof q->digest),
+                   stampi_int(id), stampi_int((int64_t)s->now));
+
+    return rc == STAMP_OK && changed == 0
+               ? stamp_error_set(err, STAMP_E_BUSY, 0,
+                                 "the request '%s' is being answered elsewhere", q->name)
+               : rc;
+}
+
+struct request {
+    uint8_t digest[32];
+    int64_t batch;
+};
+
+static enum stamp_err take_request(void *ctx, const struct stampi_value *v,
+                                   struct stamp_error *err)
+{
+    struct request *q = ctx;
+
+    (void)err;
+    stampi_get_blob(&v[0], q->digest, sizeof q->digest);
+    q->batch = v[1].number;
+    return STAMP_OK;
+}
+
+enum stamp_err stamp_registry_request_find(struct stamp_registry *r,
+                                           const struct stamp_registry_request *request,
+                                           uint32_t *batch, struct stamp_error *err)
+{
+    struct request q = {.batch = 0};
+    enum stamp_err rc = STAMPI_RUN(r, STAMPI_REQUEST_FIND, take_request, &q, NULL, err,
+                                   stampi_text(request->who), stampi_text(request->name));
+
+    *batch = (uint32_t)q.batch;
+    if (rc == STAMP_OK && q.batch == 0) {
+        rc = stamp_error_set(err, STAMP_E_MISSING, 0, "there is no request '%s'",
+                             request->name);
+    } else if (rc == STAMP_OK &&
+               memcmp(q.digest, request->digest, sizeof q.digest) != 0) {
+        rc = stamp_error_set(err, STAMP_E_EXISTS, 0,
+                             "under the name '%s' something else was asked for",
+                             request->name);
+    }
+    return rc;
+}
+
 /* A work order has no shares: nobody makes stamps of it. */
 static enum stamp_err add_batch(struct stamp_registry *r,
                                 const struct stamp_registry_batch_setup *s, bool is_order,
@@ -326,6 +381,9 @@ static enum stamp_err add_batch(struct stamp_registry *r,
     if (rc == STAMP_OK) {
         rc = stampi_leaf_batch(r, id, s->name == NULL ? number : s->name, s->count,
                                (int64_t)s->now, err);
+    }
+    if (rc == STAMP_OK && s->request != NULL) {
+        rc = add_request(r, s, id, err);
     }
     *made = id;
     return rc == STAMP_OK ? stampi_tally_write(r, &tally, err) : rc;

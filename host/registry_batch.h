@@ -51,6 +51,22 @@ struct stamp_registry_batch {
     char where[STAMP_REGISTRY_TEXT_SIZE];
 };
 
+/** A program's request for a batch or an order, by the name that it gave it: what it gets
+ * is booked with it, once. */
+struct stamp_registry_request {
+    const char *who;    /* asks: the name of its API key */
+    const char *name;   /* 1..64 bytes */
+    uint8_t digest[32]; /* of all that it asks for */
+};
+
+/** What came of it. @param batch  its number
+ * @retval STAMP_E_MISSING  nothing yet
+ * @retval STAMP_E_EXISTS   under this name something else was asked for */
+STAMP_MUST_USE enum stamp_err
+stamp_registry_request_find(struct stamp_registry *r,
+                            const struct stamp_registry_request *request, uint32_t *batch,
+                            struct stamp_error *err);
+
 struct stamp_registry_batch_setup {
     const char *name; /* 1..64 bytes, not digits alone; NULL = its number */
     const char *product;
@@ -61,6 +77,7 @@ struct stamp_registry_batch_setup {
     uint64_t first;      /* counter of its first serial; 0 = the next free block */
     time_t now;
     const char *owner; /* of its first volume: see stamp_registry_volume(); NULL = none */
+    const struct stamp_registry_request *request; /* NULL = none */
 };
 
 /**

@@ -53,9 +53,10 @@ STAMP_MUST_USE enum stamp_err
 stamp_batch_json_whole(struct stamp_registry *r, const struct stamp_registry_batch *batch,
                        json_t **out, struct stamp_error *err);
 
-/** Keys: order (its number), id, name, product, station, station_id, state, count, first,
- * last, at, not_after, lock, pop, note, and units that are struck, scrapped, revoked,
- * outstanding, reserved, refused. @param out  free with json_decref() */
+/** Keys: order (its number), id, name, product, station, station_id, state, count,
+ * first_counter, prefix (of its certificates' serial numbers), first, last, at,
+ * not_after, lock, pop, note, and units that are struck, scrapped, revoked, outstanding,
+ * reserved, refused. @param out  free with json_decref() */
 STAMP_MUST_USE enum stamp_err stamp_order_json(struct stamp_registry *r,
                                                const struct stamp_registry_order *order,
                                                json_t **out, struct stamp_error *err);

@@ -55,6 +55,7 @@ enum stamp_err stamp_order_json(struct stamp_registry *r,
     struct view v = {.refused = 0};
     char id[33];
     char station[65];
+    char prefix[25];
     char at[21];
     char not_after[21];
     enum stamp_err rc = look(r, o, &v, err);
@@ -65,15 +66,18 @@ enum stamp_err stamp_order_json(struct stamp_registry *r,
     }
     stamp_hex(o->id, sizeof o->id, id);
     stamp_hex(o->station, sizeof o->station, station);
+    stamp_hex(b->prefix, sizeof b->prefix, prefix);
     stamp_json_time((uint32_t)b->at, at);
     stamp_json_time((uint32_t)o->not_after, not_after);
     *out = json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I,"
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:I, s:s, s:s, s:s, s:s, s:s, s:s, "
+        "s:s, s:s, s:I,"
         " s:I, s:I, s:I, s:I, s:i}",
         "order", (int)b->id, "id", id, "name", b->name, "product", b->product, "station",
         v.station, "station_id", station, "state",
         o->state == STAMP_REGISTRY_ORDER_OPEN ? "open" : "closed", "count", (int)b->count,
-        "first", v.first, "last", v.last, "at", at, "not_after", not_after, "lock",
+        "first_counter", (json_int_t)b->first_counter, "prefix", prefix, "first", v.first,
+        "last", v.last, "at", at, "not_after", not_after, "lock",
         o->lock_later ? "later" : "strike", "pop", pops[o->pop], "note", b->note,
         "struck", (json_int_t)v.balance.struck, "scrapped",
         (json_int_t)v.balance.scrapped, "revoked", (json_int_t)v.balance.revoked,

@@ -66,7 +66,8 @@ enum stamp_err stamp_registry_order_add(struct stamp_registry *r,
         .pattern = setup->pattern,
         .count = setup->count,
         .first = setup->first,
-        .now = setup->now};
+        .now = setup->now,
+        .request = setup->request};
     enum stamp_err rc = check_setup(setup, &batch, err);
 
     memset(out, 0, sizeof *out);

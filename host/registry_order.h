@@ -40,6 +40,7 @@ struct stamp_registry_order_setup {
     time_t not_after; /* 0 = not told */
     const char *note; /* NULL = none */
     time_t now;
+    const struct stamp_registry_request *request; /* NULL = none */
 };
 
 /**

@@ -151,6 +151,16 @@ enum stampi_sql {
     STAMPI_API_KEY_FIND,
     STAMPI_API_KEY_LIST,
     STAMPI_API_KEY_REMOVE,
+    STAMPI_REQUEST_ADD,
+    STAMPI_REQUEST_FIND,
+    STAMPI_JOURNAL_AT,
+    STAMPI_JOURNAL_ADD,
+    STAMPI_JOURNAL_HEAD,
+    STAMPI_JOURNAL_LIST,
+    STAMPI_JOURNAL_GAP,
+    STAMPI_JOURNAL_PAGE,
+    STAMPI_JOURNAL_DEVICE_PUT,
+    STAMPI_JOURNAL_DEVICES,
     STAMPI_ISSUED_ADD,
     STAMPI_ISSUED_CERTIFY,
     STAMPI_ISSUED_FIND_KEY,
@@ -210,7 +220,7 @@ enum stampi_copy {
 extern const char *const stampi_copy_columns[STAMPI_COPY_COUNT];
 
 /** Append-only: what has run on somebody's books is never changed. */
-#define STAMPI_MIGRATIONS 9
+#define STAMPI_MIGRATIONS 10
 #define STAMPI_LOG_VERSION 9 /* books before it have no log */
 #define STAMPI_SCRIPTS 2     /* of one migration; NULL = none */
 typedef const char *const stampi_migrations[STAMPI_MIGRATIONS][STAMPI_SCRIPTS];

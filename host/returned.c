@@ -222,7 +222,6 @@ static enum stamp_err judge(const struct stamp_workspace *ws, const struct retur
 }
 
 enum stamp_err stamp_returned(const struct stamp_workspace *ws,
-                              struct stamp_journal_store *store,
                               struct stamp_smp_client *client,
                               const struct stamp_trust *trust, stamp_reconcile_tell tell,
                               void *ctx, struct stamp_reconciled *r,
@@ -244,6 +243,6 @@ enum stamp_err stamp_returned(const struct stamp_workspace *ws,
         }
         return rc;
     }
-    rc = stamp_journal_store_device(store, &d.device, err);
+    rc = stamp_registry_journal_device(ws->registry, &d.device, err);
     return rc == STAMP_OK ? judge(ws, &d, client->line.name, &t, err) : rc;
 }

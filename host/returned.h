@@ -6,7 +6,6 @@
 #ifndef HOST_RETURNED_H
 #define HOST_RETURNED_H
 
-#include "host/journal_store.h"
 #include "host/reconcile.h"
 #include "host/registry_order.h"
 #include "host/smp_client.h"
@@ -19,10 +18,9 @@
  * @retval STAMP_E_TIMEOUT  nothing answers
  */
 STAMP_MUST_USE enum stamp_err
-stamp_returned(const struct stamp_workspace *ws, struct stamp_journal_store *store,
-               struct stamp_smp_client *client, const struct stamp_trust *trust,
-               stamp_reconcile_tell tell, void *ctx, struct stamp_reconciled *r,
-               struct stamp_error *err);
+stamp_returned(const struct stamp_workspace *ws, struct stamp_smp_client *client,
+               const struct stamp_trust *trust, stamp_reconcile_tell tell, void *ctx,
+               struct stamp_reconciled *r, struct stamp_error *err);
 
 /** The order that a certificate was signed under, by its number, and the unit's index.
  * STAMP_E_MISSING: its number is of no order on the books. */

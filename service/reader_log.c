@@ -118,7 +118,7 @@ void reader_log_entries(struct reader_reply *r, const struct service_query *q)
     }
     end = q->from + json_array_size(all);
     service_answer_json(
-        &r->to, ANSWER_OK, r,
+        &r->to, ANSWER_OK,
         json_pack("{s:o, s:I, s:o}", "entries", all, "size", (json_int_t)size, "next",
                   end < size ? json_integer((json_int_t)end) : json_null()));
 }

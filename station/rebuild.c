@@ -395,14 +395,14 @@ enum stamp_err stamp_rebuild(const struct stamp_rebuild_setup *setup,
     b->to.path = setup->path;
     rc = load_ca(b, err);
     if (rc == STAMP_OK) {
-        rc = stamp_journal_store_devices(setup->store, take_device, b, err);
+        rc = stamp_registry_journal_devices(setup->ws->registry, take_device, b, err);
     }
     if (rc == STAMP_OK) {
         rc = restore_begin(&b->to, err);
     }
     if (rc == STAMP_OK) {
-        rc = stamp_journal_store_each(setup->store, setup->station, 1, take_exported, b,
-                                      err);
+        rc = stamp_registry_journal_each(setup->ws->registry, setup->station, 1,
+                                         take_exported, b, err);
     }
     if (rc == STAMP_OK) {
         rc = place_devices(b, err);

@@ -7,7 +7,7 @@
 #ifndef STATION_REBUILD_H
 #define STATION_REBUILD_H
 
-#include "host/journal_store.h"
+#include "host/registry_journal.h"
 #include "host/registry_order.h"
 #include "host/workspace.h"
 
@@ -22,7 +22,6 @@ struct stamp_rebuild_count {
 
 struct stamp_rebuild_setup {
     const struct stamp_workspace *ws;
-    struct stamp_journal_store *store;
     const uint8_t *station; /* 32 bytes */
     const struct stamp_rebuild_count *count;
     size_t n_counts;

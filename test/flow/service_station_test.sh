@@ -82,7 +82,7 @@ check "  name the station" "${python[@]}" -c 'import json
 station = json.load(open("stations.json"))["stations"][0]
 orders = json.load(open("orders.json"))["orders"]
 assert station["name"] == "site" and len(station["station"]) == 64, station
-assert orders and all(o["station"] == station["station"] and len(o["order"]) == 32 for o in orders), orders'
+assert orders and all(o["station_id"] == station["station"] and o["station"] == "site" and len(o["id"]) == 32 for o in orders), orders'
 check "the service stops" serve_stop hq
 
 # --- the journal goes home ---

@@ -120,7 +120,7 @@ static void all_are_listed_by_name(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, books_open, books_close)
 
-int main(void)
+int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(roles_have_names),
@@ -129,5 +129,6 @@ int main(void)
         TEST(all_are_listed_by_name),
     };
 
+    books_init(argc, argv);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
