@@ -1,7 +1,12 @@
 #include "cli/online.h"
 
+#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+#include "host/hex.h"
+#include "host/openssl.h"
 
 bool cli_online_take(struct cli_online *o, int opt, const char *value)
 {
@@ -36,7 +41,10 @@ enum stamp_err cli_online_open(struct cli_online *o, const char *workspace,
     struct stamp_https_setup setup = {.url = o->url, .ca = o->trust};
     enum stamp_err rc = STAMP_OK;
 
-    if (o->trust == NULL) {
+    if (o->trust == NULL && o->trust_pem != NULL) {
+        setup.ca_pem =
+            (struct stamp_slice){(const uint8_t *)o->trust_pem, strlen(o->trust_pem)};
+    } else if (o->trust == NULL) {
         rc = cli_root_file(workspace, o->root, err);
         if (rc != STAMP_OK) {
             stamp_error_hint(err, "name whom to believe with --trust PEM");
@@ -75,6 +83,27 @@ enum stamp_err cli_online_post(struct cli_online *o, const char *before, const c
     free(text);
     free(path);
     return rc;
+}
+
+enum stamp_err cli_online_ask(struct cli_online *o,
+                              const struct stamp_service_request *request,
+                              unsigned patience_s, json_t **answer,
+                              struct stamp_error *err)
+{
+    return stamp_service_request(o->https, o->url, request, patience_s, answer, err);
+}
+
+enum stamp_err cli_online_name(char header[CLI_ONLINE_NAME_SIZE], struct stamp_error *err)
+{
+    uint8_t bytes[16];
+    char text[2 * sizeof bytes + 1];
+
+    if (RAND_bytes(bytes, sizeof bytes) != 1) {
+        return stamp_openssl_failed(err, "no random bytes");
+    }
+    stamp_hex(bytes, sizeof bytes, text);
+    (void)snprintf(header, CLI_ONLINE_NAME_SIZE, "Idempotency-Key: %s", text);
+    return STAMP_OK;
 }
 
 enum stamp_err cli_online_get(struct cli_online *o, const char *before, const char *name,

@@ -23,7 +23,8 @@ enum { CLI_ONLINE_SERVER = 0x100, CLI_ONLINE_KEY, CLI_ONLINE_TRUST };
 
 /** As the options have it; the rest is filled by cli_online_open(). */
 struct cli_online {
-    const char *url, *key_file, *trust; /* trust NULL = the workspace's root */
+    const char *url, *key_file, *trust; /* trust NULL = trust_pem, */
+    const char *trust_pem;              /* and NULL = the workspace's root */
     char root[PATH_MAX];
     struct stamp_secret *key;
     struct stamp_https *https;
@@ -40,6 +41,18 @@ int cli_online_check(const struct cli_online *o, const char *verb);
 STAMP_MUST_USE enum stamp_err cli_online_open(struct cli_online *o, const char *workspace,
                                               struct stamp_error *err);
 void cli_online_close(struct cli_online *o);
+
+/** Ask, with patience. @param answer  free with json_decref() */
+STAMP_MUST_USE enum stamp_err cli_online_ask(struct cli_online *o,
+                                             const struct stamp_service_request *request,
+                                             unsigned patience_s, json_t **answer,
+                                             struct stamp_error *err);
+
+/** A name for a request, drawn at random, as its header: the service does what it asks
+ * for once. */
+#define CLI_ONLINE_NAME_SIZE 64u
+STAMP_MUST_USE enum stamp_err cli_online_name(char header[CLI_ONLINE_NAME_SIZE],
+                                              struct stamp_error *err);
 
 /**
  * GET what is at `before`, `name` (escaped; NULL = none) and `after`.

@@ -42,6 +42,8 @@ static const char help[] =
     "      --backdate S        seconds that certificates may begin before the station's\n"
     "                          clock (default 300)\n"
     "      --note TEXT         for people\n"
+    "      --server URL        a service has the books (stamp serve); the owner key is\n"
+    "                          here\n" CLI_ONLINE_HELP
     "  -o, --output ORDER      the file (default: order-N)\n"
     "      --passphrase-fd N   of a production workspace: from file descriptor N\n"
     "  -C, --dir DIR           the workspace\n"
@@ -64,6 +66,7 @@ static const struct option options[] = {
     {"uncounted", no_argument, NULL, 'U'},
     {"backdate", required_argument, NULL, 'B'},
     {"note", required_argument, NULL, 'N'},
+    CLI_ONLINE_OPTIONS,
     {"output", required_argument, NULL, 'o'},
     {"passphrase-fd", required_argument, NULL, 'F'},
     {"dir", required_argument, NULL, 'C'},
@@ -73,6 +76,7 @@ static const struct option options[] = {
 
 struct args {
     struct order_making making;
+    struct cli_online online; /* url NULL = the books are at hand */
     const char *out;
     const char *workspace;
     int fd;
@@ -131,7 +135,9 @@ static int run(struct args *a)
     struct stamp_error err = STAMP_ERROR_INIT;
     char path[ORDER_SHARES][PATH_MAX] = {"", ""};
     const struct order_share *share = a->making.share;
-    enum stamp_err rc = stamp_workspace_open(a->workspace, &ws, &err);
+    bool online = a->online.url != NULL;
+    enum stamp_err rc = online ? stamp_workspace_open_keys(a->workspace, &ws, &err)
+                               : stamp_workspace_open(a->workspace, &ws, &err);
 
     if (rc == STAMP_OK) {
         rc = order_make_begin(&a->making, ws, &err);
@@ -141,6 +147,10 @@ static int run(struct args *a)
     }
     if (rc == STAMP_OK) {
         rc = cli_passphrase(ws, a->fd, &passphrase, &err);
+    }
+    if (rc == STAMP_OK && online) {
+        a->making.online = &a->online;
+        rc = cli_online_open(&a->online, a->workspace, &err);
     }
     if (rc == STAMP_OK) {
         rc = order_make(&a->making, passphrase, &err);
@@ -158,9 +168,11 @@ static int run(struct args *a)
                                                  "spare's serials stay reserved"
                                        : "the serials stay reserved on the books");
 
+        cli_online_close(&a->online);
         order_make_end(&a->making);
         return status;
     }
+    cli_online_close(&a->online);
     order_make_end(&a->making);
     return cli_flush(CLI_DONE);
 }
@@ -244,7 +256,8 @@ static int take(struct args *a, int opt)
     case 'h':
         return cli_help(help);
     default:
-        return cli_bad_option("order create");
+        return cli_online_take(&a->online, opt, optarg) ? -1
+                                                        : cli_bad_option("order create");
     }
 }
 
@@ -276,6 +289,9 @@ int order_create(int argc, char **argv)
     }
     if (share[1].count >= a.making.count) {
         return cli_usage("order create", "--spare-count is less than --count");
+    }
+    if (cli_online_check(&a.online, "order create") != 0) {
+        return CLI_USAGE;
     }
     a.making.n_shares += share[1].count > 0;
     share[0].count = a.making.count - share[1].count;

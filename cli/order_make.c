@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/order_online.h"
 #include "host/cms.h"
 #include "host/file.h"
 #include "host/key.h"
@@ -234,7 +235,9 @@ static enum stamp_err seal(struct order_making *m, struct order_share *s,
         rc = stamp_openssl_failed(err, "cannot hash an order");
     }
     if (rc == STAMP_OK) {
-        rc = stamp_registry_order_file(m->ws->registry, s->order.id, digest, err);
+        rc = m->online == NULL
+                 ? stamp_registry_order_file(m->ws->registry, s->order.id, digest, err)
+                 : order_file_online(m->online, s->order.id, digest, err);
     }
     OPENSSL_free(ca);
     free(profile);
@@ -257,7 +260,16 @@ static enum stamp_err reserve_share(struct order_making *m, struct order_share *
                                                .note = m->note,
                                                .now = m->now};
 
-    return stamp_registry_order_add(m->ws->registry, &setup, &s->order, err);
+    return m->online == NULL
+               ? stamp_registry_order_add(m->ws->registry, &setup, &s->order, err)
+               : order_add_online(m->online, &setup, &s->order, err);
+}
+
+static enum stamp_err close_share(struct order_making *m, const struct order_share *s)
+{
+    return m->online == NULL
+               ? stamp_registry_order_close(m->ws->registry, s->order.id, m->now, NULL)
+               : order_close_online(m->online, s->order.id, NULL);
 }
 
 /* Where the spare's block is taken, the first one's order is not to be used either: its
@@ -272,8 +284,7 @@ static enum stamp_err reserve(struct order_making *m, struct stamp_error *err)
         first += first > 0 ? m->share[i].count : 0;
     }
     if (rc != STAMP_OK && m->share[0].order.batch.id != 0) {
-        enum stamp_err closed = stamp_registry_order_close(
-            m->ws->registry, m->share[0].order.id, m->now, NULL);
+        enum stamp_err closed = close_share(m, &m->share[0]);
 
         stamp_error_hint(err, "order %s, which was reserved first, is %s",
                          m->share[0].order.batch.name,

@@ -9,6 +9,7 @@
 
 #include <openssl/x509.h>
 
+#include "cli/online.h"
 #include "host/bundle.h"
 #include "host/order.h"
 #include "host/registry_order.h"
@@ -43,6 +44,8 @@ struct order_making {
     const char *recipient; /* NULL = headquarters' reception */
     uint32_t backdate;     /* seconds */
     const char *note;      /* NULL = none */
+    struct cli_online
+        *online; /* the service that has the books; NULL = they are at hand */
     unsigned n_shares;
     struct order_share share[ORDER_SHARES];
 

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/bundle_online.h"
 #include "cli/order.h"
 #include "cli/reconcile_print.h"
 #include "cli/station.h"
@@ -36,6 +37,8 @@ static const char help[] =
     "given\n"
     "                          up\n"
     "  -o, --output JOURNAL    where to\n"
+    "      --server URL        a service has the books, and the reception key (stamp\n"
+    "                          serve): not with --device and --rebuild\n" CLI_ONLINE_HELP
     "  -j, --json              JSON, for programs\n"
     "      --passphrase-fd N   of a production workspace: from file descriptor N\n"
     "  -C, --dir DIR           the workspace\n"
@@ -43,7 +46,7 @@ static const char help[] =
     "\n"
     "Exit status: 0 all agrees, 1 failed, 3 something does not agree.\n";
 
-enum { DEVICES_MAX = 64 };
+enum { DEVICES_MAX = 64, RECONCILE_S = 1800 };
 
 static const struct option options[] = {
     {"device", required_argument, NULL, 'd'},
@@ -51,6 +54,7 @@ static const struct option options[] = {
     {"counted", required_argument, NULL, 'n'},
     {"output", required_argument, NULL, 'o'},
     {"json", no_argument, NULL, 'j'},
+    CLI_ONLINE_OPTIONS,
     {"passphrase-fd", required_argument, NULL, 'F'},
     {"dir", required_argument, NULL, 'C'},
     {"help", no_argument, NULL, 'h'},
@@ -69,6 +73,7 @@ struct args {
     bool json;
     const char *workspace;
     int fd;
+    struct cli_online online; /* url NULL = the books are at hand */
 };
 
 /* ---- devices that came back ---- */
@@ -236,6 +241,56 @@ static int run(const struct args *a)
     return cli_flush(r.problems > 0 ? CLI_NOT_AUTHENTIC : CLI_DONE);
 }
 
+/* ---- by a service ---- */
+
+static enum stamp_err reconcile_there(struct cli_online *o, struct reconcile_print *print,
+                                      struct stamp_reconciled *r, struct stamp_error *err)
+{
+    static const char body[] = "{}";
+    char header[CLI_ONLINE_NAME_SIZE];
+    const struct stamp_service_request request = {
+        .path = "/api/v1/reconcile",
+        .header = header,
+        .type = "application/json",
+        .body = {(const uint8_t *)body, sizeof body - 1}};
+    json_t *answer = NULL;
+    enum stamp_err rc = cli_online_name(header, err);
+
+    if (rc == STAMP_OK) {
+        rc = cli_online_ask(o, &request, RECONCILE_S, &answer, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = bundle_online_told(o, answer, reconcile_tell, print, r, err);
+    }
+    json_decref(answer);
+    return rc;
+}
+
+static int run_online(struct args *a)
+{
+    struct stamp_error err = STAMP_ERROR_INIT;
+    struct stamp_reconciled r = {0};
+    struct reconcile_print print;
+    enum stamp_err rc = cli_online_open(&a->online, a->workspace, &err);
+
+    reconcile_print_init(&print, a->json);
+    for (int i = 0; i < a->n && rc == STAMP_OK; i++) {
+        rc = bundle_online_send(&a->online, a->bundles[i], reconcile_tell, &print, &r,
+                                &err);
+    }
+    if (rc == STAMP_OK) {
+        rc = reconcile_there(&a->online, &print, &r, &err);
+    }
+    cli_online_close(&a->online);
+    if (rc == STAMP_OK) {
+        reconcile_print_end(&print, &r);
+    } else {
+        reconcile_print_free(&print);
+        return station_fail(&err, "what was taken in before stays");
+    }
+    return cli_flush(r.problems > 0 ? CLI_NOT_AUTHENTIC : CLI_DONE);
+}
+
 int cmd_reconcile(int argc, char **argv)
 {
     struct args a = {.fd = -1};
@@ -277,6 +332,9 @@ int cmd_reconcile(int argc, char **argv)
         case 'h':
             return cli_help(help);
         default:
+            if (cli_online_take(&a.online, opt, optarg)) {
+                break;
+            }
             return cli_bad_option("reconcile");
         }
     }
@@ -288,5 +346,11 @@ int cmd_reconcile(int argc, char **argv)
     if (a.rebuild == NULL && a.n_counted > 0) {
         return cli_usage("reconcile", "--counted goes with --rebuild");
     }
-    return run(&a);
+    if (cli_online_check(&a.online, "reconcile") != 0) {
+        return CLI_USAGE;
+    }
+    if (a.online.url != NULL && (a.n_devices > 0 || a.rebuild != NULL)) {
+        return cli_usage("reconcile", "--device and --rebuild want the books at hand");
+    }
+    return a.online.url != NULL ? run_online(&a) : run(&a);
 }

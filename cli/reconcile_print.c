@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "host/reconcile_json.h"
+
 void reconcile_print_init(struct reconcile_print *p, bool json)
 {
     *p = (struct reconcile_print){.json = json};
@@ -13,20 +15,6 @@ void reconcile_print_init(struct reconcile_print *p, bool json)
     }
 }
 
-static json_t *order_json(const struct stamp_reconcile_told *told)
-{
-    const struct stamp_reconcile_order *o = told->order;
-
-    return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}",
-                     "order", o->name, "station", told->station, "expected",
-                     (json_int_t)o->expected, "made", (json_int_t)o->made, "unproven",
-                     (json_int_t)o->unproven, "signed_only", (json_int_t)o->signed_only,
-                     "begun", (json_int_t)o->begun, "moved", (json_int_t)o->moved,
-                     "scrapped", (json_int_t)o->scrapped, "not_begun",
-                     (json_int_t)o->not_begun, "too_many", (json_int_t)o->too_many,
-                     "refused", (json_int_t)o->refused);
-}
-
 void reconcile_tell(void *ctx, const struct stamp_reconcile_told *told)
 {
     struct reconcile_print *p = ctx;
@@ -34,7 +22,7 @@ void reconcile_tell(void *ctx, const struct stamp_reconcile_told *told)
     if (!p->json) {
         (void)printf("%s\n", told->text);
     } else if (told->what == STAMP_RECONCILE_ORDER) {
-        (void)json_array_append_new(p->orders, order_json(told));
+        (void)json_array_append_new(p->orders, stamp_reconcile_order_json(told));
     } else if (told->what == STAMP_RECONCILE_DEVICE) {
         (void)json_array_append_new(p->devices, json_string(told->text));
     } else {

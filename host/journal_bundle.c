@@ -133,3 +133,19 @@ enum stamp_err stamp_journal_part_open(struct stamp_slice in, EVP_PKEY *home,
     }
     return rc;
 }
+
+size_t stamp_journal_parts(struct stamp_slice in, size_t max)
+{
+    size_t len = 0;
+
+    for (;;) {
+        struct stamp_cbor c;
+
+        stamp_cbor_init(&c, in.p + len, in.len - len);
+        if (len == in.len || stamp_cbor_skip(&c).len == 0 || c.err != STAMP_OK ||
+            (len > 0 && in.len - c.left > max)) {
+            return len;
+        }
+        len = in.len - c.left;
+    }
+}

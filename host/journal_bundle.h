@@ -44,4 +44,8 @@ stamp_journal_part_open(struct stamp_slice in, EVP_PKEY *home, stamp_journal_who
                         void *ctx, size_t *used, struct stamp_buffer *plain,
                         struct stamp_journal_part *part, struct stamp_error *err);
 
+/** Bytes of as many whole parts at the begin of `in` as fit into `max`, but of one at
+ * least; 0 where what begins there is none. */
+size_t stamp_journal_parts(struct stamp_slice in, size_t max);
+
 #endif

@@ -53,17 +53,28 @@ static void say_order(struct stampi_teller *t, const struct stamp_reconcile_orde
     va_end(args);
 }
 
+static const char *const names[] = {
+    [STAMP_RECONCILE_ORDER] = "order",     [STAMP_RECONCILE_DEVICE] = "device",
+    [STAMP_RECONCILE_DAMAGED] = "damaged", [STAMP_RECONCILE_GAP] = "gap",
+    [STAMP_RECONCILE_FORK] = "fork",       [STAMP_RECONCILE_CHANGED] = "changed",
+    [STAMP_RECONCILE_REFUSED] = "refused", [STAMP_RECONCILE_FOREIGN] = "foreign",
+    [STAMP_RECONCILE_UNKNOWN] = "unknown", [STAMP_RECONCILE_STRANGE] = "strange",
+};
+
 const char *stamp_reconcile_name(enum stamp_reconcile_what what)
 {
-    static const char *const names[] = {
-        [STAMP_RECONCILE_ORDER] = "order",     [STAMP_RECONCILE_DEVICE] = "device",
-        [STAMP_RECONCILE_DAMAGED] = "damaged", [STAMP_RECONCILE_GAP] = "gap",
-        [STAMP_RECONCILE_FORK] = "fork",       [STAMP_RECONCILE_CHANGED] = "changed",
-        [STAMP_RECONCILE_REFUSED] = "refused", [STAMP_RECONCILE_FOREIGN] = "foreign",
-        [STAMP_RECONCILE_UNKNOWN] = "unknown", [STAMP_RECONCILE_STRANGE] = "strange",
-    };
-
     return names[what];
+}
+
+bool stamp_reconcile_of(const char *name, enum stamp_reconcile_what *out)
+{
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        if (strcmp(names[i], name) == 0) {
+            *out = (enum stamp_reconcile_what)i;
+            return true;
+        }
+    }
+    return false;
 }
 
 bool stamp_reconcile_is_problem(enum stamp_reconcile_what what)

@@ -25,6 +25,8 @@ enum stamp_reconcile_what {
 
 /** "gap", "fork", ... */
 const char *stamp_reconcile_name(enum stamp_reconcile_what what);
+/** False: nothing has this name. */
+bool stamp_reconcile_of(const char *name, enum stamp_reconcile_what *out);
 bool stamp_reconcile_is_problem(enum stamp_reconcile_what what);
 
 /** How an order stands by one station's journal, in units. */
@@ -70,6 +72,13 @@ STAMP_MUST_USE enum stamp_err stamp_reconcile_take(const struct stamp_workspace 
                                                    stamp_reconcile_tell tell, void *ctx,
                                                    struct stamp_reconciled *r,
                                                    struct stamp_error *err);
+
+/** The same of an export that is in memory. @param name  what it is called, for people */
+STAMP_MUST_USE enum stamp_err
+stamp_reconcile_take_bytes(const struct stamp_workspace *ws, EVP_PKEY *home,
+                           const char *name, struct stamp_slice bytes,
+                           stamp_reconcile_tell tell, void *ctx,
+                           struct stamp_reconciled *r, struct stamp_error *err);
 
 /** Compare all that is there, and book what can be. Tells one line for each order. */
 STAMP_MUST_USE enum stamp_err stamp_reconcile(const struct stamp_workspace *ws,

@@ -79,12 +79,23 @@ static enum stamp_err take_parts(const struct stamp_workspace *ws, EVP_PKEY *hom
     return rc;
 }
 
+enum stamp_err stamp_reconcile_take_bytes(const struct stamp_workspace *ws,
+                                          EVP_PKEY *home, const char *name,
+                                          struct stamp_slice bytes,
+                                          stamp_reconcile_tell tell, void *ctx,
+                                          struct stamp_reconciled *r,
+                                          struct stamp_error *err)
+{
+    struct stampi_teller t = {tell, ctx, r};
+
+    return take_parts(ws, home, name, bytes, &t, err);
+}
+
 enum stamp_err stamp_reconcile_take(const struct stamp_workspace *ws, EVP_PKEY *home,
                                     const char *path, stamp_reconcile_tell tell,
                                     void *ctx, struct stamp_reconciled *r,
                                     struct stamp_error *err)
 {
-    struct stampi_teller t = {tell, ctx, r};
     struct stat st;
     void *map = MAP_FAILED;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -97,8 +108,9 @@ enum stamp_err stamp_reconcile_take(const struct stamp_workspace *ws, EVP_PKEY *
         rc = stamp_error_set(err, STAMP_E_IO, errno, "cannot read '%s': %s", path,
                              fd < 0 ? strerror(errno) : "it is empty");
     } else {
-        rc = take_parts(ws, home, path, (struct stamp_slice){map, (size_t)st.st_size}, &t,
-                        err);
+        rc = stamp_reconcile_take_bytes(ws, home, path,
+                                        (struct stamp_slice){map, (size_t)st.st_size},
+                                        tell, ctx, r, err);
         (void)munmap(map, (size_t)st.st_size);
     }
     if (fd >= 0) {

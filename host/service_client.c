@@ -48,12 +48,12 @@ static enum stamp_err no_memory(struct stamp_error *err)
     return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
 }
 
-enum stamp_err stamp_service_ask(struct stamp_https *h, const char *url, const char *path,
-                                 const char *body, unsigned patience_s, json_t **out,
-                                 struct stamp_error *err)
+enum stamp_err stamp_service_request(struct stamp_https *h, const char *url,
+                                     const struct stamp_service_request *request,
+                                     unsigned patience_s, json_t **out,
+                                     struct stamp_error *err)
 {
     const struct timespec pause = {0, PAUSE_MS * 1000000L};
-    struct stamp_slice sent = {(const uint8_t *)body, body == NULL ? 0 : strlen(body)};
     struct stamp_slice answer = {NULL, 0};
     time_t begun = time(NULL);
     long status = 0;
@@ -64,8 +64,8 @@ enum stamp_err stamp_service_ask(struct stamp_https *h, const char *url, const c
         if (status != 0) {
             (void)nanosleep(&pause, NULL);
         }
-        rc = stamp_https_try(h, path, NULL, "application/json", sent, &status, &answer,
-                             err);
+        rc = stamp_https_try(h, request->path, request->header, request->type,
+                             request->body, &status, &answer, err);
     } while (rc == STAMP_OK && status == UNAVAILABLE &&
              time(NULL) - begun < (time_t)patience_s);
     if (rc != STAMP_OK) {
@@ -79,6 +79,18 @@ enum stamp_err stamp_service_ask(struct stamp_https *h, const char *url, const c
                ? STAMP_OK
                : stamp_error_set(err, STAMP_E_FORMAT, 0,
                                  "'%s' answers with something else than JSON", url);
+}
+
+enum stamp_err stamp_service_ask(struct stamp_https *h, const char *url, const char *path,
+                                 const char *body, unsigned patience_s, json_t **out,
+                                 struct stamp_error *err)
+{
+    const struct stamp_service_request request = {
+        .path = path,
+        .type = "application/json",
+        .body = {(const uint8_t *)body, body == NULL ? 0 : strlen(body)}};
+
+    return stamp_service_request(h, url, &request, patience_s, out, err);
 }
 
 /* ---- devices ---- */
@@ -143,9 +155,9 @@ static bool take_hex(const json_t *j, const char *key, uint8_t *out, size_t len)
                         : strlen(text) == 2 * len && stamp_unhex(text, len, out);
 }
 
-static bool take_time(const json_t *j, time_t *out)
+static bool take_time(const json_t *j, const char *key, time_t *out)
 {
-    const char *text = json_string_value(json_object_get(j, "since"));
+    const char *text = json_string_value(json_object_get(j, key));
     struct tm tm = {0};
     const char *end = text == NULL ? NULL : strptime(text, "%Y-%m-%dT%H:%M:%SZ", &tm);
 
@@ -191,7 +203,8 @@ static bool take_row(const json_t *j, struct stamp_registry_row *row)
         !copy(j, "product", row->product, sizeof row->product) ||
         !copy(j, "chip", row->chip, sizeof row->chip) ||
         !copy(j, "file", file, sizeof file) || !copy(j, "state", state, sizeof state) ||
-        !stamp_registry_state_parse(state, &row->state) || !take_time(j, &row->at) ||
+        !stamp_registry_state_parse(state, &row->state) ||
+        !take_time(j, "since", &row->at) ||
         !take_hex(j, "fingerprint", row->fingerprint, sizeof row->fingerprint) ||
         !take_hex(j, "certificate_serial", row->certificate_serial,
                   sizeof row->certificate_serial) ||
@@ -260,4 +273,33 @@ enum stamp_err stamp_service_devices(struct stamp_https *h, const char *url,
     json_decref(j);
     free(path);
     return rc;
+}
+
+/* ---- work orders ---- */
+
+enum stamp_err stamp_service_order(const json_t *j, const char *url,
+                                   struct stamp_registry_order *out,
+                                   struct stamp_error *err)
+{
+    struct stamp_registry_batch *b = &out->batch;
+    json_int_t id = json_integer_value(json_object_get(j, "order"));
+    json_int_t count = json_integer_value(json_object_get(j, "count"));
+    json_int_t first = json_integer_value(json_object_get(j, "first_counter"));
+
+    memset(out, 0, sizeof *out);
+    if (id < 1 || id > INT32_MAX || count < 1 || count > UINT32_MAX || first < 1 ||
+        !take_hex(j, "id", out->id, sizeof out->id) ||
+        !take_hex(j, "station_id", out->station, sizeof out->station) ||
+        !take_hex(j, "prefix", b->prefix, sizeof b->prefix) ||
+        !take_time(j, "at", &b->at) || !copy(j, "name", b->name, sizeof b->name) ||
+        !copy(j, "product", b->product, sizeof b->product)) {
+        memset(out, 0, sizeof *out);
+        return stamp_error_set(err, STAMP_E_FORMAT, 0,
+                               "'%s' answers with what is no work order", url);
+    }
+    b->id = (uint32_t)id;
+    b->count = (uint32_t)count;
+    b->first_counter = (uint64_t)first;
+    memcpy(b->uid, out->id, sizeof b->uid);
+    return STAMP_OK;
 }

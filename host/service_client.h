@@ -8,7 +8,7 @@
 #include <jansson.h>
 
 #include "host/https.h"
-#include "host/registry.h"
+#include "host/registry_order.h"
 
 #define STAMP_SERVICE_PAGE 100u /* devices that are asked for at once */
 
@@ -17,6 +17,24 @@
 STAMP_MUST_USE enum stamp_err stamp_service_refused(const char *url, long status,
                                                     struct stamp_slice answer,
                                                     struct stamp_error *err);
+
+struct stamp_service_request {
+    const char *path;
+    const char *header;      /* one more, "NAME: VALUE"; NULL = none */
+    const char *type;        /* of the body */
+    struct stamp_slice body; /* p NULL = GET */
+};
+
+/**
+ * Ask again while the service is away, for `patience_s`.
+ *
+ * @param out  free with json_decref()
+ * @retval STAMP_E_FORMAT  the answer is none
+ */
+STAMP_MUST_USE enum stamp_err
+stamp_service_request(struct stamp_https *h, const char *url,
+                      const struct stamp_service_request *request, unsigned patience_s,
+                      json_t **out, struct stamp_error *err);
 
 /**
  * GET, or POST a JSON text; asks again while the service is away, for `patience_s`.
@@ -39,6 +57,12 @@ stamp_service_devices(struct stamp_https *h, const char *url,
                       struct stamp_error *err);
 
 #define STAMP_SERVICE_DEVICES "/api/v1/devices/"
+
+/** A work order as the service tells it: what signing it needs. STAMP_E_FORMAT: it is
+ * none. */
+STAMP_MUST_USE enum stamp_err stamp_service_order(const json_t *j, const char *url,
+                                                  struct stamp_registry_order *out,
+                                                  struct stamp_error *err);
 
 /** A path with a name in it. @param name  escaped where it must be; NULL = none
  * @param after  what stands behind it: "" or "/revoke" @param out  to be freed */

@@ -194,6 +194,25 @@ bool api_take_key(struct evhttp_request *req, uint8_t key[STAMP_TOKEN_DIGEST_SIZ
            stamp_token_digest(value, len, key, NULL) == STAMP_OK;
 }
 
+bool api_has_only(const json_t *body, const char *const *names)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach((json_t *)(uintptr_t)body, name, value)
+    {
+        const char *const *known = names;
+
+        while (*known != NULL && strcmp(*known, name) != 0) {
+            known++;
+        }
+        if (*known == NULL) {
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool take_station(const json_t *text, uint8_t out[32])
 {
     return json_string_length(text) == 64 &&
@@ -211,18 +230,13 @@ static bool take_text(const json_t *text, size_t max, struct stamp_slice *out)
 static const char *read_body(const json_t *body, struct service_batch *asked,
                              uint8_t stations[SERVICE_STATIONS_MAX])
 {
+    static const char *const names[] = {"stations", "count", "note", "product", NULL};
     const json_t *list = json_object_get(body, "stations");
     const json_t *count = json_object_get(body, "count");
     const json_t *note = json_object_get(body, "note");
-    const char *name;
-    json_t *value;
 
-    json_object_foreach((json_t *)(uintptr_t)body, name, value)
-    {
-        if (strcmp(name, "stations") != 0 && strcmp(name, "count") != 0 &&
-            strcmp(name, "note") != 0 && strcmp(name, "product") != 0) {
-            return "a member has a name that means nothing here";
-        }
+    if (!api_has_only(body, names)) {
+        return "a member has a name that means nothing here";
     }
     if (!take_text(json_object_get(body, "product"), STAMP_MAX_TEXT, &asked->product)) {
         return "'product' is no text, or too long";
@@ -255,14 +269,21 @@ const char *api_read_order(const void *text, size_t len, struct service_batch *a
                                  : "the body is no JSON object";
 }
 
-static bool take_name(struct evhttp_request *req, struct service_batch *asked)
+bool api_take_name(struct evhttp_request *req, struct stamp_slice *name)
 {
-    const char *name =
+    const char *text =
         evhttp_find_header(evhttp_request_get_input_headers(req), "Idempotency-Key");
-    size_t len = name == NULL ? 0 : strlen(name);
+    size_t len = text == NULL ? 0 : strlen(text);
 
-    asked->name = (struct stamp_slice){(const uint8_t *)name, len};
+    *name = (struct stamp_slice){(const uint8_t *)text, len};
     return len > 0 && len <= SERVICE_NAME_MAX;
+}
+
+void api_no_name(struct evhttp_request *req)
+{
+    api_problem(req, HTTP_BADREQUEST, "Bad Request",
+                "the header Idempotency-Key is wanted: 1 to 64 characters of your own, "
+                "the same while you ask for the same thing");
 }
 
 static bool is_json(struct evhttp_request *req)
@@ -321,11 +342,8 @@ static void make(struct front *f, struct evhttp_request *req, struct service_bat
         api_problem(req, TYPE, "Unsupported Media Type", "send JSON as application/json");
         return;
     }
-    if (!take_name(req, asked)) {
-        api_problem(
-            req, HTTP_BADREQUEST, "Bad Request",
-            "the header Idempotency-Key is wanted: 1 to 64 characters of your own, "
-            "the same while you ask for the same batch");
+    if (!api_take_name(req, &asked->name)) {
+        api_no_name(req);
         return;
     }
     wrong = api_read_order(evbuffer_pullup(in, -1), len, asked, stations, &body);
@@ -360,7 +378,8 @@ bool api_request(struct front *f, struct evhttp_request *req, const char *path)
     if (strncmp(path, ROOT, sizeof ROOT - 1) != 0) {
         return false;
     }
-    if (api_change(f, req, path) || api_query(f, req, path)) {
+    if (api_change(f, req, path) || api_factory(f, req, path) ||
+        api_query(f, req, path)) {
         return true;
     }
     all = strcmp(path, BATCHES) == 0;

@@ -12,16 +12,22 @@
  *     GET  /api/v1/batches/N          how far it is
  *     GET  /api/v1/batches/ID/balance what became of its stamps; ID: number or name
  *     GET  /api/v1/batches/N/file     the batch file (SPEC 11)
- *     GET  /api/v1/devices            a page of devices: ?state, product, batch, since
- *                                     (seconds), limit (100), after (a serial)
- *     GET  /api/v1/devices/SERIAL     one, with its history and operational keys
- *     GET  /api/v1/devices/SERIAL/receipt  what the log has of it, proven (SPEC 18-10)
- *     POST /api/v1/devices/SERIAL/state    {"state", "why", "chip"}: what became of it
- *     POST /api/v1/devices/SERIAL/revoke   {"reason", "why", "operational"}
- *     GET  /api/v1/log/head           the newest head
- *     GET  /api/v1/log/entries        ?from, limit
- *     GET  /api/v1/log/proof          ?leaf, size: the path of a leaf
- *     GET  /api/v1/log/growth         ?from, to: that one tree goes on from another
+ *     POST /api/v1/orders             {"product", "pattern", "count", "station",
+ *                                     "not_after", "first", "lock", "pop", "note"},
+ * header Idempotency-Key: what a work order takes is booked POST /api/v1/orders/ID/file
+ * {"sha256"}: which file it is POST /api/v1/orders/ID/close    {} GET  /api/v1/journals
+ * what there is of each station's POST /api/v1/bundles            an export,
+ * SERVICE_BUNDLE_MAX bytes of whole parts at most; beyond EST_BODY_MAX only behind a GET
+ * of the journals on the same connection POST /api/v1/reconcile          {}, header
+ * Idempotency-Key: compare, and book GET  /api/v1/devices            a page of devices:
+ * ?state, product, batch, since (seconds), limit (100), after (a serial) GET
+ * /api/v1/devices/SERIAL     one, with its history and operational keys GET
+ * /api/v1/devices/SERIAL/receipt  what the log has of it, proven (SPEC 18-10) POST
+ * /api/v1/devices/SERIAL/state    {"state", "why", "chip"}: what became of it POST
+ * /api/v1/devices/SERIAL/revoke   {"reason", "why", "operational"} GET  /api/v1/log/head
+ * the newest head GET  /api/v1/log/entries        ?from, limit GET  /api/v1/log/proof
+ * ?leaf, size: the path of a leaf GET  /api/v1/log/growth         ?from, to: that one
+ * tree goes on from another
  */
 #ifndef SERVICE_API_H
 #define SERVICE_API_H
@@ -60,8 +66,15 @@ void api_problem(struct evhttp_request *req, int code, const char *title,
 bool api_take_key(struct evhttp_request *req, uint8_t key[STAMP_TOKEN_DIGEST_SIZE]);
 void api_no_key(struct evhttp_request *req);
 
+/** The header Idempotency-Key. False: it is not there, or too long. */
+bool api_take_name(struct evhttp_request *req, struct stamp_slice *name);
+void api_no_name(struct evhttp_request *req);
+
 /** A JSON object of the body of a POST. NULL: it is none, and that was answered. */
 json_t *api_take_body(struct evhttp_request *req);
+
+/** Are its members all among these? @param names  NULL behind the last */
+bool api_has_only(const json_t *body, const char *const *names);
 
 /** An answer in JSON. @param what  taken */
 void api_give(struct evhttp_request *req, int code, json_t *what);
@@ -74,6 +87,14 @@ bool api_change(struct front *f, struct evhttp_request *req, const char *path);
 /** What the books say. @param verb  enum service_change_verb */
 void api_change_answer(struct evhttp_request *req, uint8_t verb,
                        const struct service_change_answer *answer);
+
+/* ---- api_factory.c ---- */
+
+/** False where the path is none of work orders and journals that change something. */
+bool api_factory(struct front *f, struct evhttp_request *req, const char *path);
+
+/** Whoever asks may send bundles over this connection from now on. */
+void api_factory_trust(struct evhttp_request *req);
 
 /* ---- api_query.c ---- */
 

@@ -29,29 +29,14 @@ static bool take_text(const json_t *body, const char *name, size_t max,
     return out->p != NULL && out->len <= max && stamp_text_ok(out->p, out->len, false);
 }
 
-static bool has_only(const json_t *body, const char *const names[3])
-{
-    const char *name;
-    json_t *value;
-
-    json_object_foreach((json_t *)(uintptr_t)body, name, value)
-    {
-        if (strcmp(name, names[0]) != 0 && strcmp(name, names[1]) != 0 &&
-            strcmp(name, names[2]) != 0) {
-            return false;
-        }
-    }
-    return true;
-}
-
 /* What is wrong with it; NULL: nothing. */
 static const char *read_state(const json_t *body, struct service_change *c)
 {
-    static const char *const names[3] = {"state", "why", "chip"};
+    static const char *const names[] = {"state", "why", "chip", NULL};
     const char *state = json_string_value(json_object_get(body, "state"));
     enum stamp_registry_state to;
 
-    if (!has_only(body, names)) {
+    if (!api_has_only(body, names)) {
         return "a member has a name that means nothing here";
     }
     if (state == NULL || !stamp_registry_state_parse(state, &to)) {
@@ -71,12 +56,12 @@ static const char *read_state(const json_t *body, struct service_change *c)
 
 static const char *read_revoke(const json_t *body, struct service_change *c)
 {
-    static const char *const names[3] = {"reason", "why", "operational"};
+    static const char *const names[] = {"reason", "why", "operational", NULL};
     const char *text = json_string_value(json_object_get(body, "reason"));
     const json_t *operational = json_object_get(body, "operational");
     enum stamp_reason reason;
 
-    if (!has_only(body, names)) {
+    if (!api_has_only(body, names)) {
         return "a member has a name that means nothing here";
     }
     if (text == NULL || !stamp_reason_parse(text, &reason)) {

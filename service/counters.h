@@ -13,7 +13,7 @@
 #include "host/registry_enrol.h"
 #include "service/process.h"
 
-#define SERVICE_ROLES 8u
+#define SERVICE_ROLES 9u
 #define SERVICE_BUCKETS 9u /* of how long a request took; the last one is endless */
 
 struct service_counters {

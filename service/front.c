@@ -124,6 +124,23 @@ static struct front_pending *new_pending(struct front *f, struct evhttp_request 
     return p;
 }
 
+/* Its request is answered from now on, or nobody waits for it any more. */
+static struct evhttp_request *take_pending(struct front *f, struct front_pending *p)
+{
+    struct evhttp_request *req = p->request;
+
+    if (req != NULL && evhttp_request_get_connection(req) != NULL) {
+        evhttp_connection_set_closecb(evhttp_request_get_connection(req), NULL, NULL);
+    }
+    OPENSSL_clear_free(p->key, p->key_len);
+    if (p->body != NULL) {
+        evbuffer_free(p->body);
+    }
+    *p = (struct front_pending){.used = false};
+    f->free_slot[f->n_free++] = (uint32_t)(p - f->pending);
+    return req;
+}
+
 struct stamp_slice front_from(struct evhttp_request *req)
 {
     struct stamp_slice from = {NULL, 0};
@@ -208,6 +225,32 @@ bool front_ask_query(struct front *f, struct evhttp_request *req,
     return ask(f, req, SERVICE_READER, &f->reader, &m) != NULL;
 }
 
+/* A file goes by itself, since it cannot wait with others. */
+bool front_ask_factory(struct front *f, struct evhttp_request *req,
+                       const struct service_factory *asked, int file)
+{
+    struct service_message m = {.type = SERVICE_FACTORY_ASK, .u.factory = *asked};
+    struct front_pending *p = new_pending(f, req, SERVICE_FACTORY);
+    bool sent = p != NULL;
+
+    m.id = p == NULL ? 0 : p->id;
+    if (p != NULL) {
+        p->verb = asked->verb;
+    }
+    if (p != NULL && file >= 0) {
+        sent = service_channel_send_file(&f->factory.channel, &m, file);
+    } else if (p != NULL) {
+        send_to(&f->factory, &m);
+    }
+    if (p != NULL && !sent) {
+        (void)take_pending(f, p);
+    }
+    if (file >= 0) {
+        (void)close(file);
+    }
+    return sent;
+}
+
 bool front_ask_change(struct front *f, struct evhttp_request *req,
                       const struct service_change *asked)
 {
@@ -235,23 +278,6 @@ bool front_ask_status(struct front *f, struct evhttp_request *req,
     return p != NULL;
 }
 
-/* Its request is answered from now on, or nobody waits for it any more. */
-static struct evhttp_request *take_pending(struct front *f, struct front_pending *p)
-{
-    struct evhttp_request *req = p->request;
-
-    if (req != NULL && evhttp_request_get_connection(req) != NULL) {
-        evhttp_connection_set_closecb(evhttp_request_get_connection(req), NULL, NULL);
-    }
-    OPENSSL_clear_free(p->key, p->key_len);
-    if (p->body != NULL) {
-        evbuffer_free(p->body);
-    }
-    *p = (struct front_pending){.used = false};
-    f->free_slot[f->n_free++] = (uint32_t)(p - f->pending);
-    return req;
-}
-
 static void later(struct front *f, struct front_pending *p, bool taken)
 {
     enum service_role at = p->at;
@@ -260,7 +286,8 @@ static void later(struct front *f, struct front_pending *p, bool taken)
 
     if (req != NULL && at == SERVICE_STATUS) {
         public_later(req);
-    } else if (req != NULL && (change || at == SERVICE_BATCHES || at == SERVICE_READER)) {
+    } else if (req != NULL && (change || at == SERVICE_BATCHES || at == SERVICE_READER ||
+                               at == SERVICE_FACTORY)) {
         api_later(req);
     } else if (req != NULL) {
         est_later(req, taken);
@@ -566,13 +593,14 @@ static void hear_batches(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* ---- the channel to the reader ---- */
+/* ---- the channels to the reader and the factory ---- */
 
 static void take_part(struct front *f, struct front_pending *p,
                       const struct service_query_answer *a)
 {
     struct evbuffer *body;
     struct evhttp_request *req;
+    bool journals;
 
     if (p->body == NULL) {
         p->body = evbuffer_new();
@@ -585,31 +613,50 @@ static void take_part(struct front *f, struct front_pending *p,
     }
     body = p->body;
     p->body = NULL;
+    journals = p->at == SERVICE_FACTORY && p->verb == SERVICE_FACTORY_JOURNALS;
     req = take_pending(f, p);
+    if (req != NULL && journals && a->code == HTTP_OK) {
+        api_factory_trust(req);
+    }
     if (req != NULL) {
         api_query_answer(req, a, body);
     }
     evbuffer_free(body);
 }
 
-static void hear_reader(evutil_socket_t fd, short what, void *arg)
+static void hear_parts(struct front *f, struct front_link *link, enum service_role at)
 {
-    struct front *f = arg;
     uint8_t buf[SERVICE_MESSAGE_MAX];
     struct service_message m;
 
-    (void)fd;
-    (void)what;
-    while (service_channel_receive(&f->reader.channel, buf, &m) == SERVICE_GOT) {
+    while (service_channel_receive(&link->channel, buf, &m) == SERVICE_GOT) {
         struct front_pending *p = &f->pending[m.id % FRONT_PENDING_MAX];
 
         if (m.type != SERVICE_QUERY_ANSWER) {
-            service_die("the reader says what it may not");
+            service_die("the reader or the factory says what it may not");
         }
-        if (p->used && p->id == m.id && p->at == SERVICE_READER) {
+        if (p->used && p->id == m.id && p->at == at) {
             take_part(f, p, &m.u.query_answer);
         }
     }
+}
+
+static void hear_reader(evutil_socket_t fd, short what, void *arg)
+{
+    struct front *f = arg;
+
+    (void)fd;
+    (void)what;
+    hear_parts(f, &f->reader, SERVICE_READER);
+}
+
+static void hear_factory(evutil_socket_t fd, short what, void *arg)
+{
+    struct front *f = arg;
+
+    (void)fd;
+    (void)what;
+    hear_parts(f, &f->factory, SERVICE_FACTORY);
 }
 
 /* ---- connections ---- */
@@ -709,6 +756,8 @@ static void hear_control(evutil_socket_t fd, short what, void *arg)
             later_all(f, SERVICE_MAKER);
         } else if (m.type == SERVICE_LOST && m.u.lost == SERVICE_READER) {
             later_all(f, SERVICE_READER);
+        } else if (m.type == SERVICE_LOST && m.u.lost == SERVICE_FACTORY) {
+            later_all(f, SERVICE_FACTORY);
         } else if (m.type == SERVICE_LOST && m.u.lost == SERVICE_BATCHES) {
             later_all(f, SERVICE_BATCHES);
         }
@@ -813,7 +862,8 @@ static bool make_events(struct front *f)
     return make_link(f, &f->books, hear_books) && make_link(f, &f->status, hear_status) &&
            make_link(f, &f->maker, hear_maker) &&
            make_link(f, &f->batches, hear_batches) &&
-           make_link(f, &f->reader, hear_reader) && f->control_readable != NULL &&
+           make_link(f, &f->reader, hear_reader) &&
+           make_link(f, &f->factory, hear_factory) && f->control_readable != NULL &&
            f->tick != NULL && event_add(f->control_readable, NULL) == 0 &&
            event_add(f->tick, &every) == 0;
 }
@@ -855,8 +905,8 @@ static enum stamp_err open_all(struct front *f, struct stamp_error *err)
 
 static void run(struct front *f)
 {
-    struct front_link *const links[] = {&f->books, &f->status, &f->maker, &f->batches,
-                                        &f->reader};
+    struct front_link *const links[] = {&f->books,   &f->status, &f->maker,
+                                        &f->batches, &f->reader, &f->factory};
 
     while (!event_base_got_exit(f->base)) {
         for (size_t i = 0; i < sizeof links / sizeof links[0]; i++) {
@@ -881,6 +931,7 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
     service_channel_init(&f.maker.channel, SERVICE_FD_MAKER);
     service_channel_init(&f.batches.channel, SERVICE_FD_BATCHES);
     service_channel_init(&f.reader.channel, SERVICE_FD_READER);
+    service_channel_init(&f.factory.channel, SERVICE_FD_FACTORY);
     if (open_all(&f, &err) != STAMP_OK ||
         service_sandbox_enter(&(struct service_sandbox){.role = SERVICE_FRONT}, &err) !=
             STAMP_OK) {
@@ -904,6 +955,7 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
     end_link(&f.maker);
     end_link(&f.batches);
     end_link(&f.reader);
+    end_link(&f.factory);
     event_free(f.control_readable);
     event_free(f.tick);
     event_base_free(f.base);

@@ -36,11 +36,11 @@ struct front_connection {
 /* A request that waits for the books, or for the status. */
 struct front_pending {
     bool used;
-    enum service_role at;  /* who has it: books, status, maker, batches or reader */
-    bool unit;             /* a station asks: service/station.h */
-    bool change;           /* a program changes something: service/api_change.c */
-    uint8_t verb;          /* of what the batches are asked */
-    struct evbuffer *body; /* what the reader said so far; NULL = nothing */
+    enum service_role at; /* who has it: books, status, maker, batches, reader, factory */
+    bool unit;            /* a station asks: service/station.h */
+    bool change;          /* a program changes something: service/api_change.c */
+    uint8_t verb;         /* of what the batches or the factory are asked */
+    struct evbuffer *body; /* what reader or factory said so far; NULL = nothing */
     uint8_t *key;          /* that was made for the device; NULL = none */
     size_t key_len;
     uint64_t id;
@@ -77,7 +77,7 @@ struct front {
     struct evhttp *plain;                                   /* HTTP; NULL = none */
     struct evhttp *admin;                                   /* the same */
     struct service_channel control;
-    struct front_link books, status, maker, batches, reader;
+    struct front_link books, status, maker, batches, reader, factory;
     struct event *control_readable, *tick;
     uint64_t sequence;
     uint64_t server_id;  /* of the request for its own certificate; 0 = none */
@@ -121,6 +121,11 @@ bool front_ask_batch(struct front *f, struct evhttp_request *req,
 /** The same with what a program asks of devices and the log: service/api_query.c. */
 bool front_ask_query(struct front *f, struct evhttp_request *req,
                      const struct service_query *asked);
+
+/** The same with what a program asks of work orders and journals: service/api_factory.c.
+ * @param file  of a bundle, which is taken; -1 = none */
+bool front_ask_factory(struct front *f, struct evhttp_request *req,
+                       const struct service_factory *asked, int file);
 
 /** The same with what a program changes: service/api_change.c. */
 bool front_ask_change(struct front *f, struct evhttp_request *req,

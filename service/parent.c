@@ -24,9 +24,9 @@
 #include "service/process.h"
 
 enum {
-    PROCESSES_MAX = SERVICE_FRONTS_MAX + 7,
+    PROCESSES_MAX = SERVICE_FRONTS_MAX + 8,
     FDS_MAX =
-        SERVICE_FRONTS_MAX + 9 + 3 * SERVICE_LISTENERS_MAX, /* that one process gets */
+        SERVICE_FRONTS_MAX + 10 + 3 * SERVICE_LISTENERS_MAX, /* that one process gets */
     HIGH_FD = 200, /* above all that a process is given, so that none is overwritten */
     ARGS_MAX = 64,
     CALM_MS = 500,  /* who lived shorter than this waits as long before it starts again */
@@ -63,6 +63,7 @@ struct parent {
     int front_maker[SERVICE_FRONTS_MAX][2];
     int front_batches[SERVICE_FRONTS_MAX][2];
     int front_reader[SERVICE_FRONTS_MAX][2];
+    int front_factory[SERVICE_FRONTS_MAX][2];
     int maker_books[2];
     int batches_signer[2];
     int books_signer[2];
@@ -211,6 +212,9 @@ static enum stamp_err make_all(struct parent *p, struct stamp_error *err)
     if (rc == STAMP_OK) {
         rc = add_process(p, SERVICE_READER, 0, err);
     }
+    if (rc == STAMP_OK) {
+        rc = add_process(p, SERVICE_FACTORY, 0, err);
+    }
     for (unsigned i = 0; i < p->setup->fronts && rc == STAMP_OK; i++) {
         rc = make_pair(p->front_books[i], err);
         if (rc == STAMP_OK) {
@@ -221,6 +225,9 @@ static enum stamp_err make_all(struct parent *p, struct stamp_error *err)
         }
         if (rc == STAMP_OK) {
             rc = make_pair(p->front_reader[i], err);
+        }
+        if (rc == STAMP_OK) {
+            rc = make_pair(p->front_factory[i], err);
         }
         if (rc == STAMP_OK) {
             rc = make_pair(p->front_status[i], err);
@@ -256,13 +263,16 @@ static unsigned list_fds(const struct parent *p, const struct process *one,
         fds[n++] = p->front_maker[one->index][0];
         fds[n++] = p->front_batches[one->index][0];
         fds[n++] = p->front_reader[one->index][0];
+        fds[n++] = p->front_factory[one->index][0];
         break;
     case SERVICE_TLOG:
         break;
     case SERVICE_READER:
-        fds[n++] = -1; /* it asks nobody */
+    case SERVICE_FACTORY:
+        fds[n++] = -1; /* they ask nobody */
         for (unsigned i = 0; i < p->setup->fronts; i++) {
-            fds[n++] = p->front_reader[i][1];
+            fds[n++] = one->role == SERVICE_READER ? p->front_reader[i][1]
+                                                   : p->front_factory[i][1];
         }
         break;
     case SERVICE_MAKER:
@@ -344,7 +354,7 @@ static void send_secret(const struct parent *p, struct process *one)
     struct service_message m = {.type = SERVICE_SECRET};
 
     if ((one->role == SERVICE_SIGNER || one->role == SERVICE_BATCHES ||
-         one->role == SERVICE_TLOG) &&
+         one->role == SERVICE_TLOG || one->role == SERVICE_FACTORY) &&
         p->passphrase != NULL) {
         m.u.secret.p = stamp_secret_use(p->passphrase, &m.u.secret.len);
         service_channel_send(&one->channel, &m);
@@ -511,8 +521,8 @@ static enum stamp_err start_due(struct parent *p, struct stamp_error *err)
 static bool stop_some(struct parent *p)
 {
     static const enum service_role order[] = {
-        SERVICE_FRONT, SERVICE_READER, SERVICE_MAKER,  SERVICE_BATCHES,
-        SERVICE_BOOKS, SERVICE_STATUS, SERVICE_SIGNER, SERVICE_TLOG};
+        SERVICE_FRONT, SERVICE_READER, SERVICE_FACTORY, SERVICE_MAKER, SERVICE_BATCHES,
+        SERVICE_BOOKS, SERVICE_STATUS, SERVICE_SIGNER,  SERVICE_TLOG};
     const struct service_message m = {.type = SERVICE_STOP};
 
     for (unsigned k = 0; k < sizeof order / sizeof order[0]; k++) {

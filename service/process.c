@@ -12,8 +12,8 @@
 #include "service/counters.h"
 #include "service/log.h"
 
-static const char *const names[] = {"front", "books",   "signer", "status",
-                                    "maker", "batches", "log",    "reader"};
+static const char *const names[] = {"front",   "books", "signer", "status", "maker",
+                                    "batches", "log",   "reader", "factory"};
 
 const char *service_role_name(enum service_role role)
 {
@@ -99,6 +99,9 @@ int stamp_service_child(const struct stamp_service_setup *setup, const char *rol
     }
     if (strcmp(role, names[SERVICE_READER]) == 0) {
         return service_reader(setup);
+    }
+    if (strcmp(role, names[SERVICE_FACTORY]) == 0) {
+        return service_factory(setup);
     }
     if (strncmp(role, "front ", 6) == 0) {
         index = strtoul(role + 6, NULL, 10);

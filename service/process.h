@@ -17,7 +17,8 @@ enum service_role {
     SERVICE_MAKER = 4,
     SERVICE_BATCHES = 5,
     SERVICE_TLOG = 6,
-    SERVICE_READER = 7
+    SERVICE_READER = 7,
+    SERVICE_FACTORY = 8
 };
 
 /* Descriptors of a process, behind the standard ones. */
@@ -33,14 +34,16 @@ enum {
     SERVICE_FD_MAKER,   /* front: the channel to the maker */
     SERVICE_FD_BATCHES, /* front: the channel to the batches */
     SERVICE_FD_READER,  /* front: the channel to the reader */
+    SERVICE_FD_FACTORY, /* front: the channel to the factory */
     SERVICE_FD_SIGNER_BATCHES = SERVICE_FD_MAKER, /* signer: the channel to the batches */
     SERVICE_FD_SIGNER = SERVICE_FD_BOOKS, /* books, status, batches: the channel to the
                                              signer */
-    SERVICE_FD_FRONT = SERVICE_FD_STATUS  /* books, status, maker, batches, reader: the
-                                             first of the fronts'; with the books the
-                                             maker's is behind them */
+    SERVICE_FD_FRONT = SERVICE_FD_STATUS  /* books, status, maker, batches, reader,
+                                             factory: the first of the fronts'; with the
+                                             books the maker's is behind them */
 };
-/** "front", "books", "signer", "status", "maker", "batches", "log", "reader" */
+/** "front", "books", "signer", "status", "maker", "batches", "log", "reader",
+ * "factory" */
 const char *service_role_name(enum service_role role);
 
 /** Each runs one role until it is told to end; `index` counts the fronts. */
@@ -52,6 +55,7 @@ int service_batches(const struct stamp_service_setup *setup);
 int service_status(const struct stamp_service_setup *setup);
 int service_tlog(const struct stamp_service_setup *setup);
 int service_reader(const struct stamp_service_setup *setup);
+int service_factory(const struct stamp_service_setup *setup);
 
 /** Where a process begins to number what it asks others for, below 2^40: at random, since
  * what one that died asked for is answered to the next one. */

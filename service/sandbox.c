@@ -75,10 +75,13 @@ static const int everybody[] = {CALL(brk),
                                 CALL(set_robust_list),
                                 END};
 
-/* A front: connections that come in, and nothing else. It opens no file and no socket. */
-static const int front[] = {CALL(accept4),    CALL(getsockname), CALL(getpeername),
-                            CALL(getsockopt), CALL(setsockopt),  CALL(shutdown),
-                            CALL(ioctl),      CALL(sendfile),    END};
+/* A front: connections that come in, and nothing else. It opens no file and no socket;
+ * what is long it hands on in memory that has a descriptor. */
+static const int front[] = {CALL(accept4),      CALL(getsockname),
+                            CALL(getpeername),  CALL(getsockopt),
+                            CALL(setsockopt),   CALL(shutdown),
+                            CALL(ioctl),        CALL(sendfile),
+                            CALL(memfd_create), END};
 
 /* Files: the books' own, or what a token's module has. Landlock says which. */
 static const int files[] = {CALL(openat),    CALL(open),       CALL(access),
@@ -148,6 +151,7 @@ static bool allow(scmp_filter_ctx c, const struct service_sandbox *s)
     case SERVICE_BATCHES:
     case SERVICE_TLOG:
     case SERVICE_READER:
+    case SERVICE_FACTORY:
         return ok && allow_all(c, files) &&
                (s->role != SERVICE_BATCHES || allow_all(c, threads)) &&
                (!stamp_registry_is_url(s->books) ||
@@ -266,6 +270,9 @@ static bool allow_paths(int rules, const struct service_sandbox *s)
           !allow_path(rules, s->escrow, LANDLOCK_ACCESS_FS_READ_FILE)))) {
         return false;
     }
+    if (s->role == SERVICE_FACTORY && !allow_path(rules, s->stations, READ)) {
+        return false;
+    }
     return allow_path(rules, "/tmp", READ | WRITE) &&
            allow_path(rules, "/dev/urandom", LANDLOCK_ACCESS_FS_READ_FILE) &&
            allow_path(rules, "/etc/localtime", LANDLOCK_ACCESS_FS_READ_FILE) &&
@@ -308,7 +315,7 @@ static bool find_user(const struct service_sandbox *s, uid_t *uid, gid_t *gid)
 
     if (s->role == SERVICE_BOOKS || s->role == SERVICE_STATUS ||
         s->role == SERVICE_BATCHES || s->role == SERVICE_TLOG ||
-        s->role == SERVICE_READER) {
+        s->role == SERVICE_READER || s->role == SERVICE_FACTORY) {
         const char *own = stamp_registry_is_url(s->books) ? s->folder : s->books;
 
         if (own == NULL || stat(own, &st) != 0) {
@@ -375,7 +382,8 @@ enum stamp_err service_sandbox_enter(const struct service_sandbox *s,
     enum stamp_err rc;
 
     if (s->role != SERVICE_SIGNER && s->role != SERVICE_MAKER &&
-        s->role != SERVICE_BATCHES && s->role != SERVICE_TLOG) {
+        s->role != SERVICE_BATCHES && s->role != SERVICE_TLOG &&
+        s->role != SERVICE_FACTORY) {
         (void)munlockall(); /* 10,000 connections need more than may be locked */
     }
     rc = become_user(s, err);

@@ -15,7 +15,7 @@ struct service_sandbox {
     bool token; /* signer: its key is in a token, whose module has files of its own */
     const char *books;    /* whoever has the registry: its file or URL */
     const char *folder;   /* batches: where their files are */
-    const char *stations; /* batches: whom they may be sealed to */
+    const char *stations; /* batches, factory: certificates of stations */
     const char *profile;  /* batches: the workspace's profile */
     const char *escrow;   /* batches: whom proofs are sealed to; NULL = nobody */
 };

@@ -19,11 +19,14 @@
  *     log      the registry, and the log key: grows the transparency log by what waits
  *              (SPEC 18), and signs its heads; nobody talks to it
  *     reader   the registry, to read: answers what programs ask of devices and the log
+ *     factory  the registry, and the reception key, which opens what stations export:
+ *              books work orders, takes journals in, reconciles them
  *
  *     device ──TLS── front ── books ──── signer
  *                     ├────── status ──────┤
  *                     ├────── batches ─────┘
  *                     ├────── reader
+ *                     ├────── factory
  *                     └────── maker ── books
  *
  * They talk in messages of bounded size (service/wire.h). Intent goes on the books before

@@ -116,6 +116,17 @@ static const struct field fields[SERVICE_TYPES][FIELDS_MAX] = {
                         UP_TO(change.from, SERVICE_FROM_MAX)},
     [SERVICE_CHANGE_ANSWER] = {U8(change_answer.outcome), U64(change_answer.n),
                                UP_TO(change_answer.why, 200)},
+    [SERVICE_FACTORY_ASK] = {U8(factory.verb),
+                             EXACT(factory.key, STAMP_TOKEN_DIGEST_SIZE),
+                             UP_TO(factory.name, SERVICE_NAME_MAX),
+                             UP_TO(factory.id, SERVICE_ID_MAX), UP_TO(factory.digest, 32),
+                             UP_TO(factory.station, 32),
+                             UP_TO(factory.product, STAMP_MAX_TEXT),
+                             UP_TO(factory.pattern, STAMP_SERIAL_TEXT_SIZE - 1),
+                             UP_TO(factory.note, STAMP_REGISTRY_TEXT_MAX),
+                             U64(factory.count), U64(factory.first),
+                             U64(factory.not_after), U8(factory.lock_later),
+                             U8(factory.pop), UP_TO(factory.from, SERVICE_FROM_MAX)},
 };
 
 static void put64(uint8_t *p, uint64_t v)

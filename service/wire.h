@@ -58,14 +58,16 @@ enum service_type {
     SERVICE_MAKE = 23,       /* front to maker: a key for a device */
     SERVICE_MADE = 24,       /* maker to front */
     SERVICE_BATCH = 25,      /* front to batches */
-    SERVICE_BATCH_ANSWER = 26, /* batches to front, with a file where that was asked for
-                                */
-    SERVICE_QUERY = 27,        /* front to reader */
-    SERVICE_QUERY_ANSWER = 28, /* reader to front, in parts */
-    SERVICE_CHANGE = 29,       /* front to books: a program changes something */
-    SERVICE_CHANGE_ANSWER = 30 /* books to front */
+    SERVICE_BATCH_ANSWER = 26,  /* batches to front, with a file where that was asked for
+                                 */
+    SERVICE_QUERY = 27,         /* front to reader */
+    SERVICE_QUERY_ANSWER = 28,  /* reader to front, in parts */
+    SERVICE_CHANGE = 29,        /* front to books: a program changes something */
+    SERVICE_CHANGE_ANSWER = 30, /* books to front */
+    SERVICE_FACTORY_ASK = 31    /* front to factory, with a file where it is a bundle; it
+                                   answers with SERVICE_QUERY_ANSWER */
 };
-#define SERVICE_TYPES 31u
+#define SERVICE_TYPES 32u
 
 /** How a device shows who it is. */
 enum service_credential {
@@ -295,6 +297,32 @@ struct service_change_answer {
     struct stamp_slice why;
 };
 
+enum service_factory_verb {
+    SERVICE_FACTORY_ORDER = 0, /* reserve what a work order takes, and book it */
+    SERVICE_FACTORY_FILE,      /* book which file an order is: id, digest */
+    SERVICE_FACTORY_CLOSE,     /* id */
+    SERVICE_FACTORY_JOURNALS,  /* what there is of each station's */
+    SERVICE_FACTORY_BUNDLE,    /* take an export in; it comes as a file */
+    SERVICE_FACTORY_RECONCILE,
+    SERVICE_FACTORY_VERBS
+};
+
+/** What a program asks of work orders and journals: service/api_factory.c. */
+struct service_factory {
+    uint8_t verb;                         /* enum service_factory_verb */
+    uint8_t key[STAMP_TOKEN_DIGEST_SIZE]; /* of the API key it shows */
+    struct stamp_slice name;              /* what it calls the request; empty = nothing */
+    struct stamp_slice id;                /* what people call the order */
+    struct stamp_slice digest;            /* SHA-256 of its file */
+    struct stamp_slice station;           /* SHA-256 of the station CA's certificate */
+    struct stamp_slice product, pattern, note;
+    uint64_t count, first, not_after;
+    uint8_t lock_later;
+    uint8_t pop; /* enum stamp_order_pop */
+    struct stamp_slice from;
+};
+#define SERVICE_BUNDLE_MAX 2097152u /* bytes of a part of an export, or of some */
+
 struct service_message {
     uint8_t type;
     uint64_t id;
@@ -322,6 +350,7 @@ struct service_message {
         struct service_query_answer query_answer;
         struct service_change change;
         struct service_change_answer change_answer;
+        struct service_factory factory;
     } u;
 };
 

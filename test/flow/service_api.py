@@ -2,13 +2,11 @@
 """The service's API against its own description, docs/openapi.json.
 
 usage: service_api.py roles|fuzz OPENAPI PORT ROOT.pem KEYS SERIAL [N]
-    KEYS/ROLE.key for each role; SERIAL: a device of the books
+    KEYS/ROLE.key for each role, KEYS/example.json with what the description's examples name; SERIAL: a device of the books
     roles: every role at every call: who may gets what is described, who may not 403, without a key 401
     fuzz:  N requests made up from the description: each answer is one that is described, none is an error of the
            service, and nothing of another role's is told
 """
-import base64
-import hashlib
 import http.client
 import json
 import random
@@ -26,7 +24,12 @@ class Api:
     def __init__(self, openapi, port, root, keys, serial):
         with open(openapi, encoding="utf-8") as file:
             self.doc = json.load(file)
-        self.port, self.serial = int(port), serial
+        with open(keys + "/example.json", encoding="utf-8") as file:
+            self.example = json.load(file)
+        with open(self.example["EXPORT"], "rb") as file:
+            self.export = file.read()
+        self.example["SERIAL"] = serial
+        self.port = int(port)
         self.context = ssl.create_default_context(cafile=root)
         self.keys = {}
         for role in ROLES:
@@ -34,6 +37,10 @@ class Api:
                 self.keys[role] = file.read().strip()
         self.conn = None
         self.operations = [(path, method, op) for path, all_ in self.doc["paths"].items() for method, op in all_.items()]
+        for _, _, op in self.operations:
+            for p in op["parameters"]:
+                if p["name"] == "batch" and p["in"] == "path":
+                    p["example"] = self.example["BATCH"]
 
     def ask(self, method, path, headers, body=None):
         for again in (True, False):
@@ -95,11 +102,17 @@ class Api:
             return f"the problem says {value.get('status')}, the answer {status}"
         return self.fits(content[kind]["schema"], value, "body")
 
+    def filled(self, value):
+        """An example, with what it names."""
+        if isinstance(value, list):
+            return [self.filled(v) for v in value]
+        return self.example.get(value, value) if isinstance(value, str) else value
+
     def url(self, path, op, values):
         query = []
         for p in op["parameters"]:
             value = values.get(p["name"], p["example"])
-            value = self.serial if value == "SERIAL" else value
+            value = self.example.get(value, value)
             if p["in"] == "path":
                 path = path.replace("{%s}" % p["name"], urllib.parse.quote(str(value), safe=""))
             elif p["in"] == "query" and p["name"] in values:
@@ -107,17 +120,27 @@ class Api:
         return path + ("?" + urllib.parse.urlencode(query) if query else "")
 
 
-def body_of(op, station):
-    """The example of a request's body; None: it has none."""
+def body_of(api, op):
+    """The example of a request's body, and its type; None: it has none."""
     if "requestBody" not in op:
-        return None
-    return json.dumps(op["requestBody"]["content"]["application/json"]["example"]).replace("STATION", station)
+        return None, "application/json"
+    (kind, content), = op["requestBody"]["content"].items()
+    if kind != "application/json":
+        return api.export, kind
+    value = content["example"]
+    return json.dumps({name: api.filled(v) for name, v in value.items()}).encode(), kind
 
 
-def made_up(rng, api, op, station):
-    """A body that is sometimes right."""
-    content = op["requestBody"]["content"]["application/json"]
-    value = json.loads(body_of(op, station))
+def made_up(rng, api, op):
+    """A body that is sometimes right, and its type."""
+    body, kind = body_of(api, op)
+    if kind != "application/json":
+        return (mutate(rng, body) if rng.random() < 0.8 else body), kind
+    if rng.random() < 0.4:
+        return body, kind
+    content = op["requestBody"]["content"][kind]
+    value = json.loads(body)
+    station = api.example["STATION"]
     schema = api.doc["components"]["schemas"][content["schema"]["$ref"].rsplit("/", 1)[1]]
     for name, p in schema["properties"].items():
         pick = rng.random()
@@ -131,19 +154,19 @@ def made_up(rng, api, op, station):
     if rng.random() < 0.05:
         value["more"] = 1
     out = json.dumps(value).encode()
-    return mutate(rng, out) if rng.random() < 0.3 else out
+    return (mutate(rng, out) if rng.random() < 0.3 else out), kind
 
 
-def roles(api, station):
+def roles(api):
     wrong = 0
     calls = 0
     for path, method, op in api.operations:
         for role in ROLES + (None, "nobody"):
-            headers = {"Content-Type": "application/json", "Idempotency-Key": "of-the-table"}
+            body, kind = body_of(api, op)
+            headers = {"Content-Type": kind, "Idempotency-Key": "of-the-table"}
             if role is not None:
                 headers["Authorization"] = "Bearer " + api.keys.get(role, "A" * 26)
             values = {p["name"]: p["example"] for p in op["parameters"] if p["name"] != "after"}
-            body = body_of(op, station)
             status, kind, data, _ = api.ask(method, api.url(path, op, values), headers, body)
             for _ in range(100):
                 if status not in (202, 503):
@@ -188,7 +211,7 @@ def value_of(rng, api, p):
     schema = p["schema"]
     pick = rng.random()
     if pick < 0.3:
-        return api.serial if p["example"] == "SERIAL" else p["example"]
+        return api.filled(p["example"])
     if pick < 0.6 and "enum" in schema:
         return rng.choice(schema["enum"])
     if pick < 0.6 and schema["type"] == "integer":
@@ -196,7 +219,7 @@ def value_of(rng, api, p):
     return rng.choice(GARBAGE)
 
 
-def fuzz(api, station, n):
+def fuzz(api, n):
     rng = random.Random(20261129)
     counts = {}
     for i in range(n):
@@ -215,8 +238,8 @@ def fuzz(api, station, n):
             method, op = how, api.doc["paths"][path][how]
         body = None
         if how == method and "requestBody" in op:
-            body = made_up(rng, api, op, station)
-            headers["Content-Type"] = rng.choice(("application/json", "application/json; charset=utf-8", "text/plain"))
+            body, right = made_up(rng, api, op)
+            headers["Content-Type"] = rng.choice((right, right, "application/json; charset=utf-8", "text/plain"))
             if rng.random() < 0.9:
                 headers["Idempotency-Key"] = rng.choice(("k%d" % rng.randrange(20), "x" * 65, "a b"))
         status, kind, data, answer = api.ask(how, url, headers, body)
@@ -241,11 +264,9 @@ def fuzz(api, station, n):
 
 def main():
     api = Api(*sys.argv[2:7])
-    with open(sys.argv[5] + "/station.der", "rb") as file:
-        station = hashlib.sha256(file.read()).hexdigest()
     if sys.argv[1] == "roles":
-        return 1 if roles(api, station) else 0
-    return fuzz(api, station, int(sys.argv[7]))
+        return 1 if roles(api) else 0
+    return fuzz(api, int(sys.argv[7]))
 
 
 if __name__ == "__main__":

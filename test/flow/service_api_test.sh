@@ -6,6 +6,7 @@
 # With "postgres" the books are there.
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/service_lib.sh"
+source "$root/test/flow/station_lib.sh"
 asked=("${python[@]}" "$root/test/flow/service_api.py")
 openapi=$root/docs/openapi.json
 
@@ -22,7 +23,23 @@ done
 check "a station's key" openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=line" \
     -days 3650 -keyout s.key -out s.pem -addext keyUsage=critical,keyAgreement
 cp s.pem ws/stations
-openssl x509 -in s.pem -outform DER -out keys/station.der
+
+# a station of another company, with an order, a unit and an export
+ln -s ws hq
+token line-1 || exit 1
+check "a station" station site line-1
+check "a work order" order order 2 site
+check "its first unit" unit one
+check_status "  is struck" 0 strike site order one
+check "  and stops" stop one
+check_status "the station exports" 0 export_of site export
+"${python[@]}" - "$(openssl x509 -in s.pem -outform DER | sha256sum | cut -d' ' -f1)" \
+    "$(openssl x509 -in site.pem -outform DER | sha256sum | cut -d' ' -f1)" "$("$stamp" -C ws order list --json)" \
+    "$(sed -n 's/^ *pattern: *"\{0,1\}\([^"#]*[^"# ]\).*/\1/p' ws/devstamp.yaml)" > keys/example.json << 'END'
+import json, sys
+print(json.dumps({"STATION": sys.argv[1], "ENROLLED": sys.argv[2], "ORDER": json.loads(sys.argv[3])[0]["id"],
+                  "PATTERN": sys.argv[4], "EXPORT": "export"}))
+END
 check "the service starts" serve ws --admin localhost:0
 port=${at##*:}
 
@@ -33,11 +50,15 @@ get() {
 
 check_status "a batch, for who asks for its file" 0 "$stamp" batch create --server "https://$at" --trust ws/root.pem \
     --api-key-file keys/factory.key --product Sensor --station s.pem --count 20 -o b.batch
-number=$("$stamp" -C ws batch list | sed -n '$s/ .*//p')
-sed "s/\"example\": 1\b/\"example\": ${number:-2}/" "$openapi" > openapi.json # of the batch's number
-check_status "every role at every call" 0 "${asked[@]}" roles openapi.json "$port" ws/root.pem keys "$victim"
+"${python[@]}" - "$("$stamp" -C ws batch list --json)" << 'END'
+import json, sys
+example = json.load(open("keys/example.json"))
+example["BATCH"] = json.loads(sys.argv[1])[-1]["batch"]
+json.dump(example, open("keys/example.json", "w"))
+END
+check_status "every role at every call" 0 "${asked[@]}" roles "$openapi" "$port" ws/root.pem keys "$victim"
 cat out
-check_status "requests made up from the description" 0 "${asked[@]}" fuzz openapi.json "$port" ws/root.pem keys "$victim" \
+check_status "requests made up from the description" 0 "${asked[@]}" fuzz "$openapi" "$port" ws/root.pem keys "$victim" \
     "${STAMP_API_FUZZ:-3000}"
 cat out
 

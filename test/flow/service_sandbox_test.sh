@@ -30,7 +30,7 @@ holds() {
 
 check "a workspace" "$stamp" init files --company Acme --product Sensor
 check "its service" serve files 77< /dev/zero
-for role in front books signer maker batches status log reader; do
+for role in front books signer maker batches status log reader factory; do
     check "$role: seccomp filters" test "$(status files "$role" Seccomp)" = 2
     check "  and no new privileges" test "$(status files "$role" NoNewPrivs)" = 1
     check "  nothing of who started it" test -z "$(holds files "$role" | grep /dev/zero)"
@@ -42,7 +42,7 @@ fi
 check "the books have the registry" sh -c "$(declare -f holds process); holds files books | grep -q registry.db"
 for role in front signer maker; do
     check "  the $role has not, nor any other file" test -z "$(holds files "$role" | grep "^/" | grep -v -e /dev/null \
-        -e "^$scratch/files\.\(serve\|out\)" -e '(deleted)' -e '^/dev/pts' -e '^/tmp/bash_jobs')"
+        -e "^$scratch/files\.\(serve\|out\)" -e '(deleted)' -e '^/dev/pts' | grep -vxF "$(readlink "/proc/$$"/fd/{0,1,2})")"
 done
 check "a graceful stop" serve_stop files
 

@@ -42,6 +42,8 @@ static const struct service_sandbox the_batches = {.role = SERVICE_BATCHES,
                                                    .profile = profile};
 static const struct service_sandbox the_log = {.role = SERVICE_TLOG, .books = books};
 static const struct service_sandbox the_reader = {.role = SERVICE_READER, .books = books};
+static const struct service_sandbox the_factory = {
+    .role = SERVICE_FACTORY, .books = books, .stations = stations};
 static const struct service_sandbox far_books = {
     .role = SERVICE_BOOKS, .books = "postgresql://books.example/devstamp"};
 
@@ -233,6 +235,9 @@ static void books_in_a_file_open_no_socket(void **state)
     is_killed(&the_log, open_internet);
     is_killed(&the_reader, open_internet);
     is_killed(&the_reader, open_unix);
+    is_killed(&the_factory, open_internet);
+    is_killed(&the_factory, open_unix);
+    does(&the_factory, open_books);
     does(&the_log, open_books);
     does(&the_reader, open_books);
     does(&the_books, open_books);
@@ -241,9 +246,9 @@ static void books_in_a_file_open_no_socket(void **state)
 
 static void nobody_starts_a_program_or_makes_code(void **state)
 {
-    const struct service_sandbox *const all[] = {&a_front, &a_maker,    &a_signer,
-                                                 &a_token, &the_books,  &the_batches,
-                                                 &the_log, &the_reader, &far_books};
+    const struct service_sandbox *const all[] = {
+        &a_front,     &a_maker, &a_signer,   &a_token,     &the_books,
+        &the_batches, &the_log, &the_reader, &the_factory, &far_books};
 
     (void)state;
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
@@ -279,6 +284,12 @@ static void landlock_refuses_what_is_not_its_own(void **state)
     files_say(&the_reader, read_key, REFUSED);
     files_say(&the_reader, make_batch, REFUSED);
     files_say(&the_reader, read_profile, REFUSED);
+    files_say(&the_factory, open_books, DID_IT);
+    files_say(&the_factory, read_stations, DID_IT);
+    files_say(&the_factory, add_station, REFUSED);
+    files_say(&the_factory, read_key, REFUSED);
+    files_say(&the_factory, make_batch, REFUSED);
+    files_say(&the_factory, write_elsewhere, REFUSED);
     files_say(&the_books, make_batch, REFUSED);
     files_say(&far_books, write_elsewhere, REFUSED);
     files_say(&far_books, read_key, REFUSED);
