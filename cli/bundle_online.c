@@ -85,7 +85,7 @@ enum stamp_err bundle_online_told(const struct cli_online *o, const json_t *answ
 struct naming {
     stamp_reconcile_tell tell;
     void *ctx;
-    const char *path;
+    const char *name;
     size_t at; /* bytes of it that were sent before */
 };
 
@@ -100,9 +100,9 @@ static void tell_named(void *ctx, const struct stamp_reconcile_told *told)
         const char *rest = told->text + sizeof sent - 1;
 
         if (n->at == 0) {
-            (void)snprintf(text, sizeof text, "%s%s", n->path, rest);
+            (void)snprintf(text, sizeof text, "%s%s", n->name, rest);
         } else {
-            (void)snprintf(text, sizeof text, "%s, from byte %zu%s", n->path, n->at,
+            (void)snprintf(text, sizeof text, "%s, from byte %zu%s", n->name, n->at,
                            rest);
         }
         named.text = text;
@@ -121,9 +121,7 @@ static enum stamp_err send_piece(struct cli_online *o, struct stamp_slice piece,
     enum stamp_err rc = cli_online_get(o, JOURNALS, NULL, "", &journals, err);
 
     json_decref(journals);
-    return rc == STAMP_OK
-               ? cli_online_ask(o, &request, CLI_ONLINE_PATIENCE_S, answer, err)
-               : rc;
+    return rc == STAMP_OK ? cli_online_ask(o, &request, o->patience_s, answer, err) : rc;
 }
 
 static enum stamp_err send_all(struct cli_online *o, struct stamp_slice in,
@@ -153,11 +151,20 @@ static enum stamp_err send_all(struct cli_online *o, struct stamp_slice in,
     return rc;
 }
 
+enum stamp_err bundle_online_bytes(struct cli_online *o, const char *name,
+                                   struct stamp_slice bytes, stamp_reconcile_tell tell,
+                                   void *ctx, struct stamp_reconciled *r,
+                                   struct stamp_error *err)
+{
+    struct naming naming = {.tell = tell, .ctx = ctx, .name = name};
+
+    return send_all(o, bytes, &naming, r, err);
+}
+
 enum stamp_err bundle_online_send(struct cli_online *o, const char *path,
                                   stamp_reconcile_tell tell, void *ctx,
                                   struct stamp_reconciled *r, struct stamp_error *err)
 {
-    struct naming naming = {.tell = tell, .ctx = ctx, .path = path};
     struct stat st;
     void *map = MAP_FAILED;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -170,7 +177,8 @@ enum stamp_err bundle_online_send(struct cli_online *o, const char *path,
         rc = stamp_error_set(err, STAMP_E_IO, errno, "cannot read '%s': %s", path,
                              fd < 0 ? strerror(errno) : "it is empty");
     } else {
-        rc = send_all(o, (struct stamp_slice){map, (size_t)st.st_size}, &naming, r, err);
+        rc = bundle_online_bytes(o, path, (struct stamp_slice){map, (size_t)st.st_size},
+                                 tell, ctx, r, err);
         (void)munmap(map, (size_t)st.st_size);
     }
     if (fd >= 0) {

@@ -18,6 +18,13 @@ STAMP_MUST_USE enum stamp_err bundle_online_send(struct cli_online *o, const cha
                                                  struct stamp_reconciled *r,
                                                  struct stamp_error *err);
 
+/** The same of bytes. @param name  what they are called, for people */
+STAMP_MUST_USE enum stamp_err bundle_online_bytes(struct cli_online *o, const char *name,
+                                                  struct stamp_slice bytes,
+                                                  stamp_reconcile_tell tell, void *ctx,
+                                                  struct stamp_reconciled *r,
+                                                  struct stamp_error *err);
+
 /** Tell what an answer of the service tells, and add its counts. */
 STAMP_MUST_USE enum stamp_err bundle_online_told(const struct cli_online *o,
                                                  const json_t *answer,

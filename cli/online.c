@@ -41,6 +41,9 @@ enum stamp_err cli_online_open(struct cli_online *o, const char *workspace,
     struct stamp_https_setup setup = {.url = o->url, .ca = o->trust};
     enum stamp_err rc = STAMP_OK;
 
+    if (o->patience_s == 0) {
+        o->patience_s = CLI_ONLINE_PATIENCE_S;
+    }
     if (o->trust == NULL && o->trust_pem != NULL) {
         setup.ca_pem =
             (struct stamp_slice){(const uint8_t *)o->trust_pem, strlen(o->trust_pem)};
@@ -76,8 +79,7 @@ enum stamp_err cli_online_post(struct cli_online *o, const char *before, const c
 
     *answer = NULL;
     if (rc == STAMP_OK) {
-        rc = stamp_service_ask(o->https, o->url, path, text, CLI_ONLINE_PATIENCE_S,
-                               answer, err);
+        rc = stamp_service_ask(o->https, o->url, path, text, o->patience_s, answer, err);
     }
     json_decref(body);
     free(text);
@@ -114,8 +116,7 @@ enum stamp_err cli_online_get(struct cli_online *o, const char *before, const ch
 
     *answer = NULL;
     if (rc == STAMP_OK) {
-        rc = stamp_service_ask(o->https, o->url, path, NULL, CLI_ONLINE_PATIENCE_S,
-                               answer, err);
+        rc = stamp_service_ask(o->https, o->url, path, NULL, o->patience_s, answer, err);
     }
     free(path);
     return rc;

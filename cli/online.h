@@ -25,6 +25,7 @@ enum { CLI_ONLINE_SERVER = 0x100, CLI_ONLINE_KEY, CLI_ONLINE_TRUST };
 struct cli_online {
     const char *url, *key_file, *trust; /* trust NULL = trust_pem, */
     const char *trust_pem;              /* and NULL = the workspace's root */
+    unsigned patience_s;                /* 0 = CLI_ONLINE_PATIENCE_S */
     char root[PATH_MAX];
     struct stamp_secret *key;
     struct stamp_https *https;

@@ -1,14 +1,12 @@
-/* `stamp station status` and `stamp station export`: what the journal says. */
+/* `stamp station status`: what the journal says. */
 #include <getopt.h>
 #include <stdio.h>
-#include <string.h>
 #include <time.h>
 
 #include "cli/station.h"
 #include "station/control.h"
-#include "station/export.h"
 
-static const char status_help[] =
+static const char help[] =
     "usage: stamp station status DIR [--json]\n"
     "\n"
     "How the shift stands: what the line that runs says, and its ports; else what the\n"
@@ -17,36 +15,10 @@ static const char status_help[] =
     "  -j, --json              JSON\n"
     "  -h, --help              this\n";
 
-static const char export_help[] =
-    "usage: stamp station export DIR [-o BUNDLE] [OPTION]...\n"
-    "\n"
-    "Writes the journal for headquarters: signed by the station, sealed to\n"
-    "headquarters, for `stamp reconcile`. May be done as often as wanted.\n"
-    "\n"
-    "  -o, --output BUNDLE     the file (default: DIR/export-TIME)\n"
-    "      --from N            only the entries from number N on\n"
-    "      --pin-fd N          read the token's PIN from file descriptor N\n"
-    "      --pin-file F        the same from a file (mode 0600)\n"
-    "  -h, --help              this\n";
-
 static const struct option options[] = {
-    {"output", required_argument, NULL, 'o'}, {"from", required_argument, NULL, 'f'},
-    {"pin-fd", required_argument, NULL, 'P'}, {"pin-file", required_argument, NULL, 'Q'},
-    {"help", no_argument, NULL, 'h'},         {NULL, 0, NULL, 0},
-};
-
-static const struct option status_options[] = {
     {"json", no_argument, NULL, 'j'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
-};
-
-struct args {
-    const char *dir;
-    const char *out;
-    uint32_t from;
-    struct stamp_pin pin;
-    bool json;
 };
 
 static enum stamp_err read_status(const struct stamp_site *site,
@@ -145,12 +117,12 @@ static void print_status(const json_t *a)
     }
 }
 
-static int run_status(const struct args *a)
+static int print_all(const char *dir, bool json)
 {
     STAMP_SITE_AUTO site;
     struct stamp_error err = STAMP_ERROR_INIT;
     json_t *answer = NULL;
-    enum stamp_err rc = stamp_site_open(a->dir, &site, &err);
+    enum stamp_err rc = stamp_site_open(dir, &site, &err);
 
     if (rc == STAMP_OK) {
         rc = ask_line(&site, &answer, &err);
@@ -161,7 +133,7 @@ static int run_status(const struct args *a)
     if (rc != STAMP_OK) {
         return cli_fail(&err);
     }
-    if (a->json) {
+    if (json) {
         (void)json_dumpf(answer, stdout, JSON_INDENT(2));
         (void)printf("\n");
     } else {
@@ -171,80 +143,23 @@ static int run_status(const struct args *a)
     return cli_flush(CLI_DONE);
 }
 
-static int run_export(const struct args *a)
+int station_status(int argc, char **argv)
 {
-    STAMP_SITE_AUTO site;
-    struct stamp_error err = STAMP_ERROR_INIT;
-    char path[PATH_MAX];
-    uint32_t n = 0;
-    enum stamp_err rc = stamp_site_open(a->dir, &site, &err);
-
-    if (rc == STAMP_OK && !site.enrolled) {
-        rc = stamp_error_set(&err, STAMP_E_STATE, 0, "the station '%s' is not enrolled",
-                             a->dir);
-    }
-    if (rc == STAMP_OK) {
-        if (a->out != NULL) {
-            (void)snprintf(path, sizeof path, "%s", a->out);
-        } else {
-            (void)snprintf(path, sizeof path, "%s/export-%lld", a->dir,
-                           (long long)time(NULL));
-        }
-        rc = stamp_export(&site, &a->pin, a->from, path, &n, &err);
-    }
-    if (rc != STAMP_OK) {
-        return station_fail(&err, "nothing was written");
-    }
-    (void)printf("%s: %u entries\n", path, n);
-    return cli_flush(CLI_DONE);
-}
-
-static int run(const char *verb, const char *help, bool status, int argc, char **argv)
-{
-    struct args a = {.from = 1, .pin = {.fd = -1}};
-    uint64_t number;
+    const char *dir;
+    bool json = false;
     int opt;
 
-    while ((opt = getopt_long(argc, argv, status ? "jh" : "o:h",
-                              status ? status_options : options, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, "jh", options, NULL)) != -1) {
         switch (opt) {
-        case 'o':
-            a.out = optarg;
-            break;
-        case 'f':
-            if (!cli_number(optarg, 1, UINT32_MAX, &number)) {
-                return cli_usage(verb, "'%s' is no number of an entry", optarg);
-            }
-            a.from = (uint32_t)number;
-            break;
-        case 'P':
-            if (!cli_number(optarg, 0, 65535, &number)) {
-                return cli_usage(verb, "'%s' is no file descriptor", optarg);
-            }
-            a.pin.fd = (int)number;
-            break;
-        case 'Q':
-            a.pin.file = optarg;
-            break;
         case 'j':
-            a.json = true;
+            json = true;
             break;
         case 'h':
             return cli_help(help);
         default:
-            return cli_bad_option(verb);
+            return cli_bad_option("station status");
         }
     }
-    a.dir = station_operand(verb, "station's directory", argc, argv);
-    return a.dir == NULL ? CLI_USAGE : status ? run_status(&a) : run_export(&a);
-}
-
-int station_status(int argc, char **argv)
-{
-    return run("station status", status_help, true, argc, argv);
-}
-
-int station_export(int argc, char **argv)
-{
-    return run("station export", export_help, false, argc, argv);
+    dir = station_operand("station status", "station's directory", argc, argv);
+    return dir == NULL ? CLI_USAGE : print_all(dir, json);
 }

@@ -11,9 +11,11 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "host/hex.h"
+
 #define SOCKET "control"
 
-enum { LINE_MAX_BYTES = 4096, TIMEOUT_S = 5, ANSWER_MAX = 65536 };
+enum { LINE_MAX_BYTES = 4096, TIMEOUT_S = 5, ANSWER_MAX = 4194304 };
 
 struct stamp_control {
     struct stamp_line *line;
@@ -82,6 +84,34 @@ static json_t *give_up(struct stamp_control *c, const json_t *request,
     return rc == STAMP_OK ? json_pack("{s:b}", "ok", 1) : refused(rc, &err);
 }
 
+/* A part of the journal, for headquarters. */
+static json_t *export(struct stamp_control *c, const json_t *request)
+{
+    struct stamp_error err = STAMP_ERROR_INIT;
+    json_int_t from = json_integer_value(json_object_get(request, "from"));
+    struct stamp_sealed_part part = {.next = 0};
+    char *text = NULL;
+    json_t *answer = NULL;
+    enum stamp_err rc =
+        from > 0 && from <= UINT32_MAX
+            ? stamp_line_part(c->line, (uint32_t)from, &part, &err)
+            : stamp_error_set(&err, STAMP_E_CONFIG, 0, "from is wanted, a number");
+
+    if (rc == STAMP_OK) {
+        text = malloc(2 * part.bytes.len + 1);
+        if (text == NULL) {
+            rc = stamp_error_set(&err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+        } else {
+            stamp_hex(part.bytes.p, part.bytes.len, text);
+            answer = json_pack("{s:b, s:s, s:I, s:I}", "ok", 1, "part", text, "next",
+                               (json_int_t)part.next, "head", (json_int_t)part.head);
+        }
+    }
+    free(text);
+    stamp_buffer_free(&part.bytes);
+    return rc == STAMP_OK ? answer : refused(rc, &err);
+}
+
 static json_t *answer_to(struct stamp_control *c, const json_t *request)
 {
     struct stamp_error err = STAMP_ERROR_INIT;
@@ -95,6 +125,9 @@ static json_t *answer_to(struct stamp_control *c, const json_t *request)
     }
     if (what != NULL && strcmp(what, "rework") == 0) {
         return give_up(c, request, STAMP_JOURNAL_REWORK);
+    }
+    if (what != NULL && strcmp(what, "export") == 0) {
+        return export(c, request);
     }
     if (what != NULL && strcmp(what, "retry") == 0) {
         c->run.retry(c->run.ctx);

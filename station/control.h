@@ -6,6 +6,7 @@
  *     {"do": "scrap", "serial": S, "reason": R, "who": W}
  *     {"do": "rework", ..., "confirm": C}
  *     {"do": "retry"}
+ *     {"do": "export", "from": N}: {"part": hex, "next": N, "head": N}
  *
  * The answer is {"ok": true, ...} or {"ok": false, "code": N, "what": W, "hint": H}.
  */

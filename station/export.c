@@ -1,144 +1,124 @@
 #include "station/export.h"
 
 #include <errno.h>
-#include <sqlite3.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include "host/file.h"
-#include "host/files.h"
-#include "host/journal_bundle.h"
-#include "host/letter.h"
-#include "host/sig.h"
+#include "host/hex.h"
+#include "station/control.h"
 
-struct exporting {
+struct stamp_export {
     const struct stamp_site *site;
-    struct stamp_session *session;
-    struct stamp_journal *journal;
-    uint8_t *out;
-    size_t len;
-    size_t room;
+    const struct stamp_pin *pin;
+    struct stamp_session *session; /* NULL: not needed yet */
+    struct stamp_journal *journal; /* NULL: not opened yet, or a line has it */
 };
+
+enum stamp_err stamp_export_open(const struct stamp_site *site,
+                                 const struct stamp_pin *pin, struct stamp_export **out,
+                                 struct stamp_error *err)
+{
+    struct stamp_export *x = calloc(1, sizeof *x);
+
+    *out = x;
+    if (x == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    x->site = site;
+    x->pin = pin;
+    return STAMP_OK;
+}
+
+void stamp_export_close(struct stamp_export **p)
+{
+    struct stamp_export *x = *p;
+
+    if (x != NULL) {
+        stamp_journal_close(&x->journal);
+        stamp_session_close(&x->session);
+        free(x);
+        *p = NULL;
+    }
+}
+
+/* ---- from the file ---- */
 
 static enum stamp_err sign(void *ctx, const uint8_t digest[32], uint8_t sig[64],
                            struct stamp_error *err)
 {
-    struct exporting *x = ctx;
-
-    return stamp_session_sign(x->session, x->site->label[STAMP_STATION_JOURNAL], digest,
-                              sig, err);
-}
-
-static enum stamp_err keep(struct exporting *x, const struct stamp_buffer *b,
-                           struct stamp_error *err)
-{
-    if (x->len + b->len > x->room) {
-        size_t room = 2 * (x->len + b->len);
-        uint8_t *out = realloc(x->out, room);
-
-        if (out == NULL) {
-            return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
-        }
-        x->out = out;
-        x->room = room;
-    }
-    memcpy(x->out + x->len, b->p, b->len);
-    x->len += b->len;
-    return STAMP_OK;
-}
-
-static enum stamp_err put_part(struct exporting *x, const struct stamp_journal_part *part,
-                               struct stamp_error *err)
-{
-    STAMP_BUFFER_AUTO payload = {NULL, 0};
-    STAMP_BUFFER_AUTO letter = {NULL, 0};
-    struct stamp_slice body;
-    uint8_t digest[32];
-    uint8_t sig[64];
-    enum stamp_err rc = stamp_journal_part_encode(part, &payload, err);
-
-    body = (struct stamp_slice){payload.p, payload.len};
-    if (rc == STAMP_OK) {
-        rc = stamp_sig_digest(STAMP_LABEL_JOURNAL_PART, body.p, body.len, digest, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = sign(x, digest, sig, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = stamp_letter_seal(STAMP_LABEL_JOURNAL_PART, body, sig, x->site->cert.home,
-                               &letter, err);
-    }
-    return rc == STAMP_OK ? keep(x, &letter, err) : rc;
-}
-
-/* Entries of one part, one behind the other in `room`. */
-static enum stamp_err put_parts(struct exporting *x, uint32_t from,
-                                struct stamp_error *err)
-{
-    static struct stamp_journal_part part;
-    const struct stamp_journal_head *head = stamp_journal_head(x->journal);
-    uint8_t *room = malloc((size_t)STAMP_JOURNAL_PART_ENTRIES * STAMP_JOURNAL_ENTRY_MAX);
+    struct stamp_export *x = ctx;
     enum stamp_err rc =
-        room != NULL ? STAMP_OK
-                     : stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+        x->session != NULL ? STAMP_OK
+                           : stamp_session_open(x->site->token, x->pin, &x->session, err);
 
-    memcpy(part.station, x->site->cert.id, sizeof part.station);
-    part.head = head->seq;
-    memcpy(part.head_hash, head->hash, sizeof part.head_hash);
-    for (uint32_t seq = from; seq <= head->seq && rc == STAMP_OK;) {
-        size_t used = 0;
-
-        part.n = 0;
-        while (seq <= head->seq && part.n < STAMP_JOURNAL_PART_ENTRIES &&
-               used < STAMP_LETTER_MAX / 2 && rc == STAMP_OK) {
-            size_t len;
-
-            rc = stamp_journal_raw(x->journal, seq++, room + used, &len, err);
-            part.entry[part.n++] = (struct stamp_slice){room + used, len};
-            used += len;
-        }
-        if (rc == STAMP_OK) {
-            rc = put_part(x, &part, err);
-        }
-    }
-    free(room);
-    return rc;
+    return rc == STAMP_OK
+               ? stamp_session_sign(x->session, x->site->label[STAMP_STATION_JOURNAL],
+                                    digest, sig, err)
+               : rc;
 }
 
-enum stamp_err stamp_export(const struct stamp_site *site, const struct stamp_pin *pin,
-                            uint32_t from, const char *path, uint32_t *n,
-                            struct stamp_error *err)
+static enum stamp_err open_journal(struct stamp_export *x, struct stamp_error *err)
 {
     static const uint8_t no_order[16];
-    struct exporting x = {.site = site};
-    char journal[PATH_MAX];
-    enum stamp_err rc = stamp_site_path(site, STAMP_SITE_JOURNAL, journal, err);
+    char path[PATH_MAX];
+    enum stamp_err rc = stamp_site_path(x->site, STAMP_SITE_JOURNAL, path, err);
 
-    *n = 0;
-    if (rc == STAMP_OK) {
-        rc = stamp_session_open(site->token, pin, &x.session, err);
+    return rc == STAMP_OK ? stamp_journal_open(path, false, no_order, 0, &x->journal, err)
+                          : rc;
+}
+
+/* ---- by the line ---- */
+
+static enum stamp_err take_bytes(const json_t *answer, struct stamp_buffer *out,
+                                 struct stamp_error *err)
+{
+    const json_t *text = json_object_get(answer, "part");
+    size_t len = json_string_length(text) / 2;
+
+    *out = (struct stamp_buffer){malloc(len + 1), len};
+    if (out->p == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     }
-    if (rc == STAMP_OK) {
-        rc = stamp_journal_open(journal, false, no_order, 0, &x.journal, err);
+    return json_is_string(text) && json_string_length(text) == 2 * len &&
+                   stamp_unhex(json_string_value(text), len, out->p)
+               ? STAMP_OK
+               : stamp_error_set(err, STAMP_E_FORMAT, 0,
+                                 "the line gave no sensible answer");
+}
+
+/* `asked` false: no line runs. */
+static enum stamp_err ask_line(const struct stamp_export *x, uint32_t from, bool *asked,
+                               struct stamp_sealed_part *out, struct stamp_error *err)
+{
+    json_t *request = json_pack("{s:s, s:I}", "do", "export", "from", (json_int_t)from);
+    json_t *answer = NULL;
+    enum stamp_err rc = stamp_control_ask(x->site, request, &answer, err);
+
+    *asked = answer != NULL || rc != STAMP_OK;
+    if (answer != NULL) {
+        out->next = (uint32_t)json_integer_value(json_object_get(answer, "next"));
+        out->head = (uint32_t)json_integer_value(json_object_get(answer, "head"));
+        rc = out->next > from ? take_bytes(answer, &out->bytes, err) : STAMP_OK;
     }
-    if (rc == STAMP_OK) {
-        rc = stamp_journal_checkpoint(x.journal, sign, &x, err);
-    }
-    if (rc == STAMP_OK && from > stamp_journal_head(x.journal)->seq) {
-        rc = stamp_error_set(err, STAMP_E_RANGE, 0, "the journal has %u entries",
-                             stamp_journal_head(x.journal)->seq);
-    }
-    if (rc == STAMP_OK) {
-        rc = put_parts(&x, from, err);
-    }
-    if (rc == STAMP_OK) {
-        *n = stamp_journal_head(x.journal)->seq - from + 1;
-        rc = stamp_file_write(path, x.out, x.len, STAMP_FILE_PUBLIC, false, err);
-    }
-    free(x.out);
-    stamp_journal_close(&x.journal);
-    stamp_session_close(&x.session);
+    json_decref(request);
+    json_decref(answer);
     return rc;
+}
+
+enum stamp_err stamp_export_part(struct stamp_export *x, uint32_t from,
+                                 struct stamp_sealed_part *out, struct stamp_error *err)
+{
+    bool asked = false;
+    enum stamp_err rc = STAMP_OK;
+
+    *out = (struct stamp_sealed_part){.next = from};
+    if (x->journal == NULL) {
+        rc = ask_line(x, from, &asked, out, err);
+        if (rc == STAMP_OK && !asked) {
+            rc = open_journal(x, err);
+        }
+    }
+    return rc == STAMP_OK && !asked
+               ? stamp_sealed_part_make(x->site, x->journal, sign, x, from, out, err)
+               : rc;
 }

@@ -389,14 +389,20 @@ void stamp_line_close(struct stamp_line **p)
     *p = NULL;
 }
 
-bool stamp_line_status(struct stamp_line *line, struct stamp_journal_status *s)
+/* Not for longer than people wait. */
+static bool lock_soon(struct stamp_line *line)
 {
     struct timespec until;
-    bool now;
 
     (void)clock_gettime(CLOCK_REALTIME, &until);
     until.tv_sec++;
-    now = pthread_mutex_timedlock(&line->lock, &until) == 0;
+    return pthread_mutex_timedlock(&line->lock, &until) == 0;
+}
+
+bool stamp_line_status(struct stamp_line *line, struct stamp_journal_status *s)
+{
+    bool now = lock_soon(line);
+
     if (now) {
         stamp_journal_status(line->journal, (uint64_t)time(NULL), s);
         (void)pthread_mutex_unlock(&line->lock);
@@ -408,4 +414,20 @@ bool stamp_line_status(struct stamp_line *line, struct stamp_journal_status *s)
     *s = line->status;
     (void)pthread_mutex_unlock(&line->say);
     return now;
+}
+
+enum stamp_err stamp_line_part(struct stamp_line *line, uint32_t from,
+                               struct stamp_sealed_part *out, struct stamp_error *err)
+{
+    enum stamp_err rc;
+
+    *out = (struct stamp_sealed_part){.next = from};
+    if (!lock_soon(line)) {
+        return stamp_error_set(err, STAMP_E_BUSY, 0,
+                               "the line stands: its token is away, or slow");
+    }
+    rc = stamp_sealed_part_make(line->site, line->journal, stampi_line_sign_journal, line,
+                                from, out, err);
+    (void)pthread_mutex_unlock(&line->lock);
+    return rc;
 }

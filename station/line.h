@@ -15,6 +15,7 @@
 #include "host/profile.h"
 #include "host/request.h"
 #include "station/journal.h"
+#include "station/sealed_part.h"
 #include "station/site.h"
 
 struct stamp_line;
@@ -125,5 +126,11 @@ stamp_line_give_up(struct stamp_line *line, const char *serial,
 
 /** Waits a second at most. False: the line stands, and `s` is what it was before. */
 bool stamp_line_status(struct stamp_line *line, struct stamp_journal_status *s);
+
+/** As stamp_sealed_part_make(), of the journal that the line has open. STAMP_E_BUSY: the
+ * line stands */
+STAMP_MUST_USE enum stamp_err stamp_line_part(struct stamp_line *line, uint32_t from,
+                                              struct stamp_sealed_part *out,
+                                              struct stamp_error *err);
 
 #endif

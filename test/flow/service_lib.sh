@@ -8,10 +8,17 @@ client=$build/test/est_client
 # `est` (its URL). Its log is NAME.serve;
 # those of earlier ones NAME.serve-before.
 serve() {
-    local name=$1 i
+    local name=$1
     shift
+    serve_at "$name" 0 "$@"
+}
+
+# serve_at NAME PORT OPTION...
+serve_at() {
+    local name=$1 to=$2 i
+    shift 2
     [ ! -e "$name.serve" ] || cat "$name.serve" >> "$name.serve-before"
-    "$stamp" serve "$name" --listen localhost:0 "$@" >> "$name.out" 2> "$name.serve" &
+    "$stamp" serve "$name" --listen "localhost:$to" "$@" >> "$name.out" 2> "$name.serve" &
     printf '%s\n' "$!" > "$scratch/$name-serve.pid"
     at=
     for i in $(seq 400); do
