@@ -206,7 +206,8 @@ static enum stamp_err get_batch(struct maker *m, struct stamp_error *err)
         .count = m->job->count,
         .share_size = m->job->name == NULL ? 0 : share_size(m->job->count),
         .now = time(NULL),
-        .owner = m->owner};
+        .owner = m->owner,
+        .request = m->job->request};
     enum stamp_err rc = STAMP_OK;
 
     if (!m->found && m->exists) {

@@ -24,6 +24,7 @@ struct stamp_batch_job {
     size_t n_stations;
     EVP_PKEY *key; /* the batch key: host/workspace_signer.h */
     X509 *certificate;
+    const struct stamp_registry_request *request; /* that asks for it; NULL = none */
     const char *temp; /* where temporary files go; NULL = the workspace */
     unsigned threads; /* 0 = one worker for each core */
     const volatile sig_atomic_t *stop; /* not 0: stop cleanly; NULL = none */

@@ -337,6 +337,17 @@ enum stamp_err stamp_registry_request_find(struct stamp_registry *r,
     return rc;
 }
 
+enum stamp_err stamp_registry_request_of(struct stamp_registry *r, uint32_t batch,
+                                         bool *is, struct stamp_error *err)
+{
+    int64_t n = 0;
+    enum stamp_err rc = STAMPI_RUN(r, STAMPI_REQUEST_OF, stampi_take_number, &n, NULL,
+                                   err, stampi_int((int64_t)batch));
+
+    *is = n > 0;
+    return rc;
+}
+
 /* A work order has no shares: nobody makes stamps of it. */
 static enum stamp_err add_batch(struct stamp_registry *r,
                                 const struct stamp_registry_batch_setup *s, bool is_order,

@@ -67,6 +67,11 @@ stamp_registry_request_find(struct stamp_registry *r,
                             const struct stamp_registry_request *request, uint32_t *batch,
                             struct stamp_error *err);
 
+/** Was it made for a request? */
+STAMP_MUST_USE enum stamp_err stamp_registry_request_of(struct stamp_registry *r,
+                                                        uint32_t batch, bool *is,
+                                                        struct stamp_error *err);
+
 struct stamp_registry_batch_setup {
     const char *name; /* 1..64 bytes, not digits alone; NULL = its number */
     const char *product;

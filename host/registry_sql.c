@@ -946,6 +946,7 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
     [STAMPI_REQUEST_FIND] = {"SELECT digest, batch FROM request"
                              " WHERE who = $1 AND name = $2",
                              NULL},
+    [STAMPI_REQUEST_OF] = {"SELECT count(*) FROM request WHERE batch = $1", NULL},
     [STAMPI_JOURNAL_AT] = {"SELECT hash FROM journal_entry WHERE station = $1"
                            " AND seq = $2",
                            NULL},

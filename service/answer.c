@@ -89,6 +89,17 @@ json_t *service_base64(const uint8_t *p, size_t len)
     return j;
 }
 
+enum stamp_err service_question_digest(const struct service_message *m,
+                                       uint8_t digest[32], struct stamp_error *err)
+{
+    uint8_t bytes[SERVICE_MESSAGE_MAX];
+    size_t len = service_wire_encode(m, bytes);
+
+    return len > 0 && EVP_Digest(bytes, len, digest, NULL, stamp_sha256(), NULL) == 1
+               ? STAMP_OK
+               : stamp_openssl_failed(err, "cannot hash a request");
+}
+
 /* ---- who may ---- */
 
 enum stamp_err service_admit(struct stamp_registry *r,

@@ -42,6 +42,12 @@ void service_answer_later(const struct service_asker *who);
 /** Base64 as a JSON text. NULL where there is no memory. */
 json_t *service_base64(const uint8_t *p, size_t len);
 
+/** SHA-256 of a question: of two that say the same it is the same. The caller has taken
+ * out of it who asks, and from where. */
+STAMP_MUST_USE enum stamp_err service_question_digest(const struct service_message *m,
+                                                      uint8_t digest[32],
+                                                      struct stamp_error *err);
+
 /**
  * Whose key is it, and may his role do that? A refusal is logged.
  *

@@ -144,6 +144,7 @@ static void refuse(struct evhttp_request *req, const struct service_batch_answer
     service_text(a->why, why, sizeof why);
     if (o == SERVICE_BATCH_LATER) {
         reply_header(req, "Retry-After", "1");
+        reply_header(req, "Connection", "close"); /* perhaps to another node */
     }
     api_problem(req, how[o].code, how[o].title, why[0] == '\0' ? how[o].detail : why);
 }

@@ -200,6 +200,7 @@ static enum stamp_err make(struct batch_job *j)
                                         .n_stations = j->n_stations,
                                         .key = j->key,
                                         .certificate = j->certificate,
+                                        .request = &j->request.of,
                                         .temp = j->folder,
                                         .threads = j->threads,
                                         .stop = &j->stop,

@@ -35,6 +35,12 @@ void batch_signer_hear(struct batch_signer *s);
 /** Another signer is there: ask it what the one before did not answer. */
 void batch_signer_again(struct batch_signer *s);
 
+/** By which name it was asked for. */
+struct batch_request {
+    struct stamp_registry_request of; /* its texts are these: */
+    char key[STAMP_REGISTRY_NAME_SIZE], name[SERVICE_NAME_MAX + 1u];
+};
+
 struct batch_job {
     /* what all jobs share */
     const char *folder;         /* of the files */
@@ -52,6 +58,7 @@ struct batch_job {
     char path[PATH_MAX]; /* of the file that will be; "" = there was none yet */
     char note[STAMP_BATCH_NOTE_MAX + 1u];
     char who[STAMP_REGISTRY_TEXT_SIZE], from[SERVICE_FROM_MAX + 1u];
+    struct batch_request request;
     uint32_t count;
     X509 *station[STAMP_BATCH_RECIPIENTS_MAX];
     size_t n_stations;

@@ -31,6 +31,7 @@
 
 #define FOLDER "batches"
 #define STATIONS "stations"
+#define ELSEWHERE "its file is with another node of this service: ask again, or there"
 
 enum { LOOK_MS = 200, NAME_BYTES = 16, THREADS_MORE = 4 };
 
@@ -251,6 +252,21 @@ static enum stamp_err check(const struct batches *b, const struct service_batch 
     return STAMP_OK;
 }
 
+static enum stamp_err take_request(struct batch_request *q,
+                                   const struct service_batch *asked,
+                                   const struct stamp_apikey *key,
+                                   struct stamp_error *err)
+{
+    struct service_message m = {.type = SERVICE_BATCH, .u.batch = *asked};
+
+    (void)snprintf(q->key, sizeof q->key, "%s", key->name);
+    service_text(asked->name, q->name, sizeof q->name);
+    q->of = (struct stamp_registry_request){.who = q->key, .name = q->name};
+    memset(m.u.batch.key, 0, sizeof m.u.batch.key); /* another key of this name */
+    m.u.batch.from = (struct stamp_slice){NULL, 0};
+    return service_question_digest(&m, q->of.digest, err);
+}
+
 static enum stamp_err begin(struct batches *b, const struct service_batch *asked,
                             const struct stamp_apikey *key, struct reply *r)
 {
@@ -268,6 +284,9 @@ static enum stamp_err begin(struct batches *b, const struct service_batch *asked
         service_text(asked->from, j->from, sizeof j->from);
         (void)snprintf(j->who, sizeof j->who, "API key %s", key->name);
         j->count = (uint32_t)asked->batch;
+        rc = take_request(&j->request, asked, key, &r->err);
+    }
+    if (rc == STAMP_OK) {
         rc = batch_job_start(j, &r->err);
     }
     if (rc != STAMP_OK) {
@@ -319,6 +338,60 @@ static void begin_or_say(struct batches *b, const struct service_batch *asked,
     }
 }
 
+/* Another node may have it in a file, or in the making: then that is what there is. */
+static bool is_elsewhere(struct batches *b, const struct service_batch *asked,
+                         const struct stamp_apikey *key, struct reply *r)
+{
+    struct batch_request q;
+    uint32_t id = 0;
+    enum stamp_err rc = take_request(&q, asked, key, &r->err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_registry_request_find(b->registry, &q.of, &id, &r->err);
+    }
+    if (rc == STAMP_E_MISSING) {
+        stamp_error_clear(&r->err);
+        return false;
+    }
+    if (rc == STAMP_E_EXISTS) {
+        say_why(r, SERVICE_BATCH_OTHER);
+        return true;
+    }
+    if (strcmp(b->job.path, r->path) == 0) {
+        b->job.rc = STAMP_OK; /* both were asked at once, and the other one was faster */
+    }
+    r->path[0] = '\0';
+    if (rc == STAMP_OK) {
+        rc = stamp_registry_batch_get(b->registry, id, &r->batch, &r->err);
+    }
+    if (rc == STAMP_OK) {
+        rc = describe(b, r);
+    }
+    if (rc != STAMP_OK) {
+        away(b, r);
+    } else if (r->a.outcome == SERVICE_BATCH_MADE) {
+        (void)stamp_error_set(&r->err, STAMP_E_BUSY, 0, "%s", ELSEWHERE);
+        say_why(r, SERVICE_BATCH_LATER);
+    }
+    return true;
+}
+
+/* Nothing of it is on the books in a file of ours. */
+static void make_new(struct batches *b, const struct service_batch *asked,
+                     const struct stamp_apikey *key, struct reply *r)
+{
+    if (size_of(r->path) > 0) {
+        (void)stamp_error_set(&r->err, STAMP_E_EXISTS, 0,
+                              "under this name a batch was made that is closed");
+        say_why(r, SERVICE_BATCH_OTHER);
+    } else if (is_running(b, r->path)) {
+        r->a.outcome = SERVICE_BATCH_OPEN; /* not on the books yet */
+        r->a.count = b->job.count;
+    } else if (!is_elsewhere(b, asked, key, r)) {
+        begin_or_say(b, asked, key, r);
+    }
+}
+
 static void make(struct batches *b, const struct service_batch *asked,
                  const struct stamp_apikey *key, struct reply *r)
 {
@@ -336,16 +409,7 @@ static void make(struct batches *b, const struct service_batch *asked,
     }
     if (rc == STAMP_E_MISSING) {
         stamp_error_clear(&r->err);
-        if (size_of(r->path) > 0) {
-            (void)stamp_error_set(&r->err, STAMP_E_EXISTS, 0,
-                                  "under this name a batch was made that is closed");
-            say_why(r, SERVICE_BATCH_OTHER);
-        } else if (is_running(b, r->path)) {
-            r->a.outcome = SERVICE_BATCH_OPEN; /* not on the books yet */
-            r->a.count = b->job.count;
-        } else {
-            begin_or_say(b, asked, key, r);
-        }
+        make_new(b, asked, key, r);
         return;
     }
     if (rc == STAMP_OK) {
@@ -410,6 +474,27 @@ static enum stamp_err find_file(struct batches *b, struct reply *r)
     return STAMP_OK;
 }
 
+/* What a service made for a program is with that service, and a program that is led to
+ * another one may be led back. */
+static void no_file(struct batches *b, struct reply *r)
+{
+    bool asked_for = false;
+    bool open = r->a.outcome == SERVICE_BATCH_OPEN;
+    enum stamp_err rc =
+        stamp_registry_request_of(b->registry, r->batch.id, &asked_for, &r->err);
+    bool elsewhere = asked_for && !open && r->path[0] == '\0';
+
+    if (rc != STAMP_OK) {
+        away(b, r);
+        return;
+    }
+    (void)stamp_error_set(&r->err, STAMP_E_MISSING, 0,
+                          open        ? "it is not made yet"
+                          : elsewhere ? ELSEWHERE
+                                      : "its file is not with this service");
+    say_why(r, elsewhere ? SERVICE_BATCH_LATER : SERVICE_BATCH_NONE);
+}
+
 /* @param file  the file of a FETCH; -1 else */
 static void look(struct batches *b, const struct service_batch *asked, struct reply *r,
                  int *file)
@@ -441,11 +526,7 @@ static void look(struct batches *b, const struct service_batch *asked, struct re
     }
     *file = r->a.size > 0 ? open(r->path, O_RDONLY | O_CLOEXEC) : -1;
     if (*file < 0) {
-        (void)stamp_error_set(&r->err, STAMP_E_MISSING, 0,
-                              r->a.outcome == SERVICE_BATCH_OPEN
-                                  ? "it is not made yet"
-                                  : "its file is not with this service");
-        say_why(r, SERVICE_BATCH_NONE);
+        no_file(b, r);
     }
 }
 

@@ -1,6 +1,5 @@
 /* The factory's work orders: what they take is booked here; they are signed and sealed
  * where the owner key is. */
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -43,15 +42,10 @@ static enum stamp_err digest_of(const struct service_factory *q, uint8_t digest[
                                 struct stamp_error *err)
 {
     struct service_message m = {.type = SERVICE_FACTORY_ASK, .u.factory = *q};
-    uint8_t bytes[SERVICE_MESSAGE_MAX];
-    size_t len;
 
     memset(m.u.factory.key, 0, sizeof m.u.factory.key); /* another key of this name */
     m.u.factory.from = (struct stamp_slice){NULL, 0};
-    len = service_wire_encode(&m, bytes);
-    return len > 0 && EVP_Digest(bytes, len, digest, NULL, stamp_sha256(), NULL) == 1
-               ? STAMP_OK
-               : stamp_openssl_failed(err, "cannot hash a request");
+    return service_question_digest(&m, digest, err);
 }
 
 /* Where it names a pattern, it is that of the profile, in one way to write it or another.

@@ -83,6 +83,47 @@ for name in ws node2; do
         --trust ws/root.pem --api-key-file admin.key
 done
 check "  is on the books once" sh -c "test \"\$('$stamp' -C ws registry show $first --json | grep -o '\"state\":\"struck\",\"at\"' | wc -l)\" = 1"
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=line" -days 3650 -keyout s.key -out s.pem \
+    -addext keyUsage=critical,keyAgreement 2> /dev/null
+for name in ws node2; do
+    mkdir -p "$name/stations" && cp s.pem "$name/stations"
+done
+station=$(openssl x509 -in s.pem -outform DER | sha256sum | cut -d' ' -f1)
+# order NODE COUNT OUT: a batch by the name "of-both"; its status is in OUT's last line
+order() {
+    curl -sS --cacert ws/root.pem -H "Authorization: Bearer $(cat admin.key)" -H "Content-Type: application/json" \
+        -H "Idempotency-Key: of-both" -d "{\"product\":\"Sensor\",\"count\":$2,\"stations\":[\"$station\"]}" \
+        -w '\n%{http_code}\n' "https://localhost:$(cat "$1.port")/api/v1/batches" > "$3"
+}
+for _ in $(seq 100); do
+    order ws 300 one.out &
+    order node2 300 two.out
+    wait $!
+    # it is made at one of them, which the other one says
+    ! cat one.out two.out | grep -qx 201 || break
+    sleep 0.2
+done
+made=$(grep -qx 201 one.out && echo ws || echo node2)
+other=$([ "$made" = ws ] && echo node2 || echo ws)
+order "$made" 300 made.out
+order "$other" 300 other.out
+cat made.out other.out
+check "a batch that both are asked for is made by one" grep -qx 201 made.out
+check "  the other one says so" grep -q "its file is with another node" other.out
+check "  and that it is to be asked again" grep -qx 503 other.out
+check "  there is one of it" test "$("$stamp" -C ws batch list --json | grep -o '"count": *300' | wc -l)" = 1
+number=$(sed -n 's/.*"batch":\([0-9]*\).*/\1/p' made.out)
+check "  it knows how far it is" sh -c "'$stamp' batch show $number --server https://localhost:$(cat "$other.port") --trust ws/root.pem --api-key-file admin.key |
+    grep -q made"
+check "  but has no file of it" test "$(curl -sS --cacert ws/root.pem -H "Authorization: Bearer $(cat admin.key)" -o none -w '%{http_code}' \
+    "https://localhost:$(cat "$other.port")/api/v1/batches/$number/file")" = 503
+check "  which is where it was made" curl -sSf --cacert ws/root.pem -H "Authorization: Bearer $(cat admin.key)" -o b.batch \
+    "https://localhost:$(cat "$made.port")/api/v1/batches/$number/file"
+check "  and a batch" "$stamp" batch show b.batch --trust ws/root.pem
+order "$other" 301 wrong.out
+check "  something else by its name is refused at both" grep -qx 409 wrong.out
+order "$made" 301 wrong.out
+check "  and there" grep -qx 409 wrong.out
 for name in ws node2; do
     check "a graceful stop" serve_stop "$name"
 done
