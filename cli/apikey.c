@@ -10,7 +10,9 @@
 
 #include "cli/cli.h"
 #include "host/file.h"
+#include "host/hex.h"
 #include "host/json.h"
+#include "host/pki.h"
 
 enum { HOUR = 3600, DAY = 86400, DAYS = 365, NAMES_TRIED = 1000 };
 
@@ -21,27 +23,36 @@ static const char help[] =
     "\n"
     "A key lets a program use the service's API (stamp serve), as a bearer token. `add`\n"
     "prints NAME and key; that is shown this once, and the books have its digest\n"
-    "alone. What is done with it is on the books under its name. `remove` ends it at\n"
-    "once.\n"
+    "alone. Or a certificate does that the program has already, of whatever authority:\n"
+    "it shows it to the service by TLS. What is done with it is on the books under its\n"
+    "name. `remove` ends it at once.\n"
     "\n"
     "  -r, --role ROLE         what it may do: admin, all; factory, make batches and "
     "fetch\n"
-    "                          them; auditor, look at them; support, station, device\n"
+    "                          them; auditor, look at them; support; station; device,\n"
+    "                          ask about the device that has the key's name\n"
+    "  -c, --certificate PEM   no key: who shows this certificate, till it ends\n"
     "  -o, --out FILE          the key goes there, mode 0600, and not to the screen\n"
     "      --expires WHEN      90d, 12h, 2027-01-31 or 2027-01-31T12:00:00Z; else 365d\n"
     "  -C, --dir DIR           the workspace\n"
     "  -h, --help              this\n";
 
 static const struct option options[] = {
-    {"role", required_argument, NULL, 'r'},    {"out", required_argument, NULL, 'o'},
-    {"expires", required_argument, NULL, 'e'}, {"dir", required_argument, NULL, 'C'},
-    {"help", no_argument, NULL, 'h'},          {NULL, 0, NULL, 0},
+    {"role", required_argument, NULL, 'r'},
+    {"out", required_argument, NULL, 'o'},
+    {"expires", required_argument, NULL, 'e'},
+    {"certificate", required_argument, NULL, 'c'},
+    {"dir", required_argument, NULL, 'C'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
 };
 
 struct args {
     const char *dir, *out;
+    const char *certificate; /* file; NULL = a key is drawn */
     int role;
     time_t not_after;
+    uint8_t digest[STAMP_TOKEN_DIGEST_SIZE]; /* of the certificate */
     char *const *what;
     int n;
 };
@@ -64,8 +75,8 @@ static enum stamp_err show(const struct args *a, const char *name, const char *t
     return rc;
 }
 
-static enum stamp_err add_named(struct stamp_registry *r, const struct args *a,
-                                const char *name, struct stamp_error *err)
+static enum stamp_err add_key(struct stamp_registry *r, const struct args *a,
+                              const char *name, struct stamp_error *err)
 {
     char text[STAMP_TOKEN_TEXT_SIZE];
     uint8_t digest[STAMP_TOKEN_DIGEST_SIZE];
@@ -79,6 +90,48 @@ static enum stamp_err add_named(struct stamp_registry *r, const struct args *a,
         rc = show(a, name, text, err);
     }
     OPENSSL_cleanse(text, sizeof text);
+    return rc;
+}
+
+static enum stamp_err add_named(struct stamp_registry *r, const struct args *a,
+                                const char *name, struct stamp_error *err)
+{
+    char text[2 * STAMP_TOKEN_DIGEST_SIZE + 1];
+    enum stamp_err rc;
+
+    if (a->certificate == NULL) {
+        return add_key(r, a, name, err);
+    }
+    rc = stamp_registry_apikey_add(r, name, (enum stamp_role)a->role, a->digest,
+                                   time(NULL), a->not_after, err);
+    if (rc == STAMP_OK) {
+        stamp_hex(a->digest, sizeof a->digest, text);
+        cli_print_text(name, strlen(name));
+        (void)printf("\tcertificate %s\n", text);
+    }
+    return rc;
+}
+
+/* By which the service knows it; its own end is the latest. */
+static enum stamp_err take_certificate(struct args *a, struct stamp_error *err)
+{
+    STAMP_X509_AUTO *cert = NULL;
+    time_t end;
+    enum stamp_err rc = stamp_pki_load(a->certificate, &cert, err);
+
+    if (rc == STAMP_OK && !stamp_pki_time(X509_get0_notAfter(cert), &end)) {
+        rc = stamp_error_set(err, STAMP_E_FORMAT, 0, "'%s' has no end that is a time",
+                             a->certificate);
+    }
+    if (rc == STAMP_OK && end <= time(NULL)) {
+        rc = stamp_error_set(err, STAMP_E_STATE, 0, "'%s' has ended", a->certificate);
+    }
+    if (rc == STAMP_OK && X509_digest(cert, stamp_sha256(), a->digest, NULL) != 1) {
+        rc = stamp_openssl_failed(err, "cannot hash a certificate");
+    }
+    if (rc == STAMP_OK && end < a->not_after) {
+        a->not_after = end;
+    }
     return rc;
 }
 
@@ -97,7 +150,7 @@ static enum stamp_err add_any(struct stamp_registry *r, const struct args *a,
     return rc;
 }
 
-static int add(const struct args *a)
+static int add(struct args *a)
 {
     STAMP_REGISTRY_AUTO *r = NULL;
     struct stamp_error err = STAMP_ERROR_INIT;
@@ -107,6 +160,9 @@ static int add(const struct args *a)
         return cli_usage("apikey", a->role == 0 ? "say what it may do with --role"
                                                 : "one name at a time");
     }
+    if (a->certificate != NULL && a->out != NULL) {
+        return cli_usage("apikey", "--out is for a key, and --certificate draws none");
+    }
     if (a->not_after <= time(NULL)) {
         return cli_usage("apikey", "a key that has ended is of no use: see --expires");
     }
@@ -115,7 +171,10 @@ static int add(const struct args *a)
         (void)stamp_error_set(&err, STAMP_E_EXISTS, 0, "'%s' is there already", a->out);
         return cli_fail(&err);
     }
-    rc = cli_books(a->dir, &r, &err);
+    rc = a->certificate == NULL ? STAMP_OK : take_certificate(a, &err);
+    if (rc == STAMP_OK) {
+        rc = cli_books(a->dir, &r, &err);
+    }
     if (rc == STAMP_OK) {
         rc = a->n == 1 ? add_named(r, a, a->what[0], &err) : add_any(r, a, &err);
     }
@@ -137,7 +196,7 @@ static bool print(void *ctx, const struct stamp_apikey *k)
     return true;
 }
 
-static int list(const struct args *a)
+static int list(struct args *a)
 {
     STAMP_REGISTRY_AUTO *r = NULL;
     struct stamp_error err = STAMP_ERROR_INIT;
@@ -154,7 +213,7 @@ static int list(const struct args *a)
     return rc == STAMP_OK ? cli_flush(CLI_DONE) : cli_fail(&err);
 }
 
-static int take_away(const struct args *a)
+static int take_away(struct args *a)
 {
     STAMP_REGISTRY_AUTO *r = NULL;
     struct stamp_error err = STAMP_ERROR_INIT;
@@ -201,12 +260,12 @@ int cmd_apikey(int argc, char **argv)
 {
     static const struct {
         const char *name;
-        int (*run)(const struct args *);
+        int (*run)(struct args *);
     } what[] = {{"add", add}, {"list", list}, {"remove", take_away}};
     struct args a = {.not_after = time(NULL) + (time_t)DAYS * DAY};
     int opt;
 
-    while ((opt = getopt_long(argc, argv, "r:o:C:h", options, NULL)) != -1) {
+    while ((opt = getopt_long(argc, argv, "r:o:c:C:h", options, NULL)) != -1) {
         switch (opt) {
         case 'r':
             a.role = stamp_role_of(optarg);
@@ -225,6 +284,9 @@ int cmd_apikey(int argc, char **argv)
             break;
         case 'o':
             a.out = optarg;
+            break;
+        case 'c':
+            a.certificate = optarg;
             break;
         case 'C':
             a.dir = optarg;

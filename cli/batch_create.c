@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cli/batch.h"
+#include "cli/online.h"
 #include "host/batch_make.h"
 #include "host/batch_online.h"
 #include "host/batchfile.h"
@@ -30,12 +31,7 @@ static const char help[] =
     "      --id ID             a name: the same command on several machines with one\n"
     "                          PostgreSQL makes one batch, a file each\n"
     "      --server URL        a service (stamp serve) makes it; FILE is fetched from "
-    "there\n"
-    "      --api-key-file F    with --server: the first line of F is an API key whose "
-    "role\n"
-    "                          is factory or admin (stamp apikey)\n"
-    "      --trust PEM         with --server: the root, of service and batch; else the\n"
-    "                          workspace's\n"
+    "there\n" CLI_ONLINE_HELP
     "      --threads N         that make stamps (default: one for each core)\n"
     "  -C, --dir DIR           the workspace\n"
     "      --passphrase-fd N   read the workspace's passphrase from file descriptor N\n"
@@ -48,9 +44,7 @@ static const struct option options[] = {
     {"output", required_argument, NULL, 'o'},
     {"note", required_argument, NULL, 'N'},
     {"id", required_argument, NULL, 'I'},
-    {"server", required_argument, NULL, 'S'},
-    {"api-key-file", required_argument, NULL, 'K'},
-    {"trust", required_argument, NULL, 't'},
+    CLI_ONLINE_OPTIONS,
     {"threads", required_argument, NULL, 'T'},
     {"dir", required_argument, NULL, 'C'},
     {"passphrase-fd", required_argument, NULL, 'F'},
@@ -77,7 +71,7 @@ struct args {
     const char *station[STAMP_BATCH_RECIPIENTS_MAX];
     size_t n_stations;
     const char *dir;
-    const char *server, *key_file, *trust;
+    struct cli_online online; /* url NULL = made here */
     int fd;
 };
 
@@ -253,29 +247,12 @@ static int create(struct args *a)
 
 /* ---- made by a service ---- */
 
-static enum stamp_err find_root(struct args *a, char path[PATH_MAX],
-                                struct stamp_error *err)
-{
-    enum stamp_err rc;
-
-    if (a->trust != NULL) {
-        return STAMP_OK;
-    }
-    rc = cli_root_file(a->dir, path, err);
-    if (rc != STAMP_OK) {
-        stamp_error_hint(err, "name whom to believe with --trust PEM");
-    }
-    a->trust = path;
-    return rc;
-}
-
 static int create_online(struct args *a)
 {
-    STAMP_SECRET_AUTO struct stamp_secret *key = NULL;
     X509 *stations[STAMP_BATCH_RECIPIENTS_MAX] = {NULL};
     struct stamp_error err = STAMP_ERROR_INIT;
     struct progress progress = {.terminal = isatty(STDERR_FILENO) == 1};
-    struct stamp_batch_online order = {.url = a->server,
+    struct stamp_batch_online order = {.url = a->online.url,
                                        .path = a->job.path,
                                        .product = a->product,
                                        .note = a->job.note,
@@ -287,24 +264,24 @@ static int create_online(struct args *a)
                                        .progress = tell,
                                        .ctx = &progress};
     struct stamp_batch_made made = {.count = a->job.count};
-    char root[PATH_MAX];
-    enum stamp_err rc = find_root(a, root, &err);
+    enum stamp_err rc = cli_online_trust(&a->online, a->dir, &err);
 
     if (rc == STAMP_OK) {
-        rc = cli_secret_line(a->key_file, &key, &err);
+        rc = cli_online_open(&a->online, a->dir, &err);
     }
     if (rc == STAMP_OK) {
         rc = load_stations(a, stations, &err);
     }
     if (rc == STAMP_OK) {
-        order.trust = a->trust;
-        order.bearer = key;
+        order.trust = a->online.trust;
+        order.https = a->online.https;
         rc = stamp_batch_order_online(&order, &made.batch.id, &err);
         (void)snprintf(made.path, sizeof made.path, "%s", a->job.path);
     }
     for (size_t i = 0; i < a->n_stations; i++) {
         X509_free(stations[i]);
     }
+    cli_online_close(&a->online);
     return end(a, &progress, rc, &made, &err);
 }
 
@@ -354,15 +331,6 @@ static int take(struct args *a, int opt)
     case 'I':
         a->job.name = optarg;
         return -1;
-    case 'S':
-        a->server = optarg;
-        return -1;
-    case 'K':
-        a->key_file = optarg;
-        return -1;
-    case 't':
-        a->trust = optarg;
-        return -1;
     case 'C':
         a->dir = optarg;
         return -1;
@@ -373,7 +341,8 @@ static int take(struct args *a, int opt)
     case 'h':
         return cli_help(help);
     default:
-        return cli_bad_option("batch create");
+        return cli_online_take(&a->online, opt, optarg) ? -1
+                                                        : cli_bad_option("batch create");
     }
 }
 
@@ -399,20 +368,18 @@ int batch_create(int argc, char **argv)
                          : a.job.count == 0 ? "--count N"
                                             : "--station CERT");
     }
-    if (a.server != NULL && (a.job.path == NULL || a.key_file == NULL)) {
-        return cli_usage("batch create", "with --server, %s is wanted",
-                         a.job.path == NULL ? "-o FILE" : "--api-key-file F");
+    if (cli_online_check(&a.online, "batch create") != 0) {
+        return CLI_USAGE;
     }
-    if (a.server != NULL ? a.job.name != NULL || a.job.threads != 0
-                         : a.key_file != NULL || a.trust != NULL) {
-        return cli_usage("batch create", a.server != NULL
-                                             ? "--id and --threads are not for a service"
-                                             : "--api-key-file and --trust go with "
-                                               "--server");
+    if (a.online.url != NULL && a.job.path == NULL) {
+        return cli_usage("batch create", "with --server, -o FILE is wanted");
+    }
+    if (a.online.url != NULL && (a.job.name != NULL || a.job.threads != 0)) {
+        return cli_usage("batch create", "--id and --threads are not for a service");
     }
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;
     (void)sigaction(SIGINT, &action, NULL);
     (void)sigaction(SIGTERM, &action, NULL);
-    return a.server != NULL ? create_online(&a) : create(&a);
+    return a.online.url != NULL ? create_online(&a) : create(&a);
 }

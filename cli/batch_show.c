@@ -22,7 +22,8 @@ static const char help[] =
     "  -j, --json              JSON\n"
     "      --trust PEM         headquarters' root, for a FILE; or the service's\n"
     "      --server URL        ask a service that has the books (stamp serve) for ID\n"
-    "      --api-key-file F    with --server: the first line of F is an API key\n"
+    "      --api-key-file F    with --server: the first line of F is an API key; or\n"
+    "      --client PEM        certificate and key, as which it knows you\n"
     "  -C, --dir DIR           the workspace\n"
     "  -h, --help              this\n";
 

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "host/hex.h"
+#include "host/keyfile.h"
 #include "host/openssl.h"
+#include "host/pki.h"
 
 bool cli_online_take(struct cli_online *o, int opt, const char *value)
 {
@@ -16,6 +18,9 @@ bool cli_online_take(struct cli_online *o, int opt, const char *value)
         return true;
     case CLI_ONLINE_KEY:
         o->key_file = value;
+        return true;
+    case CLI_ONLINE_CLIENT:
+        o->client = value;
         return true;
     case CLI_ONLINE_TRUST:
         o->trust = value;
@@ -27,18 +32,53 @@ bool cli_online_take(struct cli_online *o, int opt, const char *value)
 
 int cli_online_check(const struct cli_online *o, const char *verb)
 {
-    if (o->url == NULL && (o->key_file != NULL || o->trust != NULL)) {
-        return cli_usage(verb, "--api-key-file and --trust go with --server");
+    if (o->url == NULL &&
+        (o->key_file != NULL || o->client != NULL || o->trust != NULL)) {
+        return cli_usage(verb, "--api-key-file, --client and --trust go with --server");
     }
-    return o->url != NULL && o->key_file == NULL
-               ? cli_usage(verb, "--server wants --api-key-file F")
+    if (o->key_file != NULL && o->client != NULL) {
+        return cli_usage(verb, "show --api-key-file or --client, not both");
+    }
+    return o->url != NULL && o->key_file == NULL && o->client == NULL
+               ? cli_usage(verb, "--server wants --api-key-file F, or --client PEM")
                : 0;
+}
+
+enum stamp_err cli_online_trust(struct cli_online *o, const char *workspace,
+                                struct stamp_error *err)
+{
+    enum stamp_err rc = STAMP_OK;
+
+    if (o->trust == NULL) {
+        rc = cli_root_file(workspace, o->root, err);
+        if (rc != STAMP_OK) {
+            stamp_error_hint(err, "name whom to believe with --trust PEM");
+        }
+        o->trust = o->root;
+    }
+    return rc;
+}
+
+/* A key that others may read is none. */
+static enum stamp_err check_client(const struct cli_online *o, struct stamp_error *err)
+{
+    STAMP_X509_AUTO *cert = NULL;
+    STAMP_PKEY_AUTO *key = NULL;
+    enum stamp_err rc = stamp_pki_load(o->client, &cert, err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_keyfile_read(o->client, NULL, &key, err);
+    }
+    return rc == STAMP_OK && X509_check_private_key(cert, key) != 1
+               ? stamp_error_set(err, STAMP_E_FORMAT, 0,
+                                 "'%s': the key is not the certificate's", o->client)
+               : rc;
 }
 
 enum stamp_err cli_online_open(struct cli_online *o, const char *workspace,
                                struct stamp_error *err)
 {
-    struct stamp_https_setup setup = {.url = o->url, .ca = o->trust};
+    struct stamp_https_setup setup = {.url = o->url, .client = o->client};
     enum stamp_err rc = STAMP_OK;
 
     if (o->patience_s == 0) {
@@ -47,15 +87,13 @@ enum stamp_err cli_online_open(struct cli_online *o, const char *workspace,
     if (o->trust == NULL && o->trust_pem != NULL) {
         setup.ca_pem =
             (struct stamp_slice){(const uint8_t *)o->trust_pem, strlen(o->trust_pem)};
-    } else if (o->trust == NULL) {
-        rc = cli_root_file(workspace, o->root, err);
-        if (rc != STAMP_OK) {
-            stamp_error_hint(err, "name whom to believe with --trust PEM");
-        }
-        setup.ca = o->root;
+    } else {
+        rc = cli_online_trust(o, workspace, err);
+        setup.ca = o->trust;
     }
     if (rc == STAMP_OK) {
-        rc = cli_secret_line(o->key_file, &o->key, err);
+        rc = o->client != NULL ? check_client(o, err)
+                               : cli_secret_line(o->key_file, &o->key, err);
     }
     setup.bearer = o->key;
     return rc == STAMP_OK ? stamp_https_new(&setup, &o->https, err) : rc;

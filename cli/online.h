@@ -1,5 +1,5 @@
-/* The service's API for commands that have `--server URL --api-key-file F [--trust PEM]`.
- */
+/* The service's API for commands that have `--server URL`, with `--api-key-file F` or
+ * `--client PEM`, and `--trust PEM`. */
 #ifndef CLI_ONLINE_H
 #define CLI_ONLINE_H
 
@@ -12,20 +12,23 @@
 #define CLI_ONLINE_OPTIONS                                                               \
     {"server", required_argument, NULL, CLI_ONLINE_SERVER},                              \
         {"api-key-file", required_argument, NULL, CLI_ONLINE_KEY},                       \
+        {"client", required_argument, NULL, CLI_ONLINE_CLIENT},                          \
     {                                                                                    \
         "trust", required_argument, NULL, CLI_ONLINE_TRUST                               \
     }
 #define CLI_ONLINE_HELP                                                                  \
-    "      --api-key-file F    with --server: the first line of F is an API key\n"       \
+    "      --api-key-file F    with --server: the first line of F is an API key; or\n"   \
+    "      --client PEM        certificate and key, as which it knows you\n"             \
     "      --trust PEM         with --server: who is believed to be it; else the\n"      \
     "                          workspace's root\n"
-enum { CLI_ONLINE_SERVER = 0x100, CLI_ONLINE_KEY, CLI_ONLINE_TRUST };
+enum { CLI_ONLINE_SERVER = 0x100, CLI_ONLINE_KEY, CLI_ONLINE_CLIENT, CLI_ONLINE_TRUST };
 
 /** As the options have it; the rest is filled by cli_online_open(). */
 struct cli_online {
-    const char *url, *key_file, *trust; /* trust NULL = trust_pem, */
-    const char *trust_pem;              /* and NULL = the workspace's root */
-    unsigned patience_s;                /* 0 = CLI_ONLINE_PATIENCE_S */
+    const char *url, *key_file, *client;
+    const char *trust;     /* NULL = trust_pem, */
+    const char *trust_pem; /* and NULL = the workspace's root */
+    unsigned patience_s;   /* 0 = CLI_ONLINE_PATIENCE_S */
     char root[PATH_MAX];
     struct stamp_secret *key;
     struct stamp_https *https;
@@ -36,6 +39,10 @@ bool cli_online_take(struct cli_online *o, int opt, const char *value);
 
 /** Do the options go together? Else it is said, and CLI_USAGE returned; 0 = they do. */
 int cli_online_check(const struct cli_online *o, const char *verb);
+
+/** Whom is it believed to be? `trust`, or the workspace's root. */
+STAMP_MUST_USE enum stamp_err
+cli_online_trust(struct cli_online *o, const char *workspace, struct stamp_error *err);
 
 /** @param workspace  -C; NULL = look for it. End with cli_online_close(), also after a
  * failure */

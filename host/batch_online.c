@@ -28,7 +28,6 @@ enum {
 
 struct ordering {
     const struct stamp_batch_online *o;
-    struct stamp_https *https;
     char name[2 * NAME_BYTES + 1];
     char ask[PATH_SIZE], part[PATH_SIZE];
     char *body;
@@ -138,7 +137,7 @@ static enum stamp_err ask_once(struct ordering *r, long *status, struct stamp_er
     enum stamp_err rc;
 
     (void)snprintf(header, sizeof header, "Idempotency-Key: %s", r->name);
-    rc = stamp_https_try(r->https, BATCHES, header, "application/json", body, status,
+    rc = stamp_https_try(r->o->https, BATCHES, header, "application/json", body, status,
                          &answer, err);
     if (rc != STAMP_OK) {
         return rc;
@@ -242,7 +241,7 @@ static enum stamp_err fetch(struct ordering *r, struct stamp_error *err)
         return io_failed(r->part, err);
     }
     (void)snprintf(path, sizeof path, BATCHES "/%llu/file", (unsigned long long)r->batch);
-    rc = stamp_https_fetch(r->https, path, fd, &len, err);
+    rc = stamp_https_fetch(r->o->https, path, fd, &len, err);
     if (rc == STAMP_OK && len != r->size) {
         rc = stamp_error_set(err, STAMP_E_IO, 0,
                              "'%s' gave %llu of %llu bytes of batch %llu", r->o->url,
@@ -272,8 +271,6 @@ static enum stamp_err name_file(const struct ordering *r, struct stamp_error *er
 enum stamp_err stamp_batch_order_online(const struct stamp_batch_online *o,
                                         uint32_t *batch, struct stamp_error *err)
 {
-    const struct stamp_https_setup setup = {
-        .url = o->url, .ca = o->trust, .bearer = o->bearer};
     struct ordering r = {.o = o};
     enum stamp_err rc;
 
@@ -287,9 +284,6 @@ enum stamp_err stamp_batch_order_online(const struct stamp_batch_online *o,
     (void)snprintf(r.ask, sizeof r.ask, "%.4080s" STAMP_BATCH_ASK, o->path);
     (void)snprintf(r.part, sizeof r.part, "%.4080s" STAMP_BATCH_PART, o->path);
     rc = make_body(&r, err);
-    if (rc == STAMP_OK) {
-        rc = stamp_https_new(&setup, &r.https, err);
-    }
     if (rc == STAMP_OK) {
         rc = take_name(&r, err);
     }
@@ -309,7 +303,6 @@ enum stamp_err stamp_batch_order_online(const struct stamp_batch_online *o,
     if (rc == STAMP_OK) {
         rc = name_file(&r, err);
     }
-    stamp_https_free(&r.https);
     free(r.body);
     return rc;
 }

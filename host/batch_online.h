@@ -14,10 +14,10 @@
 #define STAMP_BATCH_ASK ".ask"
 
 struct stamp_batch_online {
-    const char *url;                   /* https://HOST:PORT */
-    const char *trust;                 /* PEM file: the root, of service and batch */
-    const struct stamp_secret *bearer; /* API key */
-    const char *path;                  /* FILE; never overwritten */
+    struct stamp_https *https; /* to the service */
+    const char *url;           /* its, for people */
+    const char *trust;         /* PEM file: the root of the batch */
+    const char *path;          /* FILE; never overwritten */
     const char *product;
     const char *note; /* NULL = none */
     uint32_t count;

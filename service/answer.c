@@ -102,25 +102,37 @@ enum stamp_err service_question_digest(const struct service_message *m,
 
 /* ---- who may ---- */
 
+static void log_refusal(const char *name, struct stamp_slice from, const char *refusal)
+{
+    char address[SERVICE_FROM_MAX + 1];
+
+    service_text(from, address, sizeof address);
+    service_log("refused", "by", name, "from", address, "refusal", refusal, NULL);
+}
+
+enum stamp_err service_refuse_role(const struct stamp_apikey *key,
+                                   struct stamp_slice from)
+{
+    log_refusal(key->name, from, "role");
+    return STAMP_E_AUTH;
+}
+
 enum stamp_err service_admit(struct stamp_registry *r,
                              const uint8_t key[STAMP_TOKEN_DIGEST_SIZE], unsigned may,
                              struct stamp_slice from, time_t now,
                              struct stamp_apikey *out, struct stamp_error *err)
 {
     struct stamp_error why = STAMP_ERROR_INIT;
-    char address[SERVICE_FROM_MAX + 1];
     enum stamp_err rc = stamp_registry_apikey_find(r, key, now, out, &why);
 
     if (rc != STAMP_OK && rc != STAMP_E_MISSING) {
         return stamp_error_set(err, rc, why.native, "%s", why.what);
     }
-    if (rc == STAMP_OK && (may >> out->role & 1u) != 0) {
-        return STAMP_OK;
+    if (rc == STAMP_OK) {
+        return (may >> out->role & 1u) != 0 ? STAMP_OK : service_refuse_role(out, from);
     }
-    service_text(from, address, sizeof address);
-    service_log("refused", "by", out->name, "from", address, "refusal",
-                rc == STAMP_OK ? "role" : "api key", NULL);
-    return rc == STAMP_OK ? STAMP_E_AUTH : rc;
+    log_refusal(out->name, from, "api key");
+    return rc;
 }
 
 void service_answer_not_admitted(const struct service_asker *who, enum stamp_err rc)
@@ -129,7 +141,8 @@ void service_answer_not_admitted(const struct service_asker *who, enum stamp_err
         service_answer_problem(who, ANSWER_FORBIDDEN,
                                "the role of this API key may not do that");
     } else {
-        service_answer_problem(who, ANSWER_UNAUTHORIZED,
-                               "there is no such API key, or it has ended");
+        service_answer_problem(
+            who, ANSWER_UNAUTHORIZED,
+            "there is no such API key or certificate, or it has ended");
     }
 }

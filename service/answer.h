@@ -49,7 +49,7 @@ STAMP_MUST_USE enum stamp_err service_question_digest(const struct service_messa
                                                       struct stamp_error *err);
 
 /**
- * Whose key is it, and may his role do that? A refusal is logged.
+ * Whose API key is it, or certificate, and may his role do that? A refusal is logged.
  *
  * @param may   a bit for each role, 1 << STAMP_ROLE_...
  * @param from  the address
@@ -62,6 +62,10 @@ STAMP_MUST_USE enum stamp_err service_admit(struct stamp_registry *r,
                                             unsigned may, struct stamp_slice from,
                                             time_t now, struct stamp_apikey *out,
                                             struct stamp_error *err);
+
+/** Log that his role may not; STAMP_E_AUTH. */
+STAMP_MUST_USE enum stamp_err service_refuse_role(const struct stamp_apikey *key,
+                                                  struct stamp_slice from);
 
 /** Say why service_admit() did not, with STAMP_E_MISSING or STAMP_E_AUTH. */
 void service_answer_not_admitted(const struct service_asker *who, enum stamp_err rc);

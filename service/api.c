@@ -126,7 +126,8 @@ static void refuse(struct evhttp_request *req, const struct service_batch_answer
         [SERVICE_BATCH_LATER] = {HTTP_SERVUNAVAIL, "Service Unavailable",
                                  "not now: ask again"},
         [SERVICE_BATCH_KEY] = {UNAUTHORIZED, "Unauthorized",
-                               "there is no such API key, or it has ended"},
+                               "there is no such API key or certificate, or it has "
+                               "ended"},
         [SERVICE_BATCH_ROLE] = {FORBIDDEN, "Forbidden",
                                 "the role of this API key may not do that"},
         [SERVICE_BATCH_NONE] = {HTTP_NOTFOUND, "Not Found", "there is no such batch"},
@@ -175,24 +176,36 @@ void api_answer(struct evhttp_request *req, uint8_t verb,
 
 void api_no_key(struct evhttp_request *req)
 {
-    api_problem(req, UNAUTHORIZED, "Unauthorized", "show an API key as bearer token");
+    api_problem(req, UNAUTHORIZED, "Unauthorized",
+                "show an API key as bearer token, or a certificate");
 }
 
-bool api_take_key(struct evhttp_request *req, uint8_t key[STAMP_TOKEN_DIGEST_SIZE])
+/* A header that is none of ours opens nothing, whatever the connection has. */
+enum api_shown api_take_key(struct front *f, struct evhttp_request *req,
+                            uint8_t key[STAMP_TOKEN_DIGEST_SIZE])
 {
     static const char scheme[] = "Bearer ";
     const char *value =
         evhttp_find_header(evhttp_request_get_input_headers(req), "Authorization");
+    const struct service_peer *peer;
     size_t len;
 
-    if (value == NULL ||
-        evutil_ascii_strncasecmp(value, scheme, sizeof scheme - 1) != 0) {
-        return false;
+    if (value == NULL) {
+        peer = &front_connection_of(f, req)->peer;
+        return peer->present && stamp_token_digest((const char *)peer->der, peer->len,
+                                                   key, NULL) == STAMP_OK
+                   ? API_CERTIFICATE
+                   : API_NOTHING;
+    }
+    if (evutil_ascii_strncasecmp(value, scheme, sizeof scheme - 1) != 0) {
+        return API_NOTHING;
     }
     value += sizeof scheme - 1;
     len = strlen(value);
     return len > 0 && len < STAMP_TOKEN_TEXT_SIZE &&
-           stamp_token_digest(value, len, key, NULL) == STAMP_OK;
+                   stamp_token_digest(value, len, key, NULL) == STAMP_OK
+               ? API_BEARER
+               : API_NOTHING;
 }
 
 bool api_has_only(const json_t *body, const char *const *names)
@@ -390,7 +403,7 @@ bool api_request(struct front *f, struct evhttp_request *req, const char *path)
     } else if (method != (all ? EVHTTP_REQ_POST : EVHTTP_REQ_GET)) {
         reply_header(req, "Allow", all ? "GET, POST" : "GET");
         api_problem(req, HTTP_BADMETHOD, "Method Not Allowed", "not with this method");
-    } else if (!api_take_key(req, asked.key)) {
+    } else if (api_take_key(f, req, asked.key) == API_NOTHING) {
         api_no_key(req);
     } else if (all) {
         make(f, req, &asked);

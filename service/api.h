@@ -62,8 +62,17 @@ void api_later(struct evhttp_request *req);
 void api_problem(struct evhttp_request *req, int code, const char *title,
                  const char *detail);
 
-/** The digest of the API key that a request shows. False: it shows none. */
-bool api_take_key(struct evhttp_request *req, uint8_t key[STAMP_TOKEN_DIGEST_SIZE]);
+/** How who asks shows who he is. */
+enum api_shown {
+    API_NOTHING = 0,
+    API_BEARER = 1,     /* an API key as bearer token */
+    API_CERTIFICATE = 2 /* the connection's, whose key he proved to have */
+};
+
+/** @param key  SHA-256 of the API key, or of the certificate: by both the books know
+ * whose it is */
+enum api_shown api_take_key(struct front *f, struct evhttp_request *req,
+                            uint8_t key[STAMP_TOKEN_DIGEST_SIZE]);
 void api_no_key(struct evhttp_request *req);
 
 /** The header Idempotency-Key. False: it is not there, or too long. */

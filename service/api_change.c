@@ -112,7 +112,7 @@ bool api_change(struct front *f, struct evhttp_request *req, const char *path)
     if (evhttp_request_get_command(req) != EVHTTP_REQ_POST) {
         reply_header(req, "Allow", "POST");
         api_problem(req, HTTP_BADMETHOD, "Method Not Allowed", "not with this method");
-    } else if (!api_take_key(req, c.key)) {
+    } else if (api_take_key(f, req, c.key) == API_NOTHING) {
         api_no_key(req);
     } else {
         ask(f, req, &c);
@@ -129,7 +129,8 @@ void api_change_answer(struct evhttp_request *req, uint8_t verb,
         const char *title, *detail;
     } how[] = {
         [SERVICE_CHANGE_KEY] = {UNAUTHORIZED, "Unauthorized",
-                                "there is no such API key, or it has ended"},
+                                "there is no such API key or certificate, or it has "
+                                "ended"},
         [SERVICE_CHANGE_ROLE] = {FORBIDDEN, "Forbidden",
                                  "the role of this API key may not do that"},
         [SERVICE_CHANGE_NONE] = {HTTP_NOTFOUND, "Not Found", "there is no such device"},

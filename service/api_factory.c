@@ -273,7 +273,7 @@ bool api_factory(struct front *f, struct evhttp_request *req, const char *path)
         (a.verb == SERVICE_FACTORY_JOURNALS ? EVHTTP_REQ_GET : EVHTTP_REQ_POST)) {
         reply_header(req, "Allow", allowed(a.verb));
         api_problem(req, HTTP_BADMETHOD, "Method Not Allowed", "not with this method");
-    } else if (!api_take_key(req, a.key)) {
+    } else if (api_take_key(f, req, a.key) == API_NOTHING) {
         api_no_key(req);
     } else if (a.verb == SERVICE_FACTORY_JOURNALS) {
         ask(f, req, &a, -1);

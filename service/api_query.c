@@ -212,13 +212,15 @@ bool api_query(struct front *f, struct evhttp_request *req, const char *path)
     char *serial = NULL;
     bool get = evhttp_request_get_command(req) == EVHTTP_REQ_GET;
     bool is = (get || strcmp(path, BATCHES) != 0) && take_path(path, &q, &serial);
+    enum api_shown shown = is ? api_take_key(f, req, q.key) : API_NOTHING;
 
     if (is && !get) {
         reply_header(req, "Allow", "GET");
         api_problem(req, HTTP_BADMETHOD, "Method Not Allowed", "not with this method");
-    } else if (is && !api_take_key(req, q.key)) {
+    } else if (is && shown == API_NOTHING) {
         api_no_key(req);
     } else if (is) {
+        q.by_certificate = shown == API_CERTIFICATE;
         if (text != NULL && evhttp_parse_query_str(text, &parameters) != 0) {
             wrong = "the parameters behind '?' are malformed";
         } else if (text != NULL) {

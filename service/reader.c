@@ -26,9 +26,10 @@ enum {
 #define MAY(role) (1u << STAMP_ROLE_##role)
 
 static const unsigned may[SERVICE_QUERY_VERBS] = {
-    [SERVICE_QUERY_DEVICE] = MAY(ADMIN) | MAY(FACTORY) | MAY(SUPPORT) | MAY(AUDITOR),
+    [SERVICE_QUERY_DEVICE] =
+        MAY(ADMIN) | MAY(FACTORY) | MAY(SUPPORT) | MAY(AUDITOR) | MAY(DEVICE),
     [SERVICE_QUERY_DEVICES] = MAY(ADMIN) | MAY(SUPPORT) | MAY(AUDITOR),
-    [SERVICE_QUERY_RECEIPT] = MAY(ADMIN) | MAY(SUPPORT) | MAY(AUDITOR),
+    [SERVICE_QUERY_RECEIPT] = MAY(ADMIN) | MAY(SUPPORT) | MAY(AUDITOR) | MAY(DEVICE),
     [SERVICE_QUERY_HEAD] = MAY(ADMIN) | MAY(SUPPORT) | MAY(AUDITOR),
     [SERVICE_QUERY_ENTRIES] = MAY(ADMIN) | MAY(AUDITOR),
     [SERVICE_QUERY_PROOF] = MAY(ADMIN) | MAY(AUDITOR),
@@ -63,12 +64,47 @@ void reader_refuse_error(struct reader_reply *r, enum stamp_err rc)
 
 /* ---- questions ---- */
 
+/* A device may ask about itself: with one of its certificates, or with an API key of that
+ * role that has its serial for a name. */
+static bool is_about_itself(struct reader_reply *r, const struct service_query *q,
+                            bool *is)
+{
+    char serial[SERVICE_ID_MAX + 1];
+    enum stamp_err rc;
+
+    *is = false;
+    if (q->by_certificate == 0 ||
+        (q->verb != SERVICE_QUERY_DEVICE && q->verb != SERVICE_QUERY_RECEIPT)) {
+        return true;
+    }
+    service_text(q->text, serial, sizeof serial);
+    rc = reader_is_of(r, serial, q->key, is);
+    if (rc != STAMP_OK) {
+        reader_refuse_error(r, rc);
+    }
+    return rc == STAMP_OK;
+}
+
+static bool is_named(const struct stamp_apikey *key, const struct service_query *q)
+{
+    return strlen(key->name) == q->text.len &&
+           memcmp(key->name, q->text.p, q->text.len) == 0;
+}
+
 static bool admit(struct reader_reply *r, const struct service_query *q)
 {
     struct stamp_apikey key;
-    enum stamp_err rc = service_admit(r->r->registry, q->key, may[q->verb], q->address,
-                                      time(NULL), &key, &r->err);
+    bool is;
+    enum stamp_err rc;
 
+    if (!is_about_itself(r, q, &is) || is) {
+        return is;
+    }
+    rc = service_admit(r->r->registry, q->key, may[q->verb], q->address, time(NULL), &key,
+                       &r->err);
+    if (rc == STAMP_OK && key.role == STAMP_ROLE_DEVICE && !is_named(&key, q)) {
+        rc = service_refuse_role(&key, q->address);
+    }
     if (rc == STAMP_E_MISSING || rc == STAMP_E_AUTH) {
         service_answer_not_admitted(&r->to, rc);
     } else if (rc != STAMP_OK) {

@@ -1,11 +1,72 @@
 /* The reader's answers about devices. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
+#include "host/registry_enrol.h"
 #include "host/registry_json.h"
+#include "host/registry_token.h"
 #include "service/reader_own.h"
 
-enum { KEYS = 100 /* operational ones that are told of a device */ };
+enum {
+    KEYS = 100, /* operational ones that are told of a device */
+    KEYS_TRIED =
+        4 /* one confirmed and one pending are good at most, and are the newest */
+};
+
+/* ---- a device that asks about itself ---- */
+
+static bool is_digest_of(const uint8_t digest[32], const uint8_t *der, size_t len)
+{
+    uint8_t own[STAMP_TOKEN_DIGEST_SIZE];
+
+    return der != NULL &&
+           stamp_token_digest((const char *)der, len, own, NULL) == STAMP_OK &&
+           memcmp(own, digest, sizeof own) == 0;
+}
+
+static enum stamp_err is_operational(struct reader_reply *r, int64_t device,
+                                     const uint8_t digest[32], bool *is)
+{
+    struct stamp_ldevid rows[KEYS_TRIED];
+    time_t now = time(NULL);
+    size_t n = 0;
+    enum stamp_err rc =
+        stamp_registry_ldevid_list(r->r->registry, device, rows, KEYS_TRIED, &n, &r->err);
+
+    for (size_t i = 0; i < n; i++) {
+        const struct stamp_ldevid *l = &rows[i];
+        bool good =
+            (l->state == STAMP_LDEVID_PENDING || l->state == STAMP_LDEVID_CONFIRMED) &&
+            l->not_after > now;
+
+        *is = *is || (good && is_digest_of(digest, l->certificate, l->certificate_len));
+        stamp_ldevid_fini(&rows[i]);
+    }
+    return rc;
+}
+
+enum stamp_err reader_is_of(struct reader_reply *r, const char *serial,
+                            const uint8_t digest[32], bool *is)
+{
+    struct stamp_registry_row row;
+    enum stamp_err rc = stamp_registry_find(r->r->registry, serial, &row, &r->err);
+
+    *is = false;
+    if (rc == STAMP_E_MISSING) {
+        stamp_error_clear(&r->err);
+        return STAMP_OK;
+    }
+    if (rc == STAMP_OK && row.state != STAMP_REGISTRY_REVOKED &&
+        row.state != STAMP_REGISTRY_SCRAPPED) {
+        *is = is_digest_of(digest, row.certificate, row.certificate_len);
+        rc = *is ? STAMP_OK : is_operational(r, row.id, digest, is);
+    }
+    stamp_registry_row_fini(&row);
+    return rc;
+}
+
+/* ---- devices ---- */
 
 void reader_device(struct reader_reply *r, const char *serial)
 {

@@ -31,6 +31,10 @@ void reader_refuse_error(struct reader_reply *r, enum stamp_err rc);
 
 /* ---- answers: reader_devices.c, reader_log.c, reader_lists.c ---- */
 
+/** Is it SHA-256 of a certificate of this device, that is good? */
+STAMP_MUST_USE enum stamp_err reader_is_of(struct reader_reply *r, const char *serial,
+                                           const uint8_t digest[32], bool *is);
+
 void reader_device(struct reader_reply *r, const char *serial);
 void reader_devices(struct reader_reply *r, const struct service_query *q);
 void reader_receipt(struct reader_reply *r, const char *serial);

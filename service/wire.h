@@ -246,7 +246,8 @@ enum service_query_verb {
 /** What a program asks of devices and of the log: service/api_query.c. */
 struct service_query {
     uint8_t verb;                         /* enum service_query_verb */
-    uint8_t key[STAMP_TOKEN_DIGEST_SIZE]; /* of the API key it shows */
+    uint8_t key[STAMP_TOKEN_DIGEST_SIZE]; /* of the API key it shows; or */
+    uint8_t by_certificate;               /* of the certificate */
     uint8_t state; /* of the devices: enum stamp_registry_state, or SERVICE_ANY_STATE */
     uint64_t batch, since;      /* 0 = any */
     uint64_t from, to, limit;   /* limit 1..SERVICE_PAGE_MAX */

@@ -163,7 +163,7 @@ def roles(api):
     for path, method, op in api.operations:
         for role in ROLES + (None, "nobody"):
             body, kind = body_of(api, op)
-            headers = {"Content-Type": kind, "Idempotency-Key": "of-the-table"}
+            headers = {"Content-Type": kind, "Idempotency-Key": "of-the-table-" + op["operationId"]}
             if role is not None:
                 headers["Authorization"] = "Bearer " + api.keys.get(role, "A" * 26)
             values = {p["name"]: p["example"] for p in op["parameters"] if p["name"] != "after"}

@@ -130,6 +130,60 @@ check_status "  by a role that may not" 3 "$stamp" revoke "$serial" --reason key
     --trust ws/root.pem --api-key-file keys/factory.key
 check "the service says who did it" grep -q "\"event\":\"revoked\",\"device\":\"$second\",\"by\":\"support\"" ws.serve
 
+# ---- certificates instead of keys ----
+for who in office stranger; do
+    openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=$who" -days 30 -keyout "$who.key" -out "$who.crt" 2> /dev/null
+    cat "$who.crt" "$who.key" > "$who.pem"
+done
+chmod 600 office.pem stranger.pem
+check_status "a certificate of another authority, by its name" 0 "$stamp" -C ws apikey add --role support --certificate office.crt office
+says "office	certificate $(openssl x509 -in office.crt -outform DER | sha256sum | cut -d' ' -f1)"
+check_status "  its end is the certificate's" 0 "$stamp" -C ws apikey list
+says "office	support	good until $(date -u -d "$(openssl x509 -in office.crt -noout -enddate | cut -d= -f2)" +%Y-%m-%dT%H:%M:%SZ)"
+check_status "  once" 1 "$stamp" -C ws apikey add --role admin --certificate office.crt office
+check_status "what is none" 1 "$stamp" -C ws apikey add --role admin --certificate "$root/README.md" readme
+check_status "one and a file for a key" 2 "$stamp" -C ws apikey add --role admin --certificate office.crt -o office.out second
+as_office=(--server "https://$at" --trust ws/root.pem --client office.pem)
+"$stamp" -C ws registry list -n 9 > local.out
+check "it lists what the books have" sh -c "'$stamp' registry list -n 9 ${as_office[*]} | cmp - local.out"
+check_status "its changes have its name" 0 "$stamp" registry set "$serial" --state issued --reason "by hand" "${as_office[@]}" || true
+check_status "what its role may not" 3 "$stamp" batch list "${as_office[@]}"
+says "the role of this API key may not do that"
+check_status "a certificate that nobody knows" 3 "$stamp" registry list --server "https://$at" --trust ws/root.pem --client stranger.pem
+says "there is no such API key or certificate, or it has ended"
+check_status "a certificate and a key" 2 "$stamp" registry list "${as_office[@]}" --api-key-file keys/admin.key
+chmod 644 stranger.pem
+check_status "a key that others may read" 1 "$stamp" registry list --server "https://$at" --trust ws/root.pem --client stranger.pem
+says "stranger.pem"
+check "it is taken away" "$stamp" -C ws apikey remove office
+check_status "  and opens nothing" 3 "$stamp" registry list "${as_office[@]}"
+
+# ---- a device about itself ----
+fourth=$("$stamp" -C ws registry list --csv | sed -n '5s/,.*//p')
+device ws "$fourth" itself
+# itself PATH: the status that it gets
+itself() {
+    curl -sS --cacert ws/root.pem --cert itself/cert.pem --key itself/key.pem -o itself.out -w '%{http_code}' "https://$at/api/v1/$1" "${@:2}"
+}
+check "a device reads its own record" test "$(itself "devices/$fourth")" = 200
+check "  it is its own" grep -q "\"serial\":\"$fourth\"" itself.out
+check "  and its receipt" test "$(itself "devices/$fourth/receipt")" = 200
+check_status "  which is one" 0 "$stamp" log verify --receipt itself.out --trust ws/root.pem
+says "$fourth issued"
+for what in "devices/$serial" "devices/$serial/receipt" devices log/head batches orders journals "devices/nobody"; do
+    check "  nothing else: $what" test "$(itself "$what")" = 401
+done
+check "  and does nothing" test "$(itself "devices/$fourth/state" -H 'Content-Type: application/json' -d '{"state":"struck"}')" = 401
+check "an operational certificate" enrol itself new
+check "  reads it, too" test "$(curl -sS --cacert ws/root.pem --cert new.pem --key new.key -o itself.out -w '%{http_code}' "https://$at/api/v1/devices/$fourth")" = 200
+check "a header that is none opens nothing" test "$(itself "devices/$fourth" -H 'Authorization: Basic eA==')" = 401
+check "an API key of a device" "$stamp" -C ws apikey add --role device "$fourth" -o keys/fourth.key
+check "  reads that one" sh -c "$(declare -f get); at=$at; get devices/$fourth fourth | grep -q '^200'"
+check "  and no other" sh -c "$(declare -f get); at=$at; get devices/$serial fourth | grep -q '^403'"
+check "it is revoked" "$stamp" revoke "$fourth" --reason keyCompromise "${support[@]}"
+check "  and reads nothing more" test "$(itself "devices/$fourth")" = 401
+check "  nor with its operational key" test "$(curl -sS --cacert ws/root.pem --cert new.pem --key new.key -o itself.out -w '%{http_code}' "https://$at/api/v1/devices/$fourth")" = 401
+
 # ---- the log: an auditor who keeps one head, and the root ----
 check "the head as a file" sh -c "$(declare -f get); at=$at; get log/head auditor | head -n 1 |
     sed 's/.*\"receipt\":\"\([^\"]*\)\".*/\1/' | base64 -d > kept.head"
