@@ -33,7 +33,9 @@ static bool print_leaf(void *ctx, uint64_t index, struct stamp_slice leaf)
     uint64_t *next = ctx;
 
     *next = index + 1;
-    if (stamp_log_entry_decode(leaf, &e, NULL) == STAMP_OK) {
+    if (stamp_log_is_dropped(leaf)) {
+        (void)printf("%" PRIu64 " is no longer there, but its hash\n", index);
+    } else if (stamp_log_entry_decode(leaf, &e, NULL) == STAMP_OK) {
         log_print_entry(index, &e);
     } else {
         (void)printf("%" PRIu64 " is malformed\n", index);

@@ -16,6 +16,7 @@
 #include "cli/registry_online.h"
 #include "cli/registry_operational.h"
 #include "cli/registry_pop.h"
+#include "cli/registry_prune.h"
 #include "host/json.h"
 #include "host/registry_backup.h"
 #include "host/registry_json.h"
@@ -29,6 +30,7 @@ static const char help[] =
     "       stamp registry check\n"
     "       stamp registry backup -o FILE\n"
     "       stamp registry restore FILE --to R\n"
+    "       stamp registry prune --before T\n"
     "\n"
     "Asks the books. list gives one page of devices, show all about one, with its\n"
     "history; export all devices with their certificates, as CSV unless told otherwise;\n"
@@ -36,7 +38,10 @@ static const char help[] =
     "became of a device; check holds rows, log, certificates and counts against each\n"
     "other and names what does not agree (exit status 3), for books at rest: a backup.\n"
     "backup writes all of the books as of one moment, while they are in use; restore\n"
-    "makes books of a backup, elsewhere.\n"
+    "makes books of a backup, elsewhere. prune drops operational keys that were given "
+    "up\n"
+    "and whose certificates ended before T, with what the log says of them but its\n"
+    "hashes; and tokens, API keys and requests of before T.\n"
     "\n"
     "  -s, --state S           only devices that are reserved, issued, struck,\n"
     "                          labelled, shipped, active, returned, re-struck, scrapped\n"
@@ -45,6 +50,7 @@ static const char help[] =
     "  -b, --batch B           only this batch, by name or number\n"
     "      --since T           only what is in its state since T or later:\n"
     "                          2026-11-22 or 2026-11-22T09:30:00Z\n"
+    "      --before T          for prune: a time as of --since, that is over\n"
     "  -n, --limit N           devices on a page (default: 50)\n"
     "      --after SERIAL      the page behind this device\n"
     "  -j, --json              JSON\n"
@@ -66,6 +72,7 @@ static const struct option options[] = {
     {"product", required_argument, NULL, 'p'},
     {"batch", required_argument, NULL, 'b'},
     {"since", required_argument, NULL, 'S'},
+    {"before", required_argument, NULL, 'B'},
     {"limit", required_argument, NULL, 'n'},
     {"after", required_argument, NULL, 'A'},
     {"json", no_argument, NULL, 'j'},
@@ -98,6 +105,7 @@ struct args {
     const char *reason; /* of set */
     const char *output; /* of backup */
     const char *to;     /* of restore */
+    time_t before;      /* of prune; 0 = not given */
     int fd;
     size_t limit;
     enum format format;
@@ -477,6 +485,12 @@ static int take_filter(struct args *a, int opt)
                              optarg);
         }
         return -1;
+    case 'B':
+        if (!parse_time(optarg, &a->before)) {
+            return cli_usage("registry", "'%s' is no time as 2026-11-22T09:30:00Z",
+                             optarg);
+        }
+        return -1;
     case 'n':
         if (!cli_number(optarg, 1, PAGE_MAX, &number)) {
             return cli_usage("registry", "'%s' is not 1 to %u", optarg, PAGE_MAX);
@@ -627,8 +641,8 @@ int cmd_registry(int argc, char **argv)
         }
     }
     if (optind == argc) {
-        return cli_usage("registry", "say list, show, export, pop, set, check, backup or "
-                                     "restore");
+        return cli_usage("registry", "say list, show, export, pop, set, check, backup, "
+                                     "restore or prune");
     }
     verb = argv[optind++];
     if ((strcmp(verb, "backup") == 0) != (a.output != NULL) ||
@@ -639,9 +653,13 @@ int cmd_registry(int argc, char **argv)
     one = strcmp(verb, "show") == 0 || strcmp(verb, "pop") == 0 ||
           strcmp(verb, "set") == 0 || strcmp(verb, "restore") == 0;
     if (!one && strcmp(verb, "backup") != 0 && strcmp(verb, "list") != 0 &&
-        strcmp(verb, "export") != 0 && strcmp(verb, "check") != 0) {
+        strcmp(verb, "export") != 0 && strcmp(verb, "check") != 0 &&
+        strcmp(verb, "prune") != 0) {
         return cli_usage("registry", "'%s' is not list, show, export, pop, set or check",
                          verb);
+    }
+    if ((strcmp(verb, "prune") == 0) != (a.before != 0)) {
+        return cli_usage("registry", "prune and --before T go together");
     }
     if ((strcmp(verb, "pop") == 0) != (a.key != NULL)) {
         return cli_usage("registry", "pop and --key KEY go together");
@@ -656,7 +674,9 @@ int cmd_registry(int argc, char **argv)
                          argv[optind]);
     }
     a.what = argv[optind];
-    if ((strcmp(verb, "check") == 0 || strcmp(verb, "backup") == 0) && a.what != NULL) {
+    if ((strcmp(verb, "check") == 0 || strcmp(verb, "backup") == 0 ||
+         strcmp(verb, "prune") == 0) &&
+        a.what != NULL) {
         return cli_usage("registry", "%s takes no '%s'", verb, a.what);
     }
     if (strcmp(verb, "backup") == 0 || strcmp(verb, "restore") == 0) {
@@ -668,6 +688,9 @@ int cmd_registry(int argc, char **argv)
     if (a.online.url != NULL && strcmp(verb, "list") != 0 && strcmp(verb, "show") != 0 &&
         strcmp(verb, "export") != 0 && strcmp(verb, "set") != 0) {
         return cli_usage("registry", "--server goes with list, show, export and set");
+    }
+    if (strcmp(verb, "prune") == 0) {
+        return registry_prune(a.dir, a.fd, a.before);
     }
     if (strcmp(verb, "export") == 0 && a.format == PLAIN) {
         a.format = CSV;

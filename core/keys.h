@@ -82,6 +82,7 @@ enum stamp_symbology { STAMP_QR = 1, STAMP_DATA_MATRIX = 2, STAMP_CODE128 = 3 };
 #define STAMP_LABEL_ROTATE "devstamp rotate 1"
 #define STAMP_LABEL_UNIT "devstamp unit 1"
 #define STAMP_LABEL_LOG "devstamp log 1"
+#define STAMP_LABEL_LOG_DROP "devstamp drop 1"
 
 /* Trust bundle payload, SPEC 8-2. */
 enum stamp_bundle_key {

@@ -20,11 +20,13 @@ enum key {
     WHO = 14,
     WHERE = 15,
     WHY = 16,
-    KEYS = 16,
+    SIGNATURE = 17,
+    KEYS = 17,
 };
 
 #define HASH 32u
 #define NUMBER_SIZE 16u
+#define SIGNATURE_SIZE 64u
 
 struct stamp_slice stamp_log_text(const char *text)
 {
@@ -43,6 +45,7 @@ const char *stamp_log_kind_name(enum stamp_log_kind kind)
         [STAMP_LOG_REVOCATION] = "revocation",
         [STAMP_LOG_OWN] = "own",
         [STAMP_LOG_ANCHOR] = "anchor",
+        [STAMP_LOG_DROP] = "drop",
     };
 
     return names[(unsigned)kind < STAMP_LOG_KINDS ? kind : 0];
@@ -80,8 +83,9 @@ static bool text_ok(struct stamp_slice s, size_t max)
 
 static uint32_t count(const struct stamp_log_entry *e)
 {
-    const struct stamp_slice *const strings[] = {
-        &e->serial, &e->number, &e->chip, &e->name, &e->who, &e->where, &e->why};
+    const struct stamp_slice *const strings[] = {&e->serial, &e->number,   &e->chip,
+                                                 &e->name,   &e->who,      &e->where,
+                                                 &e->why,    &e->signature};
     uint32_t n = 2u + e->has_device + e->has_state + (e->key != NULL) +
                  (e->digest != NULL) + (e->root != NULL) + (e->n > 0) + e->has_reason;
 
@@ -99,6 +103,7 @@ enum stamp_err stamp_log_entry_encode(const struct stamp_log_entry *e, uint8_t *
     *len = 0;
     if (e->at > UINT32_MAX || !text_ok(e->serial, STAMP_SERIAL_MAX) ||
         (e->number.len != 0 && e->number.len != NUMBER_SIZE) ||
+        (e->signature.len != 0 && e->signature.len != SIGNATURE_SIZE) ||
         !text_ok(e->chip, STAMP_LOG_TEXT_MAX) || !text_ok(e->name, STAMP_LOG_TEXT_MAX) ||
         !text_ok(e->who, STAMP_LOG_TEXT_MAX) || !text_ok(e->where, STAMP_LOG_TEXT_MAX) ||
         !text_ok(e->why, STAMP_LOG_TEXT_MAX)) {
@@ -129,6 +134,7 @@ enum stamp_err stamp_log_entry_encode(const struct stamp_log_entry *e, uint8_t *
     put_string(&o, WHO, STAMP_CBOR_TEXT, e->who);
     put_string(&o, WHERE, STAMP_CBOR_TEXT, e->where);
     put_string(&o, WHY, STAMP_CBOR_TEXT, e->why);
+    put_string(&o, SIGNATURE, STAMP_CBOR_BYTES, e->signature);
     *len = o.len;
     return stamp_cbor_out_ok(&o) ? STAMP_OK
                                  : stamp_error_set(err, STAMP_E_RANGE, 0,
@@ -196,6 +202,10 @@ static bool take(struct stamp_cbor *c, uint32_t key, struct stamp_log_entry *e)
         return take_text(c, STAMP_LOG_TEXT_MAX, &e->where);
     case WHY:
         return take_text(c, STAMP_LOG_TEXT_MAX, &e->why);
+    case SIGNATURE:
+        e->signature =
+            stamp_cbor_string(c, STAMP_CBOR_BYTES, SIGNATURE_SIZE, SIGNATURE_SIZE);
+        return true;
     default:
         return false;
     }

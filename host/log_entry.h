@@ -23,8 +23,9 @@ enum stamp_log_kind {
     STAMP_LOG_REVOCATION = 6,  /* of a certificate: number, reason */
     STAMP_LOG_OWN = 7,         /* a certificate of the service: number, certificate */
     STAMP_LOG_ANCHOR = 8,      /* something that is kept elsewhere: name, digest */
+    STAMP_LOG_DROP = 9,        /* contents of leaves were dropped: number, n, digest */
 };
-#define STAMP_LOG_KINDS 9u
+#define STAMP_LOG_KINDS 10u
 
 /** What is absent is NULL, empty or not set. Slices are borrowed: of a decoded one, from
  * its encoding. */
@@ -44,6 +45,7 @@ struct stamp_log_entry {
     bool has_reason;
     uint32_t reason; /* RFC 5280 5.3.1 */
     struct stamp_slice chip, name, who, where, why;
+    struct stamp_slice signature; /* of what was dropped: 64 bytes, SPEC 18-12 */
 };
 
 /** @param out  STAMP_LOG_ENTRY_MAX bytes. STAMP_E_RANGE: something is too long */

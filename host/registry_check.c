@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <openssl/rand.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,9 @@
 #define LEAVES_PAGE 4096u
 #define TALLIES 32
 
-/* A set of leaves, in whatever order: the sum of their hashes, and how many. */
+/* A set of leaves, in whatever order: the sum of their hashes, and how many. The hashes
+ * are under a key that is drawn for each check: whoever could choose what is on the books
+ * could else choose it so that sums are the same. */
 struct sum {
     uint64_t n;
     uint8_t hash[STAMP_MERKLE_SIZE];
@@ -28,6 +31,7 @@ struct check {
     struct stamp_error *err;
     enum stamp_err rc; /* of what a row's function could not return */
     EVP_MD_CTX *md;
+    uint8_t key[STAMP_MERKLE_SIZE]; /* of the sums */
     struct sum rows[STAMP_LOG_KINDS], log[STAMP_LOG_KINDS];
 
     /* of the device that rows or leaves are of now */
@@ -82,6 +86,7 @@ static bool strip(struct stamp_log_entry *e)
         e->who = e->where = none;
         return true;
     case STAMP_LOG_BATCH_STATE: /* the row has the last one only */
+    case STAMP_LOG_DROP:        /* host/registry_log_check.c looks at it */
         return false;
     case STAMP_LOG_ANCHOR:
         return e->name.len == sizeof STAMPI_ANCHOR_RESULTS - 1 &&
@@ -106,7 +111,8 @@ static enum stamp_err add(struct check *c, struct stamp_log_entry *e, struct sum
         return STAMP_OK;
     }
     rc = stamp_log_entry_encode(e, bytes, &len, c->err);
-    if (rc != STAMP_OK || !stamp_merkle_leaf(c->md, bytes, len, hash)) {
+    if (rc != STAMP_OK || !stamp_merkle_leaf(c->md, bytes, len, hash) ||
+        !stamp_merkle_join(c->md, c->key, hash, hash)) {
         return rc != STAMP_OK ? rc
                               : stamp_openssl_failed(c->err, "cannot compute a digest");
     }
@@ -436,6 +442,9 @@ static bool take_leaf(void *ctx, uint64_t index, struct stamp_slice leaf)
     struct stamp_log_entry e;
 
     c->out->leaves = index + 1;
+    if (stamp_log_is_dropped(leaf)) {
+        return true;
+    }
     if (stamp_log_entry_decode(leaf, &e, NULL) == STAMP_OK) {
         c->rc = add(c, &e, c->log, NULL);
     } else {
@@ -575,8 +584,9 @@ enum stamp_err stamp_registry_check(struct stamp_registry *r, stamp_registry_wro
     enum stamp_err rc;
 
     memset(out, 0, sizeof *out);
-    rc = c.md == NULL ? stamp_openssl_failed(err, "cannot compute a digest")
-                      : check_all(&c);
+    rc = c.md == NULL || RAND_bytes(c.key, sizeof c.key) != 1
+             ? stamp_openssl_failed(err, "cannot compute a digest")
+             : check_all(&c);
     out->wrong = c.found.n;
     EVP_MD_CTX_free(c.md);
     free(c.tally);

@@ -207,6 +207,29 @@ static enum stamp_err write_head(struct stamp_registry *r,
                : rc;
 }
 
+/* @param size  of the tree before, and then */
+static enum stamp_err take_waiting(struct stamp_registry *r, struct taken *t,
+                                   uint64_t *size, struct stamp_error *err)
+{
+    int64_t next = 0;
+    enum stamp_err rc = STAMPI_RUN(r, STAMPI_LOG_TAKE, take_leaf, t, NULL, err,
+                                   stampi_int(STAMP_LOG_GROW_MAX));
+
+    if (rc != STAMP_OK || t->n == 0) {
+        return rc;
+    }
+    qsort(t->row, t->n, sizeof *t->row, by_id);
+    rc = write_leaves(r, t, *size, err);
+    if (rc == STAMP_OK) {
+        rc = write_tree(r, t, *size, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stampi_count_on(r, COUNTER, t->n, &next, err);
+    }
+    *size += t->n;
+    return rc;
+}
+
 static enum stamp_err grow(struct stamp_registry *r, struct taken *t,
                            const struct stamp_log_signer *signer, time_t now,
                            struct stamp_error *err)
@@ -217,19 +240,7 @@ static enum stamp_err grow(struct stamp_registry *r, struct taken *t,
 
     size = (uint64_t)next - 1;
     if (rc == STAMP_OK) {
-        rc = STAMPI_RUN(r, STAMPI_LOG_TAKE, take_leaf, t, NULL, err,
-                        stampi_int(STAMP_LOG_GROW_MAX));
-    }
-    if (rc == STAMP_OK && t->n > 0) {
-        qsort(t->row, t->n, sizeof *t->row, by_id);
-        rc = write_leaves(r, t, size, err);
-        if (rc == STAMP_OK) {
-            rc = write_tree(r, t, size, err);
-        }
-        if (rc == STAMP_OK) {
-            rc = stampi_count_on(r, COUNTER, t->n, &next, err);
-        }
-        size += t->n;
+        rc = take_waiting(r, t, &size, err);
     }
     return rc == STAMP_OK && signer != NULL ? write_head(r, signer, size, now, err) : rc;
 }
@@ -249,6 +260,28 @@ enum stamp_err stamp_registry_log_grow(struct stamp_registry *r,
         *added = (uint32_t)t.n;
     }
     taken_fini(&t);
+    return rc;
+}
+
+enum stamp_err stampi_log_grow_now(struct stamp_registry *r, struct stamp_error *err)
+{
+    int64_t next = 0;
+    size_t n = 1;
+    enum stamp_err rc = stampi_leaves_write(r, err);
+
+    stampi_leaves_clear(r);
+    while (rc == STAMP_OK && n > 0) {
+        struct taken t = {.row = NULL};
+        uint64_t size;
+
+        rc = stampi_count_on(r, COUNTER, 0, &next, err);
+        size = (uint64_t)next - 1;
+        if (rc == STAMP_OK) {
+            rc = take_waiting(r, &t, &size, err);
+        }
+        n = t.n;
+        taken_fini(&t);
+    }
     return rc;
 }
 
@@ -299,6 +332,41 @@ enum stamp_err stamp_registry_log_head(struct stamp_registry *r,
         stamp_error_hint(err, "have one signed: stamp log head");
     }
     return rc;
+}
+
+/* ---- what was dropped ---- */
+
+#define DROPPED_HEAD (STAMP_CBOR_BYTES << 5 | STAMPI_DROP_ID)
+
+void stampi_dropped_mark(const uint8_t id[STAMPI_DROP_ID],
+                         uint8_t out[STAMPI_DROPPED_SIZE])
+{
+    out[0] = DROPPED_HEAD;
+    memcpy(out + 1, id, STAMPI_DROP_ID);
+}
+
+bool stamp_log_is_dropped(struct stamp_slice leaf)
+{
+    return leaf.len == STAMPI_DROPPED_SIZE && leaf.p[0] == DROPPED_HEAD;
+}
+
+void stampi_drop_signed(const uint8_t id[STAMPI_DROP_ID], const uint8_t digest[32],
+                        uint8_t out[STAMPI_DROP_SIGNED])
+{
+    memcpy(out, id, STAMPI_DROP_ID);
+    memcpy(out + STAMPI_DROP_ID, digest, 32);
+}
+
+bool stampi_dropped_add(EVP_MD_CTX *md, uint64_t index,
+                        const uint8_t hash[STAMP_MERKLE_SIZE])
+{
+    uint8_t number[8];
+
+    for (unsigned i = 0; i < sizeof number; i++) {
+        number[i] = (uint8_t)(index >> 8 * (sizeof number - 1 - i));
+    }
+    return EVP_DigestUpdate(md, number, sizeof number) == 1 &&
+           EVP_DigestUpdate(md, hash, STAMP_MERKLE_SIZE) == 1;
 }
 
 struct reading {

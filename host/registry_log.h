@@ -46,6 +46,10 @@ STAMP_MUST_USE enum stamp_err
 stamp_registry_log_anchor(struct stamp_registry *r, const char *name,
                           const uint8_t digest[32], time_t now, struct stamp_error *err);
 
+/** Is this what is left of a leaf whose content was dropped (SPEC 18-12)? Its hash is in
+ * the stored tree. */
+bool stamp_log_is_dropped(struct stamp_slice leaf);
+
 /** The newest head. STAMP_E_MISSING: none was signed yet. */
 STAMP_MUST_USE enum stamp_err stamp_registry_log_head(struct stamp_registry *r,
                                                       struct stamp_log_head *out,

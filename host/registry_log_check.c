@@ -1,16 +1,29 @@
 /* The whole log, gone through once: leaves, tiles and heads against each other. */
 #include <errno.h>
 #include <inttypes.h>
+#include <search.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/keys.h"
 #include "host/registry_log_own.h"
 #include "host/registry_own.h"
+#include "host/sig.h"
 
 #define PAGE 4096u
 #define HEADS_PAGE 256u
 #define WRONG_MAX 100u /* told one by one */
+
+/* Leaves that were dropped together, and what the log says of it. */
+struct drop {
+    uint8_t id[STAMPI_DROP_ID];
+    EVP_MD_CTX *md; /* over those that were found; NULL = none */
+    uint64_t n;
+    bool said;
+    uint64_t said_n;
+    uint8_t digest[32];
+};
 
 struct check {
     struct stamp_registry *r;
@@ -29,6 +42,8 @@ struct check {
     struct stamp_log_head head[HEADS_PAGE]; /* stored ones that come next */
     size_t n_heads, at_head;
     uint64_t heads_from;
+    void *drops;                /* tree of struct drop, by id: tsearch() */
+    struct stampi_tile dropped; /* hashes of the last leaf that was dropped */
 };
 
 void stampi_tell(struct stampi_findings *f, const char *format, ...)
@@ -136,12 +151,154 @@ static enum stamp_err check_tile(void *ctx, unsigned level, const struct stampi_
 
 /* ---- leaves ---- */
 
+static int by_drop(const void *a, const void *b)
+{
+    return memcmp(((const struct drop *)a)->id, ((const struct drop *)b)->id,
+                  STAMPI_DROP_ID);
+}
+
+/* NULL: out of memory. */
+static struct drop *find_drop(struct check *c, const uint8_t id[STAMPI_DROP_ID])
+{
+    struct drop *d = calloc(1, sizeof *d);
+    struct drop **found;
+
+    if (d == NULL) {
+        return NULL;
+    }
+    memcpy(d->id, id, sizeof d->id);
+    found = tsearch(d, &c->drops, by_drop);
+    if (found == NULL || *found != d) {
+        free(d);
+    }
+    return found == NULL ? NULL : *found;
+}
+
+static enum stamp_err no_memory(struct check *c)
+{
+    return stamp_error_set(c->err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+}
+
+/* Its hash is that of the stored tree, which the heads vouch for. */
+static enum stamp_err take_dropped(struct check *c, uint64_t index,
+                                   struct stamp_slice leaf,
+                                   uint8_t hash[STAMP_MERKLE_SIZE])
+{
+    struct drop *d = find_drop(c, leaf.p + 1);
+    uint64_t tile = index / STAMPI_TILE_MAX;
+    size_t at = (size_t)(index % STAMPI_TILE_MAX);
+    enum stamp_err rc = d == NULL ? no_memory(c) : STAMP_OK;
+
+    if (rc == STAMP_OK && (c->dropped.count <= at || c->dropped.n != tile)) {
+        rc = stampi_tile_read(c->r, 0, tile, &c->dropped, c->err);
+    }
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    if (c->dropped.count <= at) {
+        stampi_tell(&c->found, "leaf %" PRIu64 " was dropped, with its hash", index);
+        memset(hash, 0, STAMP_MERKLE_SIZE);
+    } else {
+        memcpy(hash, c->dropped.hash[at], STAMP_MERKLE_SIZE);
+    }
+    if (d->md == NULL) {
+        d->md = EVP_MD_CTX_new();
+        if (d->md == NULL || EVP_DigestInit_ex(d->md, stamp_sha256(), NULL) != 1) {
+            return stamp_openssl_failed(c->err, "cannot compute a digest");
+        }
+    }
+    d->n++;
+    return stampi_dropped_add(d->md, index, hash)
+               ? STAMP_OK
+               : stamp_openssl_failed(c->err, "cannot compute a digest");
+}
+
+static enum stamp_err take_said(struct check *c, const struct stamp_log_entry *e)
+{
+    uint8_t body[STAMPI_DROP_SIGNED];
+    struct drop *d;
+
+    if (e->kind != STAMP_LOG_DROP || e->number.len != STAMPI_DROP_ID ||
+        e->digest == NULL) {
+        return STAMP_OK;
+    }
+    d = find_drop(c, e->number.p);
+    if (d == NULL) {
+        return no_memory(c);
+    }
+    stampi_drop_signed(e->number.p, e->digest, body);
+    if (e->signature.len == 0 ||
+        stamp_sig_check(c->key, STAMP_LABEL_LOG_DROP, body, sizeof body, e->signature.p,
+                        NULL) != STAMP_OK) {
+        stampi_tell(&c->found,
+                    "who says that %u leaves were dropped has not the log's key", e->n);
+        return STAMP_OK;
+    }
+    d->said = true;
+    d->said_n = e->n;
+    memcpy(d->digest, e->digest, sizeof d->digest);
+    return STAMP_OK;
+}
+
+static enum stamp_err take_entry(struct check *c, uint64_t index, struct stamp_slice leaf,
+                                 uint8_t hash[STAMP_MERKLE_SIZE])
+{
+    struct stamp_log_entry e;
+    enum stamp_err rc = STAMP_OK;
+
+    if (stamp_log_is_dropped(leaf)) {
+        return take_dropped(c, index, leaf, hash);
+    }
+    if (stamp_log_entry_decode(leaf, &e, NULL) == STAMP_OK) {
+        rc = take_said(c, &e);
+    } else {
+        stampi_tell(&c->found, "leaf %" PRIu64 " is malformed", index);
+    }
+    return rc == STAMP_OK && !stamp_merkle_leaf(c->tree.md, leaf.p, leaf.len, hash)
+               ? stamp_openssl_failed(c->err, "cannot compute a digest")
+               : rc;
+}
+
+static void check_drop(struct check *c, struct drop *d)
+{
+    uint8_t digest[32];
+    bool same = d->said && d->n == d->said_n && d->md != NULL &&
+                EVP_DigestFinal_ex(d->md, digest, NULL) == 1 &&
+                memcmp(digest, d->digest, sizeof digest) == 0;
+
+    if (!d->said) {
+        stampi_tell(&c->found,
+                    "%" PRIu64 " leaves were dropped, and the log does not say so", d->n);
+    } else if (!same) {
+        stampi_tell(&c->found,
+                    "%" PRIu64 " leaves were dropped that are not the %" PRIu64
+                    " which the log says",
+                    d->n, d->said_n);
+    }
+}
+
+/* All of them; and they are free. Where leaves were not all gone through, nothing is
+ * told.
+ */
+static void end_drops(struct check *c, bool all)
+{
+    while (c->drops != NULL) {
+        struct drop *d = *(struct drop **)c->drops;
+
+        if (all) {
+            check_drop(c, d);
+        }
+        (void)tdelete(d, &c->drops, by_drop);
+        EVP_MD_CTX_free(d->md);
+        free(d);
+    }
+}
+
 static bool take_leaf(void *ctx, uint64_t index, struct stamp_slice leaf)
 {
     struct check *c = ctx;
     uint8_t hash[STAMP_MERKLE_SIZE];
-    struct stamp_log_entry e;
-    enum stamp_err rc = STAMP_OK;
+    enum stamp_err rc;
 
     if (index != c->next) {
         stampi_tell(&c->found, "leaf %" PRIu64 " is missing", c->next);
@@ -149,12 +306,7 @@ static bool take_leaf(void *ctx, uint64_t index, struct stamp_slice leaf)
         return false;
     }
     c->next++;
-    if (stamp_log_entry_decode(leaf, &e, NULL) != STAMP_OK) {
-        stampi_tell(&c->found, "leaf %" PRIu64 " is malformed", index);
-    }
-    if (!stamp_merkle_leaf(c->tree.md, leaf.p, leaf.len, hash)) {
-        rc = stamp_openssl_failed(c->err, "cannot compute a digest");
-    }
+    rc = take_entry(c, index, leaf, hash);
     if (rc == STAMP_OK) {
         rc = stampi_edge_add(c->edge, hash, c->err);
     }
@@ -262,6 +414,7 @@ static enum stamp_err check_all(struct check *c)
     if (rc == STAMP_OK) {
         rc = check_leaves(c, size);
     }
+    end_drops(c, rc == STAMP_OK && !c->stopped);
     if (rc == STAMP_OK) {
         rc = check_end(c, size);
     }

@@ -13,6 +13,27 @@ struct stampi_findings {
 void stampi_tell(struct stampi_findings *f, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+/** What is kept of a leaf whose content was dropped: a byte string, which no entry is, of
+ * 16 bytes that the leaf which says so has as its number. */
+#define STAMPI_DROP_ID 16u
+#define STAMPI_DROPPED_SIZE (STAMPI_DROP_ID + 1u)
+void stampi_dropped_mark(const uint8_t id[STAMPI_DROP_ID],
+                         uint8_t out[STAMPI_DROPPED_SIZE]);
+
+/** The number of what is over all that was dropped: SPEC 18-12. */
+STAMP_MUST_USE bool stampi_dropped_add(EVP_MD_CTX *md, uint64_t index,
+                                       const uint8_t hash[STAMP_MERKLE_SIZE]);
+
+/** What the log key signs of it, with STAMP_LABEL_LOG_DROP. */
+#define STAMPI_DROP_SIGNED (STAMPI_DROP_ID + 32u)
+void stampi_drop_signed(const uint8_t id[STAMPI_DROP_ID], const uint8_t digest[32],
+                        uint8_t out[STAMPI_DROP_SIGNED]);
+
+/** In a transaction that has leaves to write: they are written, and all that waits is
+ * taken into the tree. */
+STAMP_MUST_USE enum stamp_err stampi_log_grow_now(struct stamp_registry *r,
+                                                  struct stamp_error *err);
+
 #define STAMPI_TILE_BITS 8u
 #define STAMPI_TILE_MAX 256u  /* hashes */
 #define STAMPI_TILE_LEVELS 8u /* up to 2^64 leaves */

@@ -914,6 +914,21 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
     [STAMPI_CERTIFICATE_OWNER] = {"SELECT device, n FROM claim_certificate"
                                   " WHERE serial = $1",
                                   NULL},
+    /* a device's newest one stays, whatever became of it: the next gets its number */
+    [STAMPI_PRUNE_KEYS] = {"SELECT device, n, serial FROM operational o WHERE state = 3"
+                           " AND not_after < $1 AND changed_at < $1"
+                           " AND (device, n) > ($2, $3) AND n < (SELECT max(n)"
+                           " FROM operational WHERE device = o.device)"
+                           " ORDER BY device, n LIMIT $4",
+                           NULL},
+    [STAMPI_PRUNE_KEY] = {"DELETE FROM operational WHERE device = $1 AND n = $2", NULL},
+    [STAMPI_PRUNE_CERTIFICATE] = {"DELETE FROM claim_certificate WHERE serial = $1",
+                                  NULL},
+    [STAMPI_PRUNE_LEAF] = {"UPDATE log_leaf SET device = NULL, leaf = $1 WHERE n = $2",
+                           NULL},
+    [STAMPI_PRUNE_TOKENS] = {"DELETE FROM enrol_token WHERE not_after < $1", NULL},
+    [STAMPI_PRUNE_REQUESTS] = {"DELETE FROM request WHERE at < $1", NULL},
+    [STAMPI_PRUNE_API_KEYS] = {"DELETE FROM api_key WHERE not_after < $1", NULL},
     [STAMPI_TOKEN_ADD] = {"INSERT INTO enrol_token (digest, device, at, not_after, who)"
                           " VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
                           NULL},

@@ -81,6 +81,11 @@ static bool add_leaf(void *ctx, uint64_t index, struct stamp_slice leaf)
     char at[21];
     json_t *j;
 
+    if (stamp_log_is_dropped(leaf)) {
+        return json_array_append_new(ctx, json_pack("{s:I, s:n, s:n, s:n}", "leaf",
+                                                    (json_int_t)index, "kind", "at",
+                                                    "entry")) == 0;
+    }
     if (stamp_log_entry_decode(leaf, &e, NULL) != STAMP_OK) {
         return true;
     }
@@ -100,6 +105,42 @@ static bool add_leaf(void *ctx, uint64_t index, struct stamp_slice leaf)
     return json_array_append_new(ctx, j) == 0;
 }
 
+static enum stamp_err add_hash(struct stamp_log_tree *tree, json_t *leaf,
+                               struct stamp_error *err)
+{
+    const struct stamp_merkle_tree *nodes = stamp_log_tree_nodes(tree);
+    uint64_t index = (uint64_t)json_integer_value(json_object_get(leaf, "leaf"));
+    uint8_t hash[STAMP_MERKLE_SIZE];
+    enum stamp_err rc = nodes->node(nodes->ctx, 0, index, hash, err);
+
+    if (rc == STAMP_OK) {
+        (void)json_object_set_new(leaf, "hash", service_base64(hash, sizeof hash));
+    }
+    return rc;
+}
+
+/* Of what was dropped the hash is told: the tree over all can still be made. */
+static enum stamp_err add_hashes(struct reader_reply *r, json_t *all)
+{
+    STAMP_LOG_TREE_AUTO *tree = NULL;
+    enum stamp_err rc = STAMP_OK;
+    json_t *j;
+    size_t i;
+
+    json_array_foreach(all, i, j)
+    {
+        bool dropped = json_is_null(json_object_get(j, "entry"));
+
+        if (rc == STAMP_OK && dropped && tree == NULL) {
+            rc = stamp_log_tree_open(r->r->registry, &tree, &r->err);
+        }
+        if (rc == STAMP_OK && dropped) {
+            rc = add_hash(tree, j, &r->err);
+        }
+    }
+    return rc;
+}
+
 void reader_log_entries(struct reader_reply *r, const struct service_query *q)
 {
     uint64_t size = 0;
@@ -110,6 +151,9 @@ void reader_log_entries(struct reader_reply *r, const struct service_query *q)
     if (rc == STAMP_OK && all != NULL) {
         rc = stamp_registry_log_leaves(r->r->registry, q->from, (uint32_t)q->limit,
                                        add_leaf, all, &r->err);
+    }
+    if (rc == STAMP_OK) {
+        rc = add_hashes(r, all);
     }
     if (rc != STAMP_OK) {
         json_decref(all);

@@ -71,7 +71,7 @@ class Api:
             return f"{where} is {kind}, not {types}"
         if "enum" in schema and value not in schema["enum"]:
             return f"{where} is {value!r}"
-        if schema.get("format") == "date-time" and not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", value):
+        if kind == "string" and schema.get("format") == "date-time" and not re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", value):
             return f"{where} is no time: {value!r}"
         if kind == "array":
             return next((w for i, v in enumerate(value) if (w := self.fits(schema["items"], v, f"{where}[{i}]"))), None)
