@@ -55,6 +55,12 @@ void api_answer(struct evhttp_request *req, uint8_t verb,
 const char *api_read_order(const void *text, size_t len, struct service_batch *asked,
                            uint8_t *stations, json_t **keep);
 
+/** The body of a POST to a device, an order or the journals, by its verb: NULL, or the
+ * sentence that says what is wrong. Slices point into `body` and `bytes`. */
+const char *api_read_change(const json_t *body, struct service_change *c);
+const char *api_read_factory(const json_t *body, struct service_factory *a,
+                             uint8_t bytes[32]);
+
 /** Not now. */
 void api_later(struct evhttp_request *req);
 

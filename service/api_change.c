@@ -79,6 +79,11 @@ static const char *read_revoke(const json_t *body, struct service_change *c)
                : "'why' is no text, or too long";
 }
 
+const char *api_read_change(const json_t *body, struct service_change *c)
+{
+    return c->verb == SERVICE_CHANGE_STATE ? read_state(body, c) : read_revoke(body, c);
+}
+
 static void ask(struct front *f, struct evhttp_request *req, struct service_change *c)
 {
     json_t *body = api_take_body(req);
@@ -87,7 +92,7 @@ static void ask(struct front *f, struct evhttp_request *req, struct service_chan
     if (body == NULL) {
         return;
     }
-    wrong = c->verb == SERVICE_CHANGE_STATE ? read_state(body, c) : read_revoke(body, c);
+    wrong = api_read_change(body, c);
     c->from = front_from(req);
     if (wrong != NULL) {
         api_problem(req, BAD, "Bad Request", wrong);

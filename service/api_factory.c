@@ -139,6 +139,14 @@ static const char *read_nothing(const json_t *body)
                                      : "a member has a name that means nothing here";
 }
 
+const char *api_read_factory(const json_t *body, struct service_factory *a,
+                             uint8_t bytes[32])
+{
+    return a->verb == SERVICE_FACTORY_ORDER  ? read_order(body, a, bytes)
+           : a->verb == SERVICE_FACTORY_FILE ? read_file(body, a, bytes)
+                                             : read_nothing(body);
+}
+
 /* ---- asking ---- */
 
 static void ask(struct front *f, struct evhttp_request *req, struct service_factory *a,
@@ -161,9 +169,7 @@ static void ask_json(struct front *f, struct evhttp_request *req,
     if (body == NULL) {
         return;
     }
-    wrong = a->verb == SERVICE_FACTORY_ORDER  ? read_order(body, a, bytes)
-            : a->verb == SERVICE_FACTORY_FILE ? read_file(body, a, bytes)
-                                              : read_nothing(body);
+    wrong = api_read_factory(body, a, bytes);
     if (wrong != NULL) {
         api_problem(req, BAD, "Bad Request", wrong);
     } else if (named && !api_take_name(req, &a->name)) {

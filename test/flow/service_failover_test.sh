@@ -1,8 +1,10 @@
 #!/bin/bash
-# The primary PostgreSQL is killed under load and the standby promoted: the service goes on with it by itself, nothing
-# that was told is lost, and the log goes on from its heads. The books' URL names both servers, and the one that
-# takes writes is looked for (libpq); commits wait until the standby has them (synchronous_commit = remote_apply).
+# The primary PostgreSQL is killed under load and the standby promoted, again and again: the service goes on with it by
+# itself, nothing that was told is lost, and the log goes on from its heads. The books' URL names both servers, and the
+# one that takes writes is looked for (libpq); commits wait until the standby has them (synchronous_commit =
+# remote_apply). Each time a process of the service is killed, too, or all clients are.
 #
+# STAMP_FAILOVERS: how many times (default: 2, there and back)
 # usage: service_failover_test.sh BUILD postgres     through test/pg_server.sh
 set -uo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/service_lib.sh"
@@ -13,23 +15,71 @@ as=()
 primary=$(dirname "$STAMP_TEST_PG_DATA")
 standby=$(mktemp -d /tmp/stamp-standby-XXXXXX)
 [ "$(id -u)" != 0 ] || chown postgres: "$standby"
-end_standby() {
-    "${as[@]}" "$bin/pg_ctl" -D "$standby/data" -m immediate -s stop > /dev/null 2>&1
+failovers=${STAMP_FAILOVERS:-2}
+end_servers() {
+    for dir in "$primary" "$standby"; do
+        "${as[@]}" "$bin/pg_ctl" -D "$dir/data" -m immediate -s stop > /dev/null 2>&1
+    done
     rm -rf "$standby"
 }
-trap 'end_standby; end' EXIT
+trap 'end_servers; end' EXIT
 
 # sql DIRECTORY TEXT
 sql() { psql -q -A -t -v ON_ERROR_STOP=1 "postgresql:///postgres?host=${1//\//%2F}&user=stamp" -c "$2"; }
 
-check "a standby" "${as[@]}" "$bin/pg_basebackup" -h "$primary" -U stamp -D "$standby/data" -R -X stream
-check "  which follows" "${as[@]}" "$bin/pg_ctl" -D "$standby/data" -l "$standby/server.log" -w -s start -o \
-    "-c listen_addresses= -c unix_socket_directories=$standby -c max_connections=50 -F"
-check "commits wait for it" sql "$primary" "ALTER SYSTEM SET synchronous_standby_names = '*'"
-check "  until it shows them" sql "$primary" "ALTER SYSTEM SET synchronous_commit = 'remote_apply'"
-check "  from now on" sql "$primary" "SELECT pg_reload_conf()"
-check "  it does" bash -c "$(declare -f sql); for i in \$(seq 50); do
-    test \"\$(sql '$primary' 'SELECT sync_state FROM pg_stat_replication')\" = sync && exit 0; sleep 0.1; done; exit 1"
+# stand_by FROM TO: a standby in TO follows FROM, whose commits wait for it from now on
+stand_by() {
+    rm -rf "$2/data"
+    "${as[@]}" "$bin/pg_basebackup" -h "$1" -U stamp -D "$2/data" -R -X stream -c fast &&
+        "${as[@]}" "$bin/pg_ctl" -D "$2/data" -l "$2/server.log" -w -s start -o \
+            "-c listen_addresses= -c unix_socket_directories=$2 -c max_connections=50 -F" &&
+        sql "$1" "ALTER SYSTEM SET synchronous_standby_names = '*'" &&
+        sql "$1" "ALTER SYSTEM SET synchronous_commit = 'remote_apply'" &&
+        sql "$1" "SELECT pg_reload_conf()" > /dev/null || return 1
+    for _ in $(seq 100); do
+        [ "$(sql "$1" 'SELECT sync_state FROM pg_stat_replication')" != sync ] || return 0
+        sleep 0.1
+    done
+    return 1
+}
+
+# promote DIRECTORY: it takes writes, which wait for nobody yet
+promote() {
+    "${as[@]}" "$bin/pg_ctl" -D "$1/data" -w -s promote &&
+        sql "$1" "ALTER SYSTEM RESET synchronous_standby_names" && sql "$1" "SELECT pg_reload_conf()" > /dev/null
+}
+
+# kill_server DIRECTORY: its parent and every connection at once
+kill_server() {
+    local pid
+    pid=$(head -n 1 "$1/data/postmaster.pid")
+    pkill -9 -P "$pid"
+    kill -9 "$pid"
+}
+
+# load: clients, whose answers go to a file of their own
+loads=0
+load() {
+    loads=$((loads + 1))
+    "${clients[@]}" load "$scratch/end" "${at##*:}" ws/root.pem "told-$loads" d0 d1 d2 d3 d4 d5 d6 d7 >> load.out 2>&1 &
+    load_pid=$!
+}
+
+# told: lines that are whole
+told() { cat told-* 2> /dev/null | grep -c '^[^ ]* [^ ]*$'; }
+
+# grows: 20 certificates more are told, soon
+grows() {
+    local from
+    from=$(told)
+    for _ in $(seq 150); do
+        [ "$(told)" -le "$((from + 20))" ] || return 0
+        sleep 0.2
+    done
+    return 1
+}
+
+check "a standby, for which commits wait" stand_by "$primary" "$standby"
 
 url="postgresql:///postgres?host=${primary//\//%2F},${standby//\//%2F}&user=stamp&target_session_attrs=read-write"
 check "a workspace with its books at whichever takes writes" "$stamp" init ws --company Acme --product Sensor --registry "$url"
@@ -40,29 +90,35 @@ for serial in $("$stamp" -C ws registry list --csv | sed -n '2,$s/,.*//p'); do
     i=$((i + 1))
 done
 check "the service starts" serve ws --fronts 2 --per-hour 1000000 --rate 100000000
-"${clients[@]}" load "$scratch/end" "${at##*:}" ws/root.pem told d0 d1 d2 d3 d4 d5 d6 d7 > load.out 2>&1 &
-load_pid=$!
-sleep 3
-check "a head, kept" "$stamp" -C ws log head -o kept
-before=$(wc -l < told)
-check "  certificates are told" test "$before" -gt 0
-
-# the whole primary: its parent and every connection at once
-pkill -9 -P "$STAMP_TEST_PG_PID"
-kill -9 "$STAMP_TEST_PG_PID"
-check "the standby is promoted" "${as[@]}" "$bin/pg_ctl" -D "$standby/data" -w -s promote
-at_kill=$(wc -l < told)
-for i in $(seq 100); do
-    [ "$(wc -l < told)" -le "$((at_kill + 20))" ] || break
-    sleep 0.2
+load
+servers=("$primary" "$standby")
+kept=()
+for n in $(seq "$failovers"); do
+    now=${servers[$((1 - n % 2))]}
+    next=${servers[$((n % 2))]}
+    check "failover $n: certificates are told" grows
+    check "  a head, kept" "$stamp" -C ws log head -o "kept-$n"
+    kept+=(--head "kept-$n")
+    if [ $((n % 2)) = 0 ]; then
+        kill -9 "$load_pid"
+        wait "$load_pid" 2> /dev/null
+        load
+    else
+        mapfile -t pids < <(pgrep -P "$(cat ws-serve.pid)")
+        kill -9 "${pids[$((RANDOM % ${#pids[@]}))]}"
+    fi
+    kill_server "$now"
+    check "  the standby is promoted" promote "$next"
+    check "  the service goes on by itself" grows
+    [ "$n" = "$failovers" ] || check "  the one that was killed is the next standby" stand_by "$next" "$now"
 done
-check "the service goes on by itself" test "$(wc -l < told)" -gt "$((at_kill + 20))"
 touch end
 check "the load ends without an answer that it did not expect" wait "$load_pid"
 cat load.out
 check "a graceful stop" serve_stop ws
+cat told-* | grep '^[^ ]* [^ ]*$' > told # the last line of who was killed may be cut
 check_status "every certificate that was told is on the books, once" 0 "${clients[@]}" check "$stamp" ws told
 cat out
 check_status "rows, log and certificates agree" 0 "$stamp" -C ws registry check
-check_status "the head from before is of this log" 0 "$stamp" -C ws log verify --head kept
+check_status "the heads from before are of this log" 0 "$stamp" -C ws log verify "${kept[@]}"
 finish

@@ -1,6 +1,7 @@
 /* What clients send over HTTP beside EST: the first byte says which. An OCSP request in
- * DER, or in the path of a GET; an order of a batch in JSON. Read, or refused with a
- * reason; what was read is within the sizes that messages have. */
+ * DER, or in the path of a GET; an order of a batch, a change of a device, a work order
+ * and what is told of it in JSON. Read, or refused with a reason; what was read is within
+ * the sizes that messages have. */
 #include <openssl/ocsp.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -70,9 +71,62 @@ static void order(const uint8_t *data, size_t len)
     json_decref(keep);
 }
 
+static void check(const char *wrong, const struct service_message *m)
+{
+    if (wrong == NULL) {
+        sends(m);
+    } else if (wrong[0] == '\0') {
+        abort();
+    }
+}
+
+static void change_as(uint8_t verb, const uint8_t *data, size_t len)
+{
+    struct service_message m = {.type = SERVICE_CHANGE, .u.change = {.verb = verb}};
+    json_t *body = json_loadb((const char *)data, len, JSON_REJECT_DUPLICATES, NULL);
+
+    if (json_is_object(body)) {
+        check(api_read_change(body, &m.u.change), &m);
+    }
+    json_decref(body);
+}
+
+static void state(const uint8_t *data, size_t len)
+{
+    change_as(SERVICE_CHANGE_STATE, data, len);
+}
+
+static void revoke(const uint8_t *data, size_t len)
+{
+    change_as(SERVICE_CHANGE_REVOKE, data, len);
+}
+
+static void factory_as(uint8_t verb, const uint8_t *data, size_t len)
+{
+    struct service_message m = {.type = SERVICE_FACTORY_ASK, .u.factory = {.verb = verb}};
+    json_t *body = json_loadb((const char *)data, len, JSON_REJECT_DUPLICATES, NULL);
+    uint8_t bytes[32];
+
+    if (json_is_object(body)) {
+        check(api_read_factory(body, &m.u.factory, bytes), &m);
+    }
+    json_decref(body);
+}
+
+static void work_order(const uint8_t *data, size_t len)
+{
+    factory_as(SERVICE_FACTORY_ORDER, data, len);
+}
+
+static void order_file(const uint8_t *data, size_t len)
+{
+    factory_as(SERVICE_FACTORY_FILE, data, len);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    static void (*const what[])(const uint8_t *, size_t) = {ocsp, ocsp_path, order};
+    static void (*const what[])(const uint8_t *, size_t) = {
+        ocsp, ocsp_path, order, state, revoke, work_order, order_file};
 
     for (unsigned i = 0; i < 2; i++) {
         issuer[i].len = i == 0 ? 20 : 32;
@@ -80,7 +134,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         memset(issuer[i].key, 2, issuer[i].len);
     }
     if (len > 0) {
-        what[data[0] % 3](data + 1, len - 1);
+        what[data[0] % (sizeof what / sizeof what[0])](data + 1, len - 1);
     }
     return 0;
 }
