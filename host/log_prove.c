@@ -1,9 +1,6 @@
 #include "host/log_prove.h"
 
-#include <errno.h>
-#include <stdlib.h>
-#include <string.h>
-
+#include "host/registry_run_tree.h"
 #include "host/registry_walk.h"
 
 struct proving {
@@ -47,75 +44,6 @@ static bool take_leaf(void *ctx, uint64_t index, struct stamp_slice leaf)
 
 /* ---- runs ---- */
 
-/* The devices of a run, as leaves. */
-struct run {
-    EVP_MD_CTX *md;
-    uint8_t (*leaf)[STAMP_MERKLE_SIZE];
-    uint32_t n, room;
-};
-
-static enum stamp_err take_device(void *ctx, const struct stampi_value *v,
-                                  struct stamp_error *err)
-{
-    struct run *run = ctx;
-    uint8_t fingerprint[32];
-
-    stampi_get_blob(&v[5], fingerprint, sizeof fingerprint);
-    if (run->n == run->room ||
-        !stampi_run_leaf(run->md, (struct stamp_slice){v[1].p, v[1].len}, fingerprint,
-                         (struct stamp_slice){v[6].p, v[6].len}, run->leaf[run->n])) {
-        return stamp_openssl_failed(err, "cannot compute a digest");
-    }
-    run->n++;
-    return STAMP_OK;
-}
-
-static enum stamp_err node_of(void *ctx, unsigned height, uint64_t index,
-                              uint8_t out[STAMP_MERKLE_SIZE], struct stamp_error *err)
-{
-    const struct run *run = ctx;
-    struct stamp_merkle tree;
-    uint64_t first = index << height;
-    enum stamp_err rc = stamp_merkle_init(&tree, err);
-
-    for (uint64_t i = first; i < first + (UINT64_C(1) << height) && rc == STAMP_OK; i++) {
-        rc = stamp_merkle_add(&tree, run->leaf[i], err);
-    }
-    if (rc == STAMP_OK) {
-        rc = stamp_merkle_root(&tree, out, err);
-    }
-    stamp_merkle_fini(&tree);
-    return rc;
-}
-
-static enum stamp_err prove_in_run(struct proving *p, struct stamp_log_item *item)
-{
-    struct run run = {.md = stamp_merkle_md(), .room = (uint32_t)p->run.n};
-    struct stamp_merkle_tree tree = {run.md, node_of, &run};
-    enum stamp_err rc = STAMP_E_NOMEM;
-
-    run.leaf = malloc((size_t)p->run.n * STAMP_MERKLE_SIZE);
-    if (run.leaf == NULL || run.md == NULL) {
-        (void)stamp_error_set(p->err, STAMP_E_NOMEM, ENOMEM, "out of memory");
-    } else {
-        rc = stampi_walk_devices(p->r, p->run.first, p->run.first + p->run.n, take_device,
-                                 &run, p->err);
-    }
-    if (rc == STAMP_OK && run.n != p->run.n) {
-        rc = stamp_error_set(p->err, STAMP_E_DATABASE, 0,
-                             "the books do not have all devices of a run any more");
-    }
-    if (rc == STAMP_OK) {
-        item->in_run = true;
-        item->place = (uint32_t)(p->row->id - p->run.first);
-        rc = stamp_merkle_prove(&tree, item->place, (uint64_t)p->run.n, &item->run_path,
-                                p->err);
-    }
-    EVP_MD_CTX_free(run.md);
-    free(run.leaf);
-    return rc;
-}
-
 static bool take_run_leaf(void *ctx, uint64_t index, struct stamp_slice leaf)
 {
     struct proving *p = ctx;
@@ -138,8 +66,15 @@ static bool take_run_leaf(void *ctx, uint64_t index, struct stamp_slice leaf)
             &item.record.len)) {
         p->rc = stamp_openssl_failed(p->err, "cannot compute a digest");
     }
+    if (p->rc == STAMP_OK && e.root == NULL) {
+        p->rc =
+            stamp_error_set(p->err, STAMP_E_DATABASE, 0, "a leaf of the log is damaged");
+    }
     if (p->rc == STAMP_OK) {
-        p->rc = prove_in_run(p, &item);
+        item.in_run = true;
+        item.place = (uint32_t)(p->row->id - p->run.first);
+        p->rc = stampi_run_tree_prove(p->r, &p->run, item.place, e.root, &item.run_path,
+                                      p->err);
     }
     if (p->rc == STAMP_OK) {
         p->rc = add(p, &item);

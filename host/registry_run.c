@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "host/registry_own.h"
+#include "host/registry_run_tree.h"
 
 /* A run's end: an eighth of what is on the books, so that writing the table of keys anew
  * costs the same for each device however large it gets; within what memory allows. */
@@ -283,21 +284,17 @@ enum stamp_err stamp_registry_run_add(struct stamp_registry_run *run,
 
 /* ---- booking ---- */
 
-static enum stamp_err add_to_tree(struct stamp_merkle *tree, const struct device *d,
+static enum stamp_err add_to_tree(struct stampi_run_tree *tree, const struct device *d,
                                   struct stamp_error *err)
 {
-    uint8_t leaf[STAMP_MERKLE_SIZE];
-
-    return stampi_run_leaf(tree->md, (struct stamp_slice){d->serial, d->serial_len},
-                           d->fingerprint,
-                           (struct stamp_slice){d->certificate, d->certificate_len}, leaf)
-               ? stamp_merkle_add(tree, leaf, err)
-               : stamp_openssl_failed(err, "cannot compute a digest");
+    return stampi_run_tree_add(
+        tree, (struct stamp_slice){d->serial, d->serial_len}, d->fingerprint,
+        (struct stamp_slice){d->certificate, d->certificate_len}, err);
 }
 
 static enum stamp_err copy_devices(struct stamp_registry *r,
                                    struct stamp_registry_run *run, int64_t first,
-                                   struct stamp_merkle *tree, struct stamp_error *err)
+                                   struct stampi_run_tree *tree, struct stamp_error *err)
 {
     const struct stampi_ops *ops = r->db->ops;
     struct reader reader = {run, 0};
@@ -407,16 +404,19 @@ static enum stamp_err book_devices(struct stamp_registry *r,
                                    time_t now, struct stamp_error *err)
 {
     uint8_t root[STAMP_MERKLE_SIZE];
-    struct stamp_merkle tree;
-    enum stamp_err rc = stamp_merkle_init(&tree, err);
+    struct stampi_run_tree tree;
+    enum stamp_err rc = stampi_run_tree_init(&tree, err);
 
     if (rc == STAMP_OK) {
         rc = copy_devices(r, run, first, &tree, err);
     }
     if (rc == STAMP_OK) {
-        rc = stamp_merkle_root(&tree, root, err);
+        rc = stampi_run_tree_root(&tree, root, err);
     }
-    stamp_merkle_fini(&tree);
+    if (rc == STAMP_OK) {
+        rc = stampi_run_tree_keep(r, first, &tree, err);
+    }
+    stampi_run_tree_fini(&tree);
     return rc == STAMP_OK ? stampi_leaf_run(r, first, run->n, (int64_t)now, root, err)
                           : rc;
 }

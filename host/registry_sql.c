@@ -363,8 +363,9 @@
     "INSERT INTO counter (name, next) VALUES ('log', 1);"
 
 /* What programs asked for over the network, by the names that they gave their requests:
- * the same again, at whatever node, gets the same batch or order. And what stations
- * exported of their journals, with devices that came back: once a file beside the books.
+ * the same again, at whatever node, gets the same batch or order. Of runs, what a device
+ * is proven with (host/registry_run_tree.h). And what stations exported of their
+ * journals, with devices that came back: once a file beside the books.
  */
 #define TABLES_10(INT, BLOB, TEXT, KEYED)                                                \
     "CREATE TABLE request ("                                                             \
@@ -374,6 +375,10 @@
     "  batch " INT " NOT NULL,"                                                          \
     "  at " INT " NOT NULL,"                                                             \
     "  PRIMARY KEY (who, name)"                                                          \
+    ")" KEYED ";"                                                                        \
+    "CREATE TABLE run_node ("                                                            \
+    "  first " INT " PRIMARY KEY,"                                                       \
+    "  hashes " BLOB " NOT NULL"                                                         \
     ")" KEYED ";"                                                                        \
     "CREATE TABLE journal_entry ("                                                       \
     "  station " BLOB " NOT NULL CHECK (length(station) = 32),"                          \
@@ -955,6 +960,9 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
                              " WHERE name > $1 ORDER BY name LIMIT $2",
                              NULL},
     [STAMPI_API_KEY_REMOVE] = {"DELETE FROM api_key WHERE name = $1", NULL},
+    [STAMPI_RUN_NODES_ADD] = {"INSERT INTO run_node (first, hashes) VALUES ($1, $2)",
+                              NULL},
+    [STAMPI_RUN_NODES] = {"SELECT hashes FROM run_node WHERE first = $1", NULL},
     [STAMPI_REQUEST_ADD] = {"INSERT INTO request (who, name, digest, batch, at)"
                             " VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING",
                             NULL},

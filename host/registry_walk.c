@@ -1,5 +1,7 @@
 #include "host/registry_walk.h"
 
+#include "host/registry_run_tree.h"
+
 #include <string.h>
 
 #define PAGE 512
@@ -103,31 +105,27 @@ enum stamp_err stampi_walk_devices(struct stamp_registry *r, int64_t from, int64
 static enum stamp_err add_device(void *ctx, const struct stampi_value *v,
                                  struct stamp_error *err)
 {
-    struct stamp_merkle *tree = ctx;
-    uint8_t leaf[STAMP_MERKLE_SIZE];
     uint8_t fingerprint[32];
 
     stampi_get_blob(&v[5], fingerprint, sizeof fingerprint);
-    return stampi_run_leaf(tree->md, (struct stamp_slice){v[1].p, v[1].len}, fingerprint,
-                           (struct stamp_slice){v[6].p, v[6].len}, leaf)
-               ? stamp_merkle_add(tree, leaf, err)
-               : stamp_openssl_failed(err, "cannot compute a digest");
+    return stampi_run_tree_add(ctx, (struct stamp_slice){v[1].p, v[1].len}, fingerprint,
+                               (struct stamp_slice){v[6].p, v[6].len}, err);
 }
 
 enum stamp_err stampi_run_root(struct stamp_registry *r, int64_t first, uint32_t n,
                                uint32_t *found, uint8_t root[STAMP_MERKLE_SIZE],
                                struct stamp_error *err)
 {
-    struct stamp_merkle tree;
-    enum stamp_err rc = stamp_merkle_init(&tree, err);
+    struct stampi_run_tree tree;
+    enum stamp_err rc = stampi_run_tree_init(&tree, err);
 
     if (rc == STAMP_OK) {
         rc = stampi_walk_devices(r, first, first + n, add_device, &tree, err);
     }
     if (rc == STAMP_OK) {
-        rc = stamp_merkle_root(&tree, root, err);
+        rc = stampi_run_tree_root(&tree, root, err);
     }
-    *found = (uint32_t)tree.count;
-    stamp_merkle_fini(&tree);
+    *found = (uint32_t)tree.n;
+    stampi_run_tree_fini(&tree);
     return rc;
 }

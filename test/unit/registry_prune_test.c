@@ -21,7 +21,7 @@
 
 #define NOW BOOKS_NOW
 #define DAY 86400L
-#define MANY 2500u /* keys: more than one transaction takes */
+#define MANY 2100u /* keys: more than one transaction takes */
 
 static struct stamp_log_signer signer;
 static char told[8][256];
