@@ -21,6 +21,7 @@ from service import BUILD, DEVICES_MORE, STAMP, result, run  # noqa: E402
 LOG = os.path.join(BUILD, "bench", "log")
 LEAVES = int(os.environ.get("BENCH_LOG_LEAVES", "100000000"))
 VERIFIED = 1000000
+RUN = 16384  # devices that are issued together
 PER_ISSUANCE = 2  # leaves: it was certified, and used
 
 
@@ -74,6 +75,18 @@ def asked(s, name, paths, threads, key):
     return r, core
 
 
+def batch(s):
+    """A batch that is on the books; serials of it."""
+    cert = os.path.join(s.work, "station.pem")
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=line",
+                    "-days", "30", "-keyout", cert + ".key", "-out", cert, "-addext", "keyUsage=critical,keyAgreement"],
+                   check=True, stderr=subprocess.DEVNULL)
+    run("-C", s.ws, "batch", "create", "--product", "Bench", "--count", str(RUN), "--station", cert, "-o", os.path.join(s.work, "batch"))
+    run("-C", s.ws, "log", "head")
+    last = json.loads(run("-C", s.ws, "batch", "list", "--json"))[-1]["batch"]
+    return [line.split(",")[0] for line in run("-C", s.ws, "registry", "list", "--csv", "-n", "500", "--batch", str(last)).split("\n")[1:-1]]
+
+
 def api(work):
     s = service.Service(os.path.join(work, "api"))
     serials = [line.split(",")[0] for line in run("-C", s.ws, "registry", "list", "--csv", "-n", "500").split("\n")[1:-1]]
@@ -81,9 +94,12 @@ def api(work):
     key_file = os.path.join(s.work, "key")
     run("-C", s.ws, "apikey", "add", "--role", "auditor", "-o", key_file)
     key = open(key_file, encoding="ascii").read().strip()
+    of_a_run = batch(s)
     s.start()
     try:
         device, core = asked(s, "a device", ["/api/v1/devices/" + serial for serial in serials], 16, key)
+        receipt, _ = asked(s, f"a receipt of a device of a run of {RUN}",
+                           [f"/api/v1/devices/{serial}/receipt" for serial in of_a_run], 1, key)
         rng = random.Random(1)
         pages = [f"/api/v1/devices?state=issued&limit=100&after=X-{rng.randrange(DEVICES_MORE):012}" for _ in range(500)]
         page, _ = asked(s, f"a page of 100 of {DEVICES_MORE} devices", pages, 1, key)
@@ -102,6 +118,7 @@ def api(work):
     return [
         result("api_device", round(core, 1), "1/s", limit=5000, ratio=round(core / 5000, 4), budget=1, meets=core >= 5000,
                rate=device["rate"]),
+        result(f"api_receipt_{RUN}", round(receipt["p50_us"] / 1000, 3), "ms", p99_us=receipt["p99_us"]),
         result(f"api_page_{DEVICES_MORE}", round(page["p50_us"] / 1000, 3), "ms", limit=20,
                ratio=round(page["p50_us"] / 20000, 4), budget=1, meets=page["p50_us"] < 20000, p99_us=page["p99_us"]),
         result(f"api_export_{DEVICES_MORE}", round((lines - 1) / seconds, 1), "1/s", peak_mib=usage.ru_maxrss >> 10),
