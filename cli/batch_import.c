@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "cli/batch.h"
-#include "host/import.h"
+#include "cli/bundle_online.h"
+#include "host/file.h"
+#include "host/import_json.h"
 
 static const char help[] =
     "usage: stamp batch import RESULTS... [OPTION]...\n"
@@ -14,11 +16,13 @@ static const char help[] =
     "are named, and nothing of that file is booked.\n"
     "\n"
     "      --quarantine        book what does not contradict, revoke what does\n"
+    "      --server URL        a service has the books (stamp serve)\n" CLI_ONLINE_HELP
     "  -C, --dir DIR           the workspace\n"
     "  -h, --help              this\n";
 
 static const struct option options[] = {
     {"quarantine", no_argument, NULL, 'q'},
+    CLI_ONLINE_OPTIONS,
     {"dir", required_argument, NULL, 'C'},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
@@ -70,6 +74,26 @@ static void print_done(const char *path, const struct stamp_imported *m)
     }
 }
 
+/* The exit status. @param rc, err  how it went */
+static int end_one(const char *path, const struct naming *naming,
+                   const struct stamp_imported *m, enum stamp_err rc,
+                   struct stamp_error *err)
+{
+    if (naming->n > NAMED_MAX) {
+        (void)fprintf(stderr, "conflict: and %u more\n", naming->n - NAMED_MAX);
+    }
+    if (rc == STAMP_OK) {
+        print_done(path, m);
+        return CLI_DONE;
+    }
+    if (rc == STAMP_E_DUPLICATE && m->conflicts > 0) {
+        stamp_error_hint(err, "find out which unit is the real one; --quarantine books "
+                              "the rest and revokes these serials");
+    }
+    stamp_error_state(err, "nothing of '%s' was booked", path);
+    return cli_fail(err);
+}
+
 static int import_one(struct stamp_workspace *ws, const char *path, bool quarantine)
 {
     struct naming naming = {path, 0};
@@ -81,20 +105,75 @@ static int import_one(struct stamp_workspace *ws, const char *path, bool quarant
     struct stamp_error err = STAMP_ERROR_INIT;
     enum stamp_err rc = stamp_import(ws, &job, &m, &err);
 
-    if (naming.n > NAMED_MAX) {
-        (void)fprintf(stderr, "conflict: and %u more\n", naming.n - NAMED_MAX);
+    return end_one(path, &naming, &m, rc, &err);
+}
+
+/* ---- by a service ---- */
+
+static enum stamp_err import_there(struct cli_online *o, struct stamp_slice file,
+                                   bool quarantine, struct naming *naming,
+                                   struct stamp_imported *m, struct stamp_error *err)
+{
+    char header[CLI_ONLINE_NAME_SIZE];
+    const struct stamp_service_request request = {
+        .path = quarantine ? "/api/v1/results?quarantine=true" : "/api/v1/results",
+        .header = header,
+        .type = "application/octet-stream",
+        .body = file};
+    json_t *answer = NULL;
+    bool conflicts = false;
+    enum stamp_err rc = cli_online_name(header, err);
+
+    if (rc == STAMP_OK) {
+        rc = bundle_online_post(o, &request, &answer, err);
     }
     if (rc == STAMP_OK) {
-        print_done(path, &m);
-        return CLI_DONE;
+        rc = stamp_imported_read(answer, m, &conflicts, name_conflict, naming, err);
     }
-    if (rc == STAMP_E_DUPLICATE && m.conflicts > 0) {
-        stamp_error_hint(&err, "find out which unit is the real one; --quarantine books "
-                               "the rest and revokes these serials");
-    }
-    stamp_error_state(&err, "nothing of '%s' was booked", path);
-    return cli_fail(&err);
+    json_decref(answer);
+    return rc == STAMP_OK && conflicts
+               ? stamp_error_set(err, STAMP_E_DUPLICATE, 0,
+                                 "'%s' contradicts the books in %u places", naming->path,
+                                 m->conflicts)
+               : rc;
 }
+
+static int import_online(struct cli_online *o, const char *path, bool quarantine)
+{
+    struct naming naming = {path, 0};
+    struct stamp_imported m = {.conflicts = 0};
+    struct stamp_slice file;
+    struct stamp_error err = STAMP_ERROR_INIT;
+    enum stamp_err rc = stamp_file_map(path, &file, &err);
+
+    if (rc == STAMP_OK) {
+        rc = import_there(o, file, quarantine, &naming, &m, &err);
+    }
+    stamp_file_unmap(&file);
+    return end_one(path, &naming, &m, rc, &err);
+}
+
+static int import_all_online(struct cli_online *o, const char *dir, bool quarantine,
+                             char **paths, int n)
+{
+    struct stamp_error err = STAMP_ERROR_INIT;
+    int status = CLI_DONE;
+
+    if (cli_online_open(o, dir, &err) != STAMP_OK) {
+        cli_online_close(o);
+        stamp_error_state(&err, "nothing was booked");
+        return cli_fail(&err);
+    }
+    for (int i = 0; i < n; i++) {
+        int one = import_online(o, paths[i], quarantine);
+
+        status = status == CLI_DONE ? one : status;
+    }
+    cli_online_close(o);
+    return cli_flush(status);
+}
+
+/* ---- what is asked for ---- */
 
 static int import_all(const char *dir, bool quarantine, char **paths, int n)
 {
@@ -118,6 +197,7 @@ static int import_all(const char *dir, bool quarantine, char **paths, int n)
 int batch_import(int argc, char **argv)
 {
     const char *dir = NULL;
+    struct cli_online online = {.url = NULL};
     bool quarantine = false;
     int opt;
 
@@ -132,11 +212,19 @@ int batch_import(int argc, char **argv)
         case 'h':
             return cli_help(help);
         default:
+            if (cli_online_take(&online, opt, optarg)) {
+                break;
+            }
             return cli_bad_option("batch import");
         }
     }
     if (optind == argc) {
         return cli_usage("batch import", "which RESULTS?");
     }
-    return import_all(dir, quarantine, argv + optind, argc - optind);
+    if (cli_online_check(&online, "batch import") != 0) {
+        return CLI_USAGE;
+    }
+    return online.url != NULL
+               ? import_all_online(&online, dir, quarantine, argv + optind, argc - optind)
+               : import_all(dir, quarantine, argv + optind, argc - optind);
 }

@@ -1,15 +1,11 @@
 #include "cli/bundle_online.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "cli/print_json.h"
+#include "host/file.h"
 #include "host/hex.h"
 #include "host/reconcile_json.h"
 
@@ -111,17 +107,16 @@ static void tell_named(void *ctx, const struct stamp_reconcile_told *told)
 }
 
 /* The service takes long bodies from who asked it for something before, over the same
- * connection: that is done before each piece, since the connection may be another. */
-static enum stamp_err send_piece(struct cli_online *o, struct stamp_slice piece,
-                                 json_t **answer, struct stamp_error *err)
+ * connection: that is done before each, since the connection may be another. */
+enum stamp_err bundle_online_post(struct cli_online *o,
+                                  const struct stamp_service_request *request,
+                                  json_t **answer, struct stamp_error *err)
 {
-    const struct stamp_service_request request = {
-        .path = BUNDLES, .type = "application/octet-stream", .body = piece};
     json_t *journals = NULL;
     enum stamp_err rc = cli_online_get(o, JOURNALS, NULL, "", &journals, err);
 
     json_decref(journals);
-    return rc == STAMP_OK ? cli_online_ask(o, &request, o->patience_s, answer, err) : rc;
+    return rc == STAMP_OK ? cli_online_ask(o, request, o->patience_s, answer, err) : rc;
 }
 
 static enum stamp_err send_all(struct cli_online *o, struct stamp_slice in,
@@ -132,14 +127,15 @@ static enum stamp_err send_all(struct cli_online *o, struct stamp_slice in,
 
     while (in.len > 0 && rc == STAMP_OK) {
         size_t len = stamp_journal_parts(in, PIECE);
-        struct stamp_slice piece = {in.p, len};
+        struct stamp_service_request request = {
+            .path = BUNDLES, .type = "application/octet-stream", .body = {in.p, len}};
         json_t *answer = NULL;
 
         if (len == 0) { /* the service says what is wrong with it */
-            piece.len = in.len < PIECE ? in.len : PIECE;
+            request.body.len = in.len < PIECE ? in.len : PIECE;
             len = in.len;
         }
-        rc = send_piece(o, piece, &answer, err);
+        rc = bundle_online_post(o, &request, &answer, err);
         if (rc == STAMP_OK) {
             rc = bundle_online_told(o, answer, tell_named, naming, r, err);
         }
@@ -165,24 +161,12 @@ enum stamp_err bundle_online_send(struct cli_online *o, const char *path,
                                   stamp_reconcile_tell tell, void *ctx,
                                   struct stamp_reconciled *r, struct stamp_error *err)
 {
-    struct stat st;
-    void *map = MAP_FAILED;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    enum stamp_err rc;
+    struct stamp_slice file;
+    enum stamp_err rc = stamp_file_map(path, &file, err);
 
-    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0) {
-        map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    }
-    if (map == MAP_FAILED) {
-        rc = stamp_error_set(err, STAMP_E_IO, errno, "cannot read '%s': %s", path,
-                             fd < 0 ? strerror(errno) : "it is empty");
-    } else {
-        rc = bundle_online_bytes(o, path, (struct stamp_slice){map, (size_t)st.st_size},
-                                 tell, ctx, r, err);
-        (void)munmap(map, (size_t)st.st_size);
-    }
-    if (fd >= 0) {
-        (void)close(fd);
+    if (rc == STAMP_OK) {
+        rc = bundle_online_bytes(o, path, file, tell, ctx, r, err);
+        stamp_file_unmap(&file);
     }
     return rc;
 }

@@ -12,6 +12,11 @@ STAMP_MUST_USE enum stamp_err bundle_online_have(struct cli_online *o,
                                                  struct stamp_journal_have *have,
                                                  struct stamp_error *err);
 
+/** POST a body that may be long. @param answer  free with json_decref() */
+STAMP_MUST_USE enum stamp_err
+bundle_online_post(struct cli_online *o, const struct stamp_service_request *request,
+                   json_t **answer, struct stamp_error *err);
+
 /** Send a file, in pieces of whole parts. As stamp_reconcile_take(). */
 STAMP_MUST_USE enum stamp_err bundle_online_send(struct cli_online *o, const char *path,
                                                  stamp_reconcile_tell tell, void *ctx,

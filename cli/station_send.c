@@ -18,7 +18,7 @@ struct sending {
     const struct stamp_site *site;
     struct stamp_reconciled sums;
     uint32_t sent;
-    char why[sizeof((struct stamp_error *)0)->what]; /* it is not sent now; "" = it is */
+    enum stamp_err why; /* it is not sent now; OK = it is */
 };
 
 static volatile sig_atomic_t stop;
@@ -112,14 +112,14 @@ static bool may_pass(enum stamp_err rc)
 static void say(struct sending *s, enum stamp_err rc, const struct stamp_error *err)
 {
     if (rc != STAMP_OK) {
-        if (strcmp(s->why, err->what) != 0) {
+        if (s->why != rc) { /* what it says may have a time in it */
             (void)fprintf(stderr, "stamp: %s\n  what is new waits in the journal\n",
                           err->what);
         }
-        (void)snprintf(s->why, sizeof s->why, "%s", err->what);
+        s->why = rc;
         return;
     }
-    s->why[0] = '\0';
+    s->why = STAMP_OK;
     if (s->sent > 0 || s->e->every_s == 0) {
         (void)printf("%s: %u entries\n", s->e->online.url, s->sent);
         (void)fflush(stdout);
@@ -149,21 +149,6 @@ static int send_all(struct sending *s)
     }
 }
 
-static enum stamp_err root_pem(const struct stamp_site *site, char **out,
-                               struct stamp_error *err)
-{
-    struct stamp_slice der = {NULL, 0};
-    uint8_t *bytes = NULL;
-    enum stamp_err rc = stamp_pki_encode(site->cert.root, &bytes, &der.len, err);
-
-    der.p = bytes;
-    if (rc == STAMP_OK) {
-        rc = stamp_pki_pem(der, out, err);
-    }
-    OPENSSL_free(bytes);
-    return rc;
-}
-
 int station_send(struct station_export *e, const struct stamp_site *site)
 {
     struct sending s = {.e = e, .site = site};
@@ -171,7 +156,7 @@ int station_send(struct station_export *e, const struct stamp_site *site)
     struct sigaction action;
     char *pem = NULL;
     int status;
-    enum stamp_err rc = root_pem(site, &pem, &err);
+    enum stamp_err rc = stamp_pki_text(site->cert.root, &pem, &err);
 
     memset(&action, 0, sizeof action);
     action.sa_handler = on_signal;

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -313,4 +314,37 @@ enum stamp_err stamp_file_read_secret(const char *path, size_t max,
     OPENSSL_cleanse(buf, size);
     free(buf);
     return rc;
+}
+
+/* ---- mapped ---- */
+
+enum stamp_err stamp_file_map(const char *path, struct stamp_slice *out,
+                              struct stamp_error *err)
+{
+    struct stat st;
+    void *map = MAP_FAILED;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    const char *why = fd < 0 ? strerror(errno) : "it is empty";
+
+    *out = (struct stamp_slice){NULL, 0};
+    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0) {
+        map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+        why = strerror(errno);
+    }
+    if (fd >= 0) {
+        (void)close(fd);
+    }
+    if (map == MAP_FAILED) {
+        return stamp_error_set(err, STAMP_E_IO, errno, "cannot read '%s': %s", path, why);
+    }
+    *out = (struct stamp_slice){map, (size_t)st.st_size};
+    return STAMP_OK;
+}
+
+void stamp_file_unmap(struct stamp_slice *file)
+{
+    if (file->p != NULL) {
+        (void)munmap((void *)(uintptr_t)file->p, file->len);
+        *file = (struct stamp_slice){NULL, 0};
+    }
 }

@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "core/stamp.h"
 #include "host/error.h"
 #include "host/secret.h"
 
@@ -48,6 +49,12 @@ STAMP_MUST_USE enum stamp_err stamp_file_write(const char *path, const void *byt
  */
 STAMP_MUST_USE enum stamp_err stamp_file_read(const char *path, size_t max, uint8_t **buf,
                                               size_t *len, struct stamp_error *err);
+
+/** A file that is not empty, as it lies on the disk; end it with stamp_file_unmap().
+ * STAMP_E_IO: it cannot be read, or is empty. */
+STAMP_MUST_USE enum stamp_err stamp_file_map(const char *path, struct stamp_slice *out,
+                                             struct stamp_error *err);
+void stamp_file_unmap(struct stamp_slice *file);
 
 /**
  * Read the whole of `path` into a secret; no copy is left in memory. A file that its

@@ -260,7 +260,10 @@ static enum stamp_err book(struct stampi_importer *m, struct stamp_error *err)
 static enum stamp_err import(struct stampi_importer *m, struct stamp_error *err)
 {
     X509 *anchors[1] = {m->ws->root};
-    enum stamp_err rc = stamp_results_open(m->job->path, anchors, 1, &m->results, err);
+    enum stamp_err rc =
+        m->job->file > 0 ? stamp_results_open_file(m->job->file, m->job->path, anchors, 1,
+                                                   &m->results, err)
+                         : stamp_results_open(m->job->path, anchors, 1, &m->results, err);
 
     if (rc != STAMP_OK) {
         return rc;

@@ -14,8 +14,9 @@
 typedef void (*stamp_import_told)(void *ctx, const char *serial, const char *what);
 
 struct stamp_import_job {
-    const char *path;
-    bool quarantine; /* book what does not contradict, revoke what does */
+    const char *path; /* or what `file` is called */
+    int file;         /* open, and taken over; 0 = none: `path` is opened */
+    bool quarantine;  /* book what does not contradict, revoke what does */
     stamp_import_told conflict;
     void *ctx;
 };

@@ -214,6 +214,21 @@ enum stamp_err stamp_pki_pem(struct stamp_slice der, char **out, struct stamp_er
     return stamp_bio_text(bio, out, err);
 }
 
+enum stamp_err stamp_pki_text(X509 *cert, char **out, struct stamp_error *err)
+{
+    struct stamp_slice der = {NULL, 0};
+    uint8_t *bytes = NULL;
+    enum stamp_err rc = stamp_pki_encode(cert, &bytes, &der.len, err);
+
+    *out = NULL;
+    der.p = bytes;
+    if (rc == STAMP_OK) {
+        rc = stamp_pki_pem(der, out, err);
+    }
+    OPENSSL_free(bytes);
+    return rc;
+}
+
 enum stamp_err stamp_pki_load(const char *path, X509 **out, struct stamp_error *err)
 {
     STAMP_BIO_AUTO *bio = NULL;

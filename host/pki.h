@@ -85,6 +85,10 @@ STAMP_MUST_USE enum stamp_err stamp_pki_encode(X509 *cert, uint8_t **der, size_t
 STAMP_MUST_USE enum stamp_err stamp_pki_pem(struct stamp_slice der, char **out,
                                             struct stamp_error *err);
 
+/** A certificate's PEM, likewise. */
+STAMP_MUST_USE enum stamp_err stamp_pki_text(X509 *cert, char **out,
+                                             struct stamp_error *err);
+
 /** The first certificate of a PEM file. */
 STAMP_MUST_USE enum stamp_err stamp_pki_load(const char *path, X509 **out,
                                              struct stamp_error *err);

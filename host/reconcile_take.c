@@ -1,13 +1,9 @@
 /* Exports of stations, taken in. */
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
+#include "host/file.h"
 #include "host/hex.h"
 #include "host/reconcile_own.h"
 #include "host/registry_log.h"
@@ -96,25 +92,12 @@ enum stamp_err stamp_reconcile_take(const struct stamp_workspace *ws, EVP_PKEY *
                                     void *ctx, struct stamp_reconciled *r,
                                     struct stamp_error *err)
 {
-    struct stat st;
-    void *map = MAP_FAILED;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    enum stamp_err rc;
+    struct stamp_slice file;
+    enum stamp_err rc = stamp_file_map(path, &file, err);
 
-    if (fd >= 0 && fstat(fd, &st) == 0 && st.st_size > 0) {
-        map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-    }
-    if (map == MAP_FAILED) {
-        rc = stamp_error_set(err, STAMP_E_IO, errno, "cannot read '%s': %s", path,
-                             fd < 0 ? strerror(errno) : "it is empty");
-    } else {
-        rc = stamp_reconcile_take_bytes(ws, home, path,
-                                        (struct stamp_slice){map, (size_t)st.st_size},
-                                        tell, ctx, r, err);
-        (void)munmap(map, (size_t)st.st_size);
-    }
-    if (fd >= 0) {
-        (void)close(fd);
+    if (rc == STAMP_OK) {
+        rc = stamp_reconcile_take_bytes(ws, home, path, file, tell, ctx, r, err);
+        stamp_file_unmap(&file);
     }
     return rc;
 }

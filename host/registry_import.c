@@ -77,7 +77,7 @@ void stamp_registry_import_free(struct stamp_registry_import **p)
 {
     if (*p != NULL) {
         if ((*p)->open) {
-            (*p)->r->db->ops->rollback((*p)->r->db);
+            (void)!stampi_finish((*p)->r, STAMP_E_STATE, NULL); /* nothing of it */
         }
         stampi_tally_free(&(*p)->tally);
         free(*p);

@@ -45,6 +45,10 @@ STAMP_MUST_USE enum stamp_err stamp_results_open(const char *path, X509 *const *
                                                  size_t n_anchors,
                                                  struct stamp_results **out,
                                                  struct stamp_error *err);
+/** The same of a file that is open. @param fd  taken over @param name  for people */
+STAMP_MUST_USE enum stamp_err
+stamp_results_open_file(int fd, const char *name, X509 *const *anchors, size_t n_anchors,
+                        struct stamp_results **out, struct stamp_error *err);
 void stamp_results_free(struct stamp_results **p);
 #define STAMP_RESULTS_AUTO                                                               \
     __attribute__((cleanup(stamp_results_free))) struct stamp_results

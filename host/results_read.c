@@ -451,21 +451,28 @@ enum stamp_err stamp_results_open(const char *path, X509 *const *anchors,
                                   size_t n_anchors, struct stamp_results **out,
                                   struct stamp_error *err)
 {
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+
+    *out = NULL;
+    return fd < 0 ? stamp_error_set(err, STAMP_E_IO, errno, "cannot open '%s': %s", path,
+                                    strerror(errno))
+                  : stamp_results_open_file(fd, path, anchors, n_anchors, out, err);
+}
+
+enum stamp_err stamp_results_open_file(int fd, const char *name, X509 *const *anchors,
+                                       size_t n_anchors, struct stamp_results **out,
+                                       struct stamp_error *err)
+{
     struct stamp_results *r = calloc(1, sizeof *r);
     enum stamp_err rc;
 
     *out = NULL;
     if (r == NULL) {
+        (void)close(fd);
         return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     }
-    r->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (r->fd < 0) {
-        rc = stamp_error_set(err, STAMP_E_IO, errno, "cannot open '%s': %s", path,
-                             strerror(errno));
-        free(r);
-        return rc;
-    }
-    r->path = strdup(path);
+    r->fd = fd;
+    r->path = strdup(name);
     r->buf = malloc(BUFFER_SIZE);
     r->md = EVP_MD_CTX_new();
     r->head_md = EVP_MD_CTX_new();

@@ -152,20 +152,13 @@ static enum stamp_err make_keys(struct maker *m, struct stamp_error *err)
 static enum stamp_err write_certificate(struct maker *m, const char *name, X509 *cert,
                                         struct stamp_error *err)
 {
-    struct stamp_slice der = {NULL, 0};
-    uint8_t *bytes = NULL;
     char *pem = NULL;
-    enum stamp_err rc = stamp_pki_encode(cert, &bytes, &der.len, err);
+    enum stamp_err rc = stamp_pki_text(cert, &pem, err);
 
-    der.p = bytes;
-    if (rc == STAMP_OK) {
-        rc = stamp_pki_pem(der, &pem, err);
-    }
     if (rc == STAMP_OK) {
         rc = write_public(m, name, pem, strlen(pem), err);
     }
     free(pem);
-    OPENSSL_free(bytes);
     return rc;
 }
 

@@ -31,8 +31,6 @@ static enum stamp_err make_certificate(const struct stamp_workspace *ws, EVP_PKE
     const struct stampi_certificate what = {ws->profile->company, "Reception",
                                             ws->purpose, time(NULL)};
     STAMP_X509_AUTO *cert = X509_new();
-    struct stamp_slice der = {NULL, 0};
-    uint8_t *bytes = NULL;
     char *pem = NULL;
     enum stamp_err rc;
 
@@ -43,16 +41,11 @@ static enum stamp_err make_certificate(const struct stamp_workspace *ws, EVP_PKE
         X509_sign(cert, root, EVP_sha256()) == 0) {
         return stamp_openssl_failed(err, "cannot make a certificate");
     }
-    rc = stamp_pki_encode(cert, &bytes, &der.len, err);
-    der.p = bytes;
-    if (rc == STAMP_OK) {
-        rc = stamp_pki_pem(der, &pem, err);
-    }
+    rc = stamp_pki_text(cert, &pem, err);
     if (rc == STAMP_OK) {
         rc = stamp_file_write(path, pem, strlen(pem), STAMP_FILE_PUBLIC, false, err);
     }
     free(pem);
-    OPENSSL_free(bytes);
     return rc;
 }
 

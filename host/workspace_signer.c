@@ -68,16 +68,10 @@ static enum stamp_err get_key(const char *path, const struct stamp_secret *passp
 
 static enum stamp_err write_pem(const char *path, X509 *cert, struct stamp_error *err)
 {
-    struct stamp_slice der = {NULL, 0};
     struct stamp_error why = STAMP_ERROR_INIT;
-    uint8_t *bytes = NULL;
     char *pem = NULL;
-    enum stamp_err rc = stamp_pki_encode(cert, &bytes, &der.len, err);
+    enum stamp_err rc = stamp_pki_text(cert, &pem, err);
 
-    der.p = bytes;
-    if (rc == STAMP_OK) {
-        rc = stamp_pki_pem(der, &pem, err);
-    }
     if (rc == STAMP_OK) {
         rc = stamp_file_write(path, pem, strlen(pem), STAMP_FILE_PUBLIC, false, &why);
         if (rc == STAMP_E_EXISTS) {
@@ -87,7 +81,6 @@ static enum stamp_err write_pem(const char *path, X509 *cert, struct stamp_error
         }
     }
     free(pem);
-    OPENSSL_free(bytes);
     return rc;
 }
 

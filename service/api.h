@@ -1,33 +1,14 @@
 /*
- * The API for programs (/api/v1): JSON over HTTPS, with an API key as bearer token
- * (stamp apikey). What is refused is told as RFC 9457 has it.
+ * The API for programs (/api/v1, described in docs/openapi.json): JSON over HTTPS, with
+ * an API key as bearer token or a certificate (stamp apikey). What is refused is told as
+ * RFC 9457 has it.
  *
- *     POST /api/v1/batches            {"product", "count", "stations": [SHA-256 of the
- *                                     certificate, hex], "note"}, header Idempotency-Key:
- *                                     201 where it is made; 202 while it is being made:
- *                                     the same again, until then
- *     GET  /api/v1/batches            those behind number `after`; the same of orders;
- *     GET  /api/v1/orders, stations, products
- *     GET  /api/v1/orders/ID          one: its number, its id, or the SHA-256 of its file
- *     GET  /api/v1/batches/N          how far it is
- *     GET  /api/v1/batches/ID/balance what became of its stamps; ID: number or name
- *     GET  /api/v1/batches/N/file     the batch file (SPEC 11)
- *     POST /api/v1/orders             {"product", "pattern", "count", "station",
- *                                     "not_after", "first", "lock", "pop", "note"},
- * header Idempotency-Key: what a work order takes is booked POST /api/v1/orders/ID/file
- * {"sha256"}: which file it is POST /api/v1/orders/ID/close    {} GET  /api/v1/journals
- * what there is of each station's POST /api/v1/bundles            an export,
- * SERVICE_BUNDLE_MAX bytes of whole parts at most; beyond EST_BODY_MAX only behind a GET
- * of the journals on the same connection POST /api/v1/reconcile          {}, header
- * Idempotency-Key: compare, and book GET  /api/v1/devices            a page of devices:
- * ?state, product, batch, since (seconds), limit (100), after (a serial) GET
- * /api/v1/devices/SERIAL     one, with its history and operational keys GET
- * /api/v1/devices/SERIAL/receipt  what the log has of it, proven (SPEC 18-10) POST
- * /api/v1/devices/SERIAL/state    {"state", "why", "chip"}: what became of it POST
- * /api/v1/devices/SERIAL/revoke   {"reason", "why", "operational"} GET  /api/v1/log/head
- * the newest head GET  /api/v1/log/entries        ?from, limit GET  /api/v1/log/proof
- * ?leaf, size: the path of a leaf GET  /api/v1/log/growth         ?from, to: that one
- * tree goes on from another
+ *     batches                      asked for here, made by the process for them
+ *     orders, journals, bundles,   api_factory.c, done by the factory. Bodies beyond
+ *     results, reconcile           EST_BODY_MAX are taken behind a GET of the journals on
+ *                                  the same connection alone: whose key was admitted
+ *     devices/S/state, revoke      api_change.c, done by the books
+ *     devices, log, lists          api_query.c, told by the reader
  */
 #ifndef SERVICE_API_H
 #define SERVICE_API_H

@@ -180,6 +180,16 @@ static void ask_json(struct front *f, struct evhttp_request *req,
     json_decref(body);
 }
 
+/* Behind the '?' is nothing, or that what contradicts the books is set aside. */
+static bool read_query(struct evhttp_request *req, struct service_factory *a)
+{
+    const struct evhttp_uri *uri = evhttp_request_get_evhttp_uri(req);
+    const char *text = uri == NULL ? NULL : evhttp_uri_get_query(uri);
+
+    a->quarantine = text != NULL && strcmp(text, "quarantine=true") == 0;
+    return text == NULL || a->quarantine != 0;
+}
+
 /* Memory that has a descriptor, for the factory. -1: there is none. */
 static int to_file(struct evbuffer *in)
 {
@@ -194,9 +204,10 @@ static int to_file(struct evbuffer *in)
     return fd;
 }
 
-static void ask_bundle(struct front *f, struct evhttp_request *req,
-                       struct service_factory *a)
+static void ask_file(struct front *f, struct evhttp_request *req,
+                     struct service_factory *a)
 {
+    bool results = a->verb == SERVICE_FACTORY_RESULTS;
     const char *type =
         evhttp_find_header(evhttp_request_get_input_headers(req), "Content-Type");
     struct evbuffer *in = evhttp_request_get_input_buffer(req);
@@ -205,11 +216,21 @@ static void ask_bundle(struct front *f, struct evhttp_request *req,
 
     if (type == NULL || strcmp(type, BUNDLES) != 0) {
         api_problem(req, TYPE, "Unsupported Media Type",
-                    "send what a station exported as " BUNDLES);
+                    "send what a station wrote as " BUNDLES);
         return;
     }
-    if (len == 0 || len > SERVICE_BUNDLE_MAX) {
-        api_problem(req, BAD, "Bad Request", "send 1 byte to 2 MiB: whole parts of it");
+    if (len == 0 || len > (results ? SERVICE_RESULTS_MAX : SERVICE_BUNDLE_MAX)) {
+        api_problem(req, BAD, "Bad Request",
+                    results ? "send 1 byte to 64 MiB"
+                            : "send 1 byte to 2 MiB: whole parts of it");
+        return;
+    }
+    if (results && !read_query(req, a)) {
+        api_problem(req, BAD, "Bad Request", "the one parameter is quarantine=true");
+        return;
+    }
+    if (results && !api_take_name(req, &a->name)) {
+        api_no_name(req);
         return;
     }
     file = to_file(in);
@@ -223,7 +244,7 @@ static void ask_bundle(struct front *f, struct evhttp_request *req,
 void api_factory_trust(struct evhttp_request *req)
 {
     evhttp_connection_set_max_body_size(evhttp_request_get_connection(req),
-                                        (ev_ssize_t)SERVICE_BUNDLE_MAX);
+                                        (ev_ssize_t)SERVICE_RESULTS_MAX);
 }
 
 /* ---- paths ---- */
@@ -235,6 +256,7 @@ static bool take_path(const char *path, bool get, struct service_factory *a, cha
         uint8_t verb;
     } fixed[] = {{"/api/v1/journals", SERVICE_FACTORY_JOURNALS},
                  {"/api/v1/bundles", SERVICE_FACTORY_BUNDLE},
+                 {"/api/v1/results", SERVICE_FACTORY_RESULTS},
                  {"/api/v1/reconcile", SERVICE_FACTORY_RECONCILE}};
 
     *id = NULL;
@@ -283,8 +305,8 @@ bool api_factory(struct front *f, struct evhttp_request *req, const char *path)
         api_no_key(req);
     } else if (a.verb == SERVICE_FACTORY_JOURNALS) {
         ask(f, req, &a, -1);
-    } else if (a.verb == SERVICE_FACTORY_BUNDLE) {
-        ask_bundle(f, req, &a);
+    } else if (a.verb == SERVICE_FACTORY_BUNDLE || a.verb == SERVICE_FACTORY_RESULTS) {
+        ask_file(f, req, &a);
     } else {
         ask_json(f, req, &a);
     }

@@ -29,6 +29,7 @@ static const unsigned may[SERVICE_FACTORY_VERBS] = {
     [SERVICE_FACTORY_JOURNALS] = MAY(ADMIN) | MAY(FACTORY) | MAY(AUDITOR) | MAY(STATION),
     [SERVICE_FACTORY_BUNDLE] = MAY(ADMIN) | MAY(FACTORY) | MAY(STATION),
     [SERVICE_FACTORY_RECONCILE] = MAY(ADMIN) | MAY(FACTORY),
+    [SERVICE_FACTORY_RESULTS] = MAY(ADMIN) | MAY(FACTORY) | MAY(STATION),
 };
 
 /* ---- answering ---- */
@@ -47,6 +48,10 @@ void factory_refuse_error(struct factory_reply *r, enum stamp_err rc)
     case STAMP_E_RANGE:
     case STAMP_E_CONFIG:
     case STAMP_E_FORMAT:
+    case STAMP_E_CORRUPT:
+    case STAMP_E_VERSION:
+    case STAMP_E_AUTH:
+    case STAMP_E_PURPOSE:
         service_answer_problem(&r->to, ANSWER_UNPROCESSABLE, r->err.what);
         return;
     default:
@@ -58,6 +63,46 @@ void factory_refuse_error(struct factory_reply *r, enum stamp_err rc)
         r->f->tried_at = time(NULL);
     }
     service_answer_later(&r->to);
+}
+
+static const struct factory_report *kept(const struct factory_reply *r, const char *name)
+{
+    for (unsigned i = 0; i < FACTORY_REPORTS; i++) {
+        const struct factory_report *one = &r->f->report[i];
+
+        if (one->text != NULL && one->verb == r->verb && strcmp(one->name, name) == 0 &&
+            strcmp(one->who, r->key.name) == 0) {
+            return one;
+        }
+    }
+    return NULL;
+}
+
+bool factory_told_before(struct factory_reply *r, const char *name)
+{
+    const struct factory_report *report = kept(r, name);
+
+    if (report != NULL) {
+        service_answer(&r->to, ANSWER_OK, SERVICE_JSON, (const uint8_t *)report->text,
+                       strlen(report->text));
+    }
+    return report != NULL;
+}
+
+void factory_tell(struct factory_reply *r, const char *name, json_t *report)
+{
+    struct factory_report *one = &r->f->report[r->f->n_reports++ % FACTORY_REPORTS];
+    char *text = report == NULL ? NULL : json_dumps(report, JSON_COMPACT);
+
+    json_decref(report);
+    free(one->text);
+    one->text = text;
+    one->verb = r->verb;
+    (void)snprintf(one->name, sizeof one->name, "%s", name);
+    (void)snprintf(one->who, sizeof one->who, "%s", r->key.name);
+    if (!factory_told_before(r, name)) {
+        service_answer_later(&r->to);
+    }
 }
 
 static void answer(struct factory_reply *r, const struct service_factory *q, int file)
@@ -77,6 +122,9 @@ static void answer(struct factory_reply *r, const struct service_factory *q, int
         break;
     case SERVICE_FACTORY_RECONCILE:
         factory_reconcile(r, q);
+        break;
+    case SERVICE_FACTORY_RESULTS:
+        factory_results(r, q, file);
         break;
     case SERVICE_FACTORY_JOURNALS:
     default:
@@ -114,14 +162,16 @@ static void hear(struct factory *f, struct service_channel *from,
                  const struct service_message *m, int file)
 {
     const struct service_factory *q = &m->u.factory;
-    struct factory_reply r = {.f = f, .to = {from, m->id}, .err = STAMP_ERROR_INIT};
+    struct factory_reply r = {
+        .f = f, .verb = q->verb, .to = {from, m->id}, .err = STAMP_ERROR_INIT};
     enum stamp_err rc;
 
     if (m->type != SERVICE_FACTORY_ASK || q->verb >= SERVICE_FACTORY_VERBS ||
         (q->digest.len != 0 && q->digest.len != 32) ||
         (q->station.len != 0 && q->station.len != 32) || q->count > UINT32_MAX ||
         q->first > UINT32_MAX || q->not_after > UINT32_MAX ||
-        (q->verb == SERVICE_FACTORY_BUNDLE) != (file >= 0)) {
+        (q->verb == SERVICE_FACTORY_BUNDLE || q->verb == SERVICE_FACTORY_RESULTS) !=
+            (file >= 0)) {
         service_die("a front asks for what it may not");
     }
     SERVICE_COUNT(queries);
@@ -131,6 +181,9 @@ static void hear(struct factory *f, struct service_channel *from,
     }
     rc = service_admit(f->ws->registry, q->key, may[q->verb], q->from, time(NULL), &r.key,
                        &r.err);
+    if (rc == STAMP_OK && q->quarantine != 0 && r.key.role == STAMP_ROLE_STATION) {
+        rc = service_refuse_role(&r.key, q->from); /* what it says is not judged by it */
+    }
     if (rc == STAMP_OK) {
         answer_as(&r, q, file);
     } else if (rc == STAMP_E_MISSING || rc == STAMP_E_AUTH) {

@@ -126,53 +126,17 @@ void factory_bundle(struct factory_reply *r, int file)
 
 /* ---- reconciling ---- */
 
-/* It takes long, and who asks is told "later" meanwhile: the same name gets what came of
- * it, and has nothing done again. */
-static const struct factory_report *kept(const struct factory_reply *r, const char *name)
-{
-    for (unsigned i = 0; i < FACTORY_REPORTS; i++) {
-        const struct factory_report *one = &r->f->report[i];
-
-        if (one->text != NULL && strcmp(one->name, name) == 0 &&
-            strcmp(one->who, r->key.name) == 0) {
-            return one;
-        }
-    }
-    return NULL;
-}
-
-static void keep(struct factory_reply *r, const char *name, char *text)
-{
-    struct factory_report *one = &r->f->report[r->f->n_reports++ % FACTORY_REPORTS];
-
-    free(one->text);
-    one->text = text;
-    (void)snprintf(one->name, sizeof one->name, "%s", name);
-    (void)snprintf(one->who, sizeof one->who, "%s", r->key.name);
-}
-
-static void send(struct factory_reply *r, const struct factory_report *report)
-{
-    service_answer(&r->to, ANSWER_OK, SERVICE_JSON, (const uint8_t *)report->text,
-                   strlen(report->text));
-}
-
 void factory_reconcile(struct factory_reply *r, const struct service_factory *q)
 {
     struct stamp_reconciled counts = {.parts = 0};
     char name[SERVICE_NAME_MAX + 1];
     char booked[16];
     char problems[16];
-    const struct factory_report *report;
     json_t *told;
-    json_t *all;
-    char *text;
     enum stamp_err rc;
 
     service_text(q->name, name, sizeof name);
-    report = kept(r, name);
-    if (report != NULL) {
-        send(r, report);
+    if (factory_told_before(r, name)) {
         return;
     }
     told = json_array();
@@ -183,17 +147,9 @@ void factory_reconcile(struct factory_reply *r, const struct service_factory *q)
         factory_refuse_error(r, rc);
         return;
     }
-    all = report_of(&counts, told);
-    text = all == NULL ? NULL : json_dumps(all, JSON_COMPACT);
-    json_decref(all);
-    if (text == NULL) {
-        service_answer_later(&r->to);
-        return;
-    }
-    keep(r, name, text);
     (void)snprintf(booked, sizeof booked, "%u", counts.booked);
     (void)snprintf(problems, sizeof problems, "%u", counts.problems);
     service_log("reconciled", "booked", booked, "problems", problems, "by", r->key.name,
                 NULL);
-    send(r, kept(r, name));
+    factory_tell(r, name, report_of(&counts, told));
 }

@@ -28,7 +28,7 @@ struct field {
         SLICE, AT(member), (len)                                                         \
     }
 
-#define FIELDS_MAX 16u
+#define FIELDS_MAX 20u /* one is behind the last */
 
 /* What each message holds, in this order. */
 static const struct field fields[SERVICE_TYPES][FIELDS_MAX] = {
@@ -126,7 +126,8 @@ static const struct field fields[SERVICE_TYPES][FIELDS_MAX] = {
                              UP_TO(factory.note, STAMP_REGISTRY_TEXT_MAX),
                              U64(factory.count), U64(factory.first),
                              U64(factory.not_after), U8(factory.lock_later),
-                             U8(factory.pop), UP_TO(factory.from, SERVICE_FROM_MAX)},
+                             U8(factory.pop), U8(factory.quarantine),
+                             UP_TO(factory.from, SERVICE_FROM_MAX)},
 };
 
 static void put64(uint8_t *p, uint64_t v)

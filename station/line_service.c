@@ -16,20 +16,6 @@ enum { ANSWER_S = 10 };
 
 /* ---- who signs there ---- */
 
-static enum stamp_err put_root(struct stamp_line *line, struct stamp_error *err)
-{
-    struct stamp_slice der = {NULL, 0};
-    uint8_t *bytes = NULL;
-    enum stamp_err rc = stamp_pki_encode(line->site->cert.root, &bytes, &der.len, err);
-
-    der.p = bytes;
-    if (rc == STAMP_OK) {
-        rc = stamp_pki_pem(der, &line->root_pem, err);
-    }
-    OPENSSL_free(bytes);
-    return rc;
-}
-
 static struct stamp_slice root_pem(const struct stamp_line *line)
 {
     return (struct stamp_slice){(const uint8_t *)line->root_pem, strlen(line->root_pem)};
@@ -72,7 +58,7 @@ static enum stamp_err take_issuer(struct stamp_line *line, struct stamp_error *e
 enum stamp_err stampi_line_service_open(struct stamp_line *line, struct stamp_error *err)
 {
     struct stamp_https_setup setup = {.url = line->setup.server, .answer_s = ANSWER_S};
-    enum stamp_err rc = put_root(line, err);
+    enum stamp_err rc = stamp_pki_text(line->site->cert.root, &line->root_pem, err);
 
     if (rc == STAMP_OK) {
         setup.ca_pem = root_pem(line);

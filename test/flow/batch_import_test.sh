@@ -188,4 +188,11 @@ snapshot
 copies
 damage
 shown
-[ "$failures" = 0 ]
+# one that contradicts the books before one that does not, in one call: nothing of the first gets anywhere
+to_station pair 3
+next pair 1
+report pair "${serials[0]}" struck --chip AB99
+close pair 1
+check_status "one that is refused, and one that is not" 1 "${hq[@]}" import chips/results-1 pair/results-1
+check_status "rows, log and certificates agree after all that" 0 "$stamp" -C hq registry check
+finish

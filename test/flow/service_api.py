@@ -26,8 +26,10 @@ class Api:
             self.doc = json.load(file)
         with open(keys + "/example.json", encoding="utf-8") as file:
             self.example = json.load(file)
-        with open(self.example["EXPORT"], "rb") as file:
-            self.export = file.read()
+        self.files = {}
+        for name in ("EXPORT", "RESULTS"):
+            with open(self.example[name], "rb") as file:
+                self.files[name] = file.read()
         self.example["SERIAL"] = serial
         self.port = int(port)
         self.context = ssl.create_default_context(cafile=root)
@@ -126,7 +128,7 @@ def body_of(api, op):
         return None, "application/json"
     (kind, content), = op["requestBody"]["content"].items()
     if kind != "application/json":
-        return api.export, kind
+        return api.files[content["example"]], kind
     value = content["example"]
     return json.dumps({name: api.filled(v) for name, v in value.items()}).encode(), kind
 
@@ -166,7 +168,7 @@ def roles(api):
             headers = {"Content-Type": kind, "Idempotency-Key": "of-the-table-" + op["operationId"]}
             if role is not None:
                 headers["Authorization"] = "Bearer " + api.keys.get(role, "A" * 26)
-            values = {p["name"]: p["example"] for p in op["parameters"] if p["name"] != "after"}
+            values = {p["name"]: p["example"] for p in op["parameters"] if p["name"] not in ("after", "quarantine")}
             status, kind, data, _ = api.ask(method, api.url(path, op, values), headers, body)
             for _ in range(100):
                 if status not in (202, 503):

@@ -33,12 +33,16 @@ check "its first unit" unit one
 check_status "  is struck" 0 strike site order one
 check "  and stops" stop one
 check_status "the station exports" 0 export_of site export
+check "a batch" "$stamp" -C ws batch create --product Sensor --count 3 --station s.pem -o used.batch
+check "  one of it is used" sh -c "'$stamp' batch next used.batch --key s.key --trust ws/root.pem -o . | cut -f1 | head -n 1 |
+    xargs -I{} '$stamp' batch report used.batch --unit {} --result struck --chip AA00"
+check "  and its results" "$stamp" batch close used.batch -o results
 "${python[@]}" - "$(openssl x509 -in s.pem -outform DER | sha256sum | cut -d' ' -f1)" \
     "$(openssl x509 -in site.pem -outform DER | sha256sum | cut -d' ' -f1)" "$("$stamp" -C ws order list --json)" \
     "$(sed -n 's/^ *pattern: *"\{0,1\}\([^"#]*[^"# ]\).*/\1/p' ws/devstamp.yaml)" > keys/example.json << 'END'
 import json, sys
 print(json.dumps({"STATION": sys.argv[1], "ENROLLED": sys.argv[2], "ORDER": json.loads(sys.argv[3])[0]["id"],
-                  "PATTERN": sys.argv[4], "EXPORT": "export"}))
+                  "PATTERN": sys.argv[4], "EXPORT": "export", "RESULTS": "results"}))
 END
 check "the service starts" serve ws --admin localhost:0
 port=${at##*:}

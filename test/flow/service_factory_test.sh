@@ -115,6 +115,35 @@ same "  as JSON" reconcile --json
 check_status "  how it stands" 0 "$stamp" -C hq order show order "${online[@]}"
 check "the service says so" grep -q '"event":"reconciled","booked":"2"' hq.serve
 
+# ---- results of a batch ----
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=line" -days 3650 -keyout s.key -out s.pem \
+    -addext keyUsage=critical,keyAgreement 2> /dev/null
+check "a batch" "$stamp" -C hq batch create --product Sensor --count 6 --station s.pem -o b.batch
+mapfile -t handed < <("$stamp" batch next b.batch --key s.key --trust hq/root.pem -n 3 -o . | cut -f1)
+"$stamp" batch report b.batch --unit "${handed[0]}" --result struck --chip AA00 > /dev/null
+"$stamp" batch report b.batch --unit "${handed[1]}" --result scrapped --reason cracked > /dev/null
+check "its results" "$stamp" batch close b.batch -o results
+check_status "by a role that may not" 3 "$stamp" -C hq batch import results --server "https://$at" --api-key-file auditor.key
+says "nothing of 'results' was booked"
+check_status "are booked over the network, by a station" 0 "$stamp" -C hq batch import results --server "https://$at" --api-key-file station.key
+says "1 struck, 1 scrapped, 3 returned, 1 in doubt; 5 booked now"
+same "again" batch import results
+check "what is none" sh -c "head -c 3000 /dev/urandom > none; ! '$stamp' -C hq batch import none ${online[*]} 2> none.err"
+check "  is named" grep -q "nothing of 'none' was booked" none.err
+check_status "one that is not there" 1 "$stamp" -C hq batch import nowhere "${online[@]}"
+says "cannot read 'nowhere'"
+check "another batch" "$stamp" -C hq batch create --product Sensor --count 3 --station s.pem -o c.batch
+mapfile -t handed < <("$stamp" batch next c.batch --key s.key --trust hq/root.pem -n 2 -o . | cut -f1)
+"$stamp" batch report c.batch --unit "${handed[0]}" --result struck --chip AA00 > /dev/null # a chip that another one has
+"$stamp" batch report c.batch --unit "${handed[1]}" --result struck --chip AA02 > /dev/null
+check "its results" "$stamp" batch close c.batch -o results-2
+same "what contradicts the books is named" batch import results-2
+check "  and nothing is booked" sh -c "'$stamp' -C hq registry show ${handed[1]} | grep -q issued"
+check_status "a station does not judge it" 3 "$stamp" -C hq batch import results-2 --quarantine --server "https://$at" --api-key-file station.key
+check_status "set aside" 0 "$stamp" -C hq batch import results-2 --quarantine "${online[@]}"
+says "1 conflicts, 2 serials revoked"
+check "  the rest is booked" sh -c "'$stamp' -C hq registry show ${handed[1]} | grep -q struck"
+
 # ---- closing ----
 check_status "an order is closed over the network" 0 "$stamp" -C hq order close order "${online[@]}"
 check_status "  again" 0 "$stamp" -C hq order close order "${online[@]}"

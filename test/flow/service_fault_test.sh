@@ -93,12 +93,12 @@ check "the service stops" serve_stop ws
 # --- a clock that jumps ---
 faketime=$(find /usr/lib -name libfaketime.so.1 | head -n 1)
 check "libfaketime is here" test -n "$faketime"
-serve_at() {
+serve_when() {
     LD_PRELOAD=$faketime FAKETIME=$1 serve ws --days 60
 }
 date_of() { date -d "$(openssl x509 -in "$1.pem" -noout "-$2" | cut -d = -f 2)" +%s; }
 now=$(date +%s)
-check "the service 100 days from now" serve_at +100d
+check "the service 100 days from now" serve_when +100d
 # its own certificate begins then; whoever asks has to live there, too
 enrol() {
     local dir=$1 new=$2
@@ -115,7 +115,7 @@ says "STATUS 200"
 check "  and gets one that begins then" test "$(($(date_of far startdate) - now))" -gt 8600000
 check "the service stops" serve_stop ws
 clock=+0d
-check "the service today" serve_at +0d
+check "the service today" serve_when +0d
 check_status "the same key again" 0 enrol d2 far
 says "STATUS 200"
 check "  gets one that is valid today" test "$(date_of far startdate)" -le "$(date +%s)"

@@ -53,7 +53,7 @@ says "order of 4: 2 done"
 
 # ---- the network goes away ----
 check "the service stops" serve_stop hq
-soon "it says so" grep -q "what is new waits in the journal" sync.err
+soon "it says so" sh -c "grep -A1 'cannot ask' sync.err | grep -q 'what is new waits in the journal'"
 kill $line && wait $line
 check_status "a unit is struck meanwhile" 0 strike site order three
 said=$(grep -c "cannot ask" sync.err)

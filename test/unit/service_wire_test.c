@@ -68,6 +68,23 @@ static void a_message_comes_back_as_it_went(void **state)
     same(out.u.enrol.label, m.u.enrol.label);
     same(out.u.enrol.from, m.u.enrol.from);
 
+    m = (struct service_message){.type = SERVICE_FACTORY_ASK,
+                                 .id = 8}; /* the most fields */
+    m.u.factory.verb = SERVICE_FACTORY_RESULTS;
+    m.u.factory.name = slice("week-48");
+    m.u.factory.note = slice("for line 3");
+    m.u.factory.not_after = 1234567890;
+    m.u.factory.quarantine = 1;
+    m.u.factory.from = slice("::1");
+    len = service_wire_encode(&m, bytes);
+    assert_true(service_wire_decode(bytes, len, &out));
+    assert_int_equal(out.u.factory.verb, SERVICE_FACTORY_RESULTS);
+    same(out.u.factory.name, m.u.factory.name);
+    same(out.u.factory.note, m.u.factory.note);
+    assert_true(out.u.factory.not_after == 1234567890);
+    assert_int_equal(out.u.factory.quarantine, 1);
+    same(out.u.factory.from, m.u.factory.from);
+
     m = (struct service_message){.type = SERVICE_SIGN, .id = 7};
     m.u.sign.not_before = 1234567890;
     m.u.sign.not_after = UINT64_MAX;
