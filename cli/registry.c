@@ -1,25 +1,20 @@
-#include "host/registry_batch.h"
+/* `stamp registry`: the command line. */
+#include "cli/registry_list.h"
 
 #include <ctype.h>
-#include <errno.h>
 #include <getopt.h>
-#include <jansson.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "cli/cli.h"
-#include "cli/online.h"
 #include "cli/registry_check.h"
 #include "cli/registry_online.h"
-#include "cli/registry_operational.h"
 #include "cli/registry_pop.h"
 #include "cli/registry_prune.h"
-#include "host/json.h"
+#include "cli/registry_show.h"
 #include "host/registry_backup.h"
-#include "host/registry_json.h"
 
 static const char help[] =
     "usage: stamp registry list [OPTION]...\n"
@@ -90,359 +85,21 @@ static const struct option options[] = {
 };
 
 #define PAGE_MAX 10000u
-#define EXPORT_PAGE 500u
-#define KEYS_SHOWN 4096u
-
-enum format { PLAIN, JSON, CSV };
 
 struct args {
-    struct stamp_registry_filter filter;
-    const char *batch;
-    const char *after;
+    struct registry_list list; /* its filter has the state of set, too */
     const char *dir;
-    const char *what;   /* of show and pop */
+    const char *what;   /* of show, pop, set and restore */
     const char *key;    /* of pop */
     const char *reason; /* of set */
     const char *output; /* of backup */
     const char *to;     /* of restore */
     time_t before;      /* of prune; 0 = not given */
     int fd;
-    size_t limit;
-    enum format format;
     struct cli_online online; /* url NULL = the books are at hand */
 };
 
-/* RFC 4180 */
-static void put_csv(const char *text, char end)
-{
-    bool quoted = strpbrk(text, ",\"\r\n") != NULL;
-
-    if (quoted) {
-        (void)putchar('"');
-    }
-    for (const char *p = text; *p != '\0'; p++) {
-        if (*p == '"') {
-            (void)putchar('"');
-        }
-        (void)putchar(*p);
-    }
-    if (quoted) {
-        (void)putchar('"');
-    }
-    (void)putchar(end);
-}
-
-static enum stamp_err put_json(json_t *j, const char *end, struct stamp_error *err)
-{
-    int rc = j == NULL ? -1 : json_dumpf(j, stdout, JSON_COMPACT);
-
-    json_decref(j);
-    (void)fputs(end, stdout);
-    if (rc != 0 && ferror(stdout) == 0) {
-        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
-    }
-    return STAMP_OK; /* a full disk is found by cli_flush() */
-}
-
-static enum stamp_err put_row(const struct stamp_registry_row *row, enum format format,
-                              bool first, struct stamp_error *err)
-{
-    struct stamp_registry_text t;
-    enum stamp_err rc = stamp_registry_text_of(row, &t, err);
-
-    if (rc != STAMP_OK) {
-        return rc;
-    }
-    if (format == PLAIN) {
-        (void)printf("%-24s %-9s %s %6s  %s\n", row->serial,
-                     stamp_registry_state_name(row->state), t.at, t.batch, row->product);
-    } else if (format == JSON) {
-        (void)fputs(first ? "[\n" : ",\n", stdout);
-        rc = put_json(stamp_registry_json(row, &t), "", err);
-    } else {
-        put_csv(row->serial, ',');
-        put_csv(stamp_registry_state_name(row->state), ',');
-        put_csv(t.at, ',');
-        put_csv(row->product, ',');
-        put_csv(t.batch, ',');
-        put_csv(t.fingerprint, ',');
-        put_csv(t.certificate_serial, ',');
-        put_csv(row->chip, ',');
-        put_csv(row->file == NULL ? "" : row->file, ',');
-        put_csv(t.certificate, '\n');
-    }
-    stamp_registry_text_fini(&t);
-    return rc;
-}
-
-static void put_head(enum format format)
-{
-    if (format == PLAIN) {
-        (void)printf("%-24s %-9s %-20s %6s  %s\n", "SERIAL", "STATE", "SINCE", "BATCH",
-                     "PRODUCT");
-    } else if (format == CSV) {
-        (void)puts("serial,state,since,product,batch,fingerprint,certificate_serial,"
-                   "chip,file,certificate");
-    }
-}
-
-static void put_end(enum format format, bool none)
-{
-    if (format == JSON) {
-        (void)puts(none ? "[]" : "\n]");
-    }
-}
-
-/* ---- the books ---- */
-
-static enum stamp_err find_batch(struct stamp_registry *r, struct args *a,
-                                 struct stamp_error *err)
-{
-    struct stamp_registry_batch batch;
-    uint64_t number;
-    enum stamp_err rc;
-
-    if (a->batch == NULL) {
-        return STAMP_OK;
-    }
-    if (cli_number(a->batch, 1, INT32_MAX, &number)) {
-        a->filter.batch = (uint32_t)number; /* those of the desk have no name */
-        return STAMP_OK;
-    }
-    if (r == NULL) {
-        return stamp_error_set(
-            err, STAMP_E_RANGE, 0,
-            "with --server a batch is told by its number, and not '%s'", a->batch);
-    }
-    rc = stamp_registry_batch_find(r, a->batch, &batch, err);
-    a->filter.batch = batch.id;
-    return rc;
-}
-
-static enum stamp_err put_page(struct stamp_registry_row *rows, size_t n,
-                               enum format format, bool *none, struct stamp_error *err)
-{
-    enum stamp_err rc = STAMP_OK;
-
-    for (size_t i = 0; i < n && rc == STAMP_OK; i++) {
-        rc = put_row(&rows[i], format, *none, err);
-        *none = false;
-    }
-    return rc;
-}
-
-static void free_rows(struct stamp_registry_row *rows, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        stamp_registry_row_fini(&rows[i]);
-    }
-}
-
-/* Of a service `max` is as much as it gives at once, if need be several times. */
-static enum stamp_err fetch(struct args *a, const char *after,
-                            struct stamp_registry_row *rows, size_t max, size_t *n,
-                            struct stamp_error *err)
-{
-    enum stamp_err rc = STAMP_OK;
-    size_t got = STAMP_SERVICE_PAGE;
-    size_t want = STAMP_SERVICE_PAGE;
-
-    *n = 0;
-    while (rc == STAMP_OK && *n < max && got == want) {
-        want = max - *n < STAMP_SERVICE_PAGE ? max - *n : STAMP_SERVICE_PAGE;
-        rc = stamp_service_devices(a->online.https, a->online.url, &a->filter,
-                                   *n == 0 ? after : rows[*n - 1].serial, rows + *n, want,
-                                   &got, err);
-        *n += got;
-    }
-    return rc;
-}
-
-/* @param r  NULL = a service has the books */
-static enum stamp_err next_page(struct stamp_registry *r, struct args *a,
-                                const struct stamp_registry_row *after,
-                                struct stamp_registry_row *rows, size_t max, size_t *n,
-                                struct stamp_error *err)
-{
-    bool first = after->serial[0] == '\0';
-
-    return r == NULL ? fetch(a, first ? NULL : after->serial, rows, max, n, err)
-                     : stamp_registry_list(r, &a->filter, first ? NULL : after, rows, max,
-                                           n, err);
-}
-
-/* One page of `max`, or with `all` every one. */
-static enum stamp_err walk(struct stamp_registry *r, struct args *a, bool all,
-                           struct stamp_registry_row *rows, size_t max,
-                           struct stamp_error *err)
-{
-    struct stamp_registry_row after = {0};
-    bool none = true;
-    size_t n = max;
-    enum stamp_err rc = STAMP_OK;
-
-    if (a->after != NULL && r != NULL) {
-        rc = stamp_registry_find(r, a->after, &after, err);
-    } else if (a->after != NULL) {
-        (void)snprintf(after.serial, sizeof after.serial, "%s", a->after);
-    }
-    if (rc == STAMP_OK) {
-        put_head(a->format);
-    }
-    while (rc == STAMP_OK && n == max) {
-        rc = next_page(r, a, &after, rows, max, &n, err);
-        if (rc == STAMP_OK) {
-            rc = put_page(rows, n, a->format, &none, err);
-        }
-        if (n > 0) {
-            stamp_registry_row_fini(&after);
-            after = rows[n - 1];
-            memset(&rows[n - 1], 0, sizeof rows[n - 1]);
-        }
-        free_rows(rows, n);
-        if (!all) {
-            break;
-        }
-    }
-    if (rc == STAMP_OK) {
-        put_end(a->format, none);
-    }
-    if (rc == STAMP_OK && !all && n == max) {
-        (void)fflush(stdout);
-        (void)fprintf(stderr, "There may be more: --after %s\n", after.serial);
-    }
-    stamp_registry_row_fini(&after);
-    return rc;
-}
-
-static enum stamp_err list(struct stamp_registry *r, struct args *a, bool all,
-                           struct stamp_error *err)
-{
-    size_t max = all ? EXPORT_PAGE : a->limit;
-    struct stamp_registry_row *rows = calloc(max, sizeof *rows);
-    enum stamp_err rc;
-
-    if (rows == NULL) {
-        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
-    }
-    rc = find_batch(r, a, err);
-    if (rc == STAMP_OK) {
-        rc = walk(r, a, all, rows, max, err);
-    }
-    free(rows);
-    return rc;
-}
-
-/* ---- one ---- */
-
-static bool parse_fingerprint(const char *text, uint8_t out[32])
-{
-    if (strlen(text) != 64 || text[strspn(text, "0123456789abcdefABCDEF")] != '\0') {
-        return false;
-    }
-    for (size_t i = 0; i < 32; i++) {
-        char byte[3] = {text[2 * i], text[2 * i + 1], '\0'};
-
-        out[i] = (uint8_t)strtoul(byte, NULL, 16);
-    }
-    return true;
-}
-
-static enum stamp_err find(struct stamp_registry *r, const char *what,
-                           struct stamp_registry_row *row, struct stamp_error *err)
-{
-    uint8_t fingerprint[32];
-
-    if (parse_fingerprint(what, fingerprint)) {
-        enum stamp_err rc = stamp_registry_find_key(r, fingerprint, row, NULL);
-
-        if (rc != STAMP_E_MISSING) {
-            return rc == STAMP_OK ? rc
-                                  : stamp_registry_find_key(r, fingerprint, row, err);
-        }
-    }
-    return stamp_registry_find(r, what, row, err);
-}
-
-static bool tell(void *ctx, const struct stamp_registry_entry *e)
-{
-    char at[21];
-
-    (void)ctx;
-    stamp_json_time((uint32_t)e->at, at);
-    (void)printf("history              %s %-9s", at, stamp_registry_state_name(e->state));
-    if (e->who[0] != '\0' || e->where[0] != '\0') {
-        (void)printf(" by %s at %s", e->who[0] == '\0' ? "?" : e->who,
-                     e->where[0] == '\0' ? "?" : e->where);
-    }
-    (void)printf("%s%s\n", e->why[0] == '\0' ? "" : ": ", e->why);
-    return true;
-}
-
-static void line(const char *name, const char *value)
-{
-    if (value != NULL && value[0] != '\0') {
-        (void)printf("%-20s %s\n", name, value);
-    }
-}
-
-static enum stamp_err show_json(struct stamp_registry *r,
-                                const struct stamp_registry_row *row,
-                                struct stamp_error *err)
-{
-    json_t *j = NULL;
-    enum stamp_err rc = stamp_registry_json_whole(r, row, KEYS_SHOWN, &j, err);
-
-    return rc == STAMP_OK ? put_json(j, "\n", err) : rc;
-}
-
-static enum stamp_err show_plain(struct stamp_registry *r,
-                                 const struct stamp_registry_row *row,
-                                 const struct stamp_registry_text *t,
-                                 struct stamp_error *err)
-{
-    struct stamp_registry_batch batch;
-    bool named = stamp_registry_batch_get(r, stamp_registry_batch_of(row), &batch,
-                                          NULL) == STAMP_OK;
-    enum stamp_err rc;
-
-    line("serial", row->serial);
-    line("product", row->product);
-    line("state", stamp_registry_state_name(row->state));
-    line("  since", t->at);
-    line("batch", named ? batch.name : "(made one by one)");
-    line("chip", row->chip);
-    line("key fingerprint", t->fingerprint);
-    line("certificate serial", t->certificate_serial);
-    line("file", row->file);
-    rc = stamp_registry_history(r, row->serial, tell, NULL, err);
-    return rc == STAMP_OK ? cli_print_operational(r, row->id, err) : rc;
-}
-
-static enum stamp_err show(struct stamp_registry *r, const struct args *a,
-                           struct stamp_error *err)
-{
-    struct stamp_registry_row row = {0};
-    struct stamp_registry_text t = {.certificate = NULL};
-    enum stamp_err rc = find(r, a->what, &row, err);
-
-    if (rc == STAMP_OK) {
-        rc = stamp_registry_text_of(&row, &t, err);
-    }
-    if (rc == STAMP_OK && a->format == PLAIN) {
-        rc = show_plain(r, &row, &t, err);
-    } else if (rc == STAMP_OK && a->format == JSON) {
-        rc = show_json(r, &row, err);
-    } else if (rc == STAMP_OK) {
-        put_head(CSV);
-        rc = put_row(&row, CSV, true, err);
-    }
-    stamp_registry_text_fini(&t);
-    stamp_registry_row_fini(&row);
-    return rc;
-}
-
-/* ---- the command line ---- */
+/* ---- options ---- */
 
 /* A day or a moment, UTC. */
 static bool parse_time(const char *text, time_t *out)
@@ -468,19 +125,19 @@ static int take_filter(struct args *a, int opt)
 
     switch (opt) {
     case 's':
-        a->filter.by_state = true;
-        if (!stamp_registry_state_parse(optarg, &a->filter.state)) {
+        a->list.filter.by_state = true;
+        if (!stamp_registry_state_parse(optarg, &a->list.filter.state)) {
             return cli_usage("registry", "'%s' is no state", optarg);
         }
         return -1;
     case 'p':
-        a->filter.product = optarg;
+        a->list.filter.product = optarg;
         return -1;
     case 'b':
-        a->batch = optarg;
+        a->list.batch = optarg;
         return -1;
     case 'S':
-        if (!parse_time(optarg, &a->filter.since)) {
+        if (!parse_time(optarg, &a->list.filter.since)) {
             return cli_usage("registry", "'%s' is no time as 2026-11-22T09:30:00Z",
                              optarg);
         }
@@ -495,10 +152,10 @@ static int take_filter(struct args *a, int opt)
         if (!cli_number(optarg, 1, PAGE_MAX, &number)) {
             return cli_usage("registry", "'%s' is not 1 to %u", optarg, PAGE_MAX);
         }
-        a->limit = (size_t)number;
+        a->list.limit = (size_t)number;
         return -1;
     case 'A':
-        a->after = optarg;
+        a->list.after = optarg;
         return -1;
     default:
         return cli_online_take(&a->online, opt, optarg) ? -1 : cli_bad_option("registry");
@@ -511,10 +168,10 @@ static int take(struct args *a, int opt)
 
     switch (opt) {
     case 'j':
-        a->format = JSON;
+        a->list.format = REGISTRY_JSON;
         return -1;
     case 'V':
-        a->format = CSV;
+        a->list.format = REGISTRY_CSV;
         return -1;
     case 'o':
         a->output = optarg;
@@ -548,16 +205,118 @@ static int take(struct args *a, int opt)
     }
 }
 
-static enum stamp_err set(struct stamp_registry *r, const struct args *a,
-                          struct stamp_error *err)
-{
-    const struct stamp_registry_change c = {
-        .serial = a->what, .to = a->filter.state, .at = time(NULL), .why = a->reason};
+/* ---- verbs ---- */
 
-    return stamp_registry_change(r, &c, 1, NULL, err);
+/* What one does with the books, once they are open. */
+typedef enum stamp_err (*deed)(struct stamp_registry *r, struct args *a,
+                               struct stamp_error *err);
+
+static int with_books(struct args *a, deed d)
+{
+    STAMP_REGISTRY_AUTO *r = NULL;
+    struct stamp_error err = STAMP_ERROR_INIT;
+    enum stamp_err rc = cli_books(a->dir, &r, &err);
+
+    if (rc == STAMP_OK) {
+        rc = d(r, a, &err);
+    }
+    return rc == STAMP_OK ? cli_flush(CLI_DONE) : cli_fail(&err);
 }
 
-static int backup(const struct args *a)
+/* The same by a service: without a registry. */
+static int anywhere(struct args *a, deed d)
+{
+    struct stamp_error err = STAMP_ERROR_INIT;
+    enum stamp_err rc;
+
+    if (a->online.url == NULL) {
+        return with_books(a, d);
+    }
+    rc = cli_online_open(&a->online, a->dir, &err);
+    if (rc == STAMP_OK) {
+        rc = d(NULL, a, &err);
+    }
+    cli_online_close(&a->online);
+    return rc == STAMP_OK ? cli_flush(CLI_DONE) : cli_fail(&err);
+}
+
+static enum stamp_err list_devices(struct stamp_registry *r, struct args *a,
+                                   struct stamp_error *err)
+{
+    a->list.online = &a->online;
+    return registry_list(r, &a->list, err);
+}
+
+static int list(struct args *a)
+{
+    return anywhere(a, list_devices);
+}
+
+static int export(struct args *a)
+{
+    a->list.all = true;
+    if (a->list.format == REGISTRY_PLAIN) {
+        a->list.format = REGISTRY_CSV;
+    }
+    return anywhere(a, list_devices);
+}
+
+static enum stamp_err show_device(struct stamp_registry *r, struct args *a,
+                                  struct stamp_error *err)
+{
+    return r == NULL ? registry_online_show(&a->online, a->what,
+                                            a->list.format == REGISTRY_JSON, err)
+                     : registry_show(r, a->what, a->list.format, err);
+}
+
+static int show(struct args *a)
+{
+    return anywhere(a, show_device);
+}
+
+static enum stamp_err set_state(struct stamp_registry *r, struct args *a,
+                                struct stamp_error *err)
+{
+    const struct stamp_registry_change c = {.serial = a->what,
+                                            .to = a->list.filter.state,
+                                            .at = time(NULL),
+                                            .why = a->reason};
+
+    return r == NULL ? registry_online_set(&a->online, c.serial, c.to, c.why, err)
+                     : stamp_registry_change(r, &c, 1, NULL, err);
+}
+
+static int set(struct args *a)
+{
+    return anywhere(a, set_state);
+}
+
+static enum stamp_err pop_of(struct stamp_registry *r, struct args *a,
+                             struct stamp_error *err)
+{
+    return registry_pop(r, a->what, a->key, a->fd, err);
+}
+
+static int pop(struct args *a)
+{
+    return with_books(a, pop_of);
+}
+
+static int check(struct args *a)
+{
+    STAMP_REGISTRY_AUTO *r = NULL;
+    struct stamp_error err = STAMP_ERROR_INIT;
+    bool wrong = false;
+    enum stamp_err rc = cli_books(a->dir, &r, &err);
+
+    if (rc == STAMP_OK) {
+        rc = registry_check(r, a->dir, &wrong, &err);
+    }
+    return rc == STAMP_OK ? cli_flush(wrong ? CLI_NOT_AUTHENTIC : CLI_DONE)
+                          : cli_fail(&err);
+}
+
+static int backup(struct args *a)
 {
     char books[PATH_MAX];
     struct stamp_error err = STAMP_ERROR_INIT;
@@ -574,7 +333,7 @@ static int backup(const struct args *a)
     return cli_flush(CLI_DONE);
 }
 
-static int restore(const struct args *a)
+static int restore(struct args *a)
 {
     struct stamp_error err = STAMP_ERROR_INIT;
 
@@ -588,49 +347,63 @@ static int restore(const struct args *a)
     return cli_flush(CLI_DONE);
 }
 
-static int run_online(struct args *a, const char *verb)
+static int prune(struct args *a)
 {
-    struct stamp_error err = STAMP_ERROR_INIT;
-    enum stamp_err rc = cli_online_open(&a->online, a->dir, &err);
-
-    if (rc == STAMP_OK && strcmp(verb, "set") == 0) {
-        rc = registry_online_set(&a->online, a->what, a->filter.state, a->reason, &err);
-    } else if (rc == STAMP_OK && strcmp(verb, "show") == 0) {
-        rc = registry_online_show(&a->online, a->what, a->format == JSON, &err);
-    } else if (rc == STAMP_OK) {
-        rc = list(NULL, a, strcmp(verb, "export") == 0, &err);
-    }
-    cli_online_close(&a->online);
-    return rc == STAMP_OK ? cli_flush(CLI_DONE) : cli_fail(&err);
+    return registry_prune(a->dir, a->fd, a->before);
 }
 
-static int run(struct args *a, const char *verb)
-{
-    STAMP_REGISTRY_AUTO *r = NULL;
-    struct stamp_error err = STAMP_ERROR_INIT;
-    bool wrong = false;
-    enum stamp_err rc = cli_books(a->dir, &r, &err);
+static const struct verb {
+    const char *name;
+    int (*run)(struct args *a);
+    bool one;    /* it takes a serial, or a file */
+    bool online; /* a service does it, too */
+} verbs[] = {
+    {"list", list, false, true},      {"show", show, true, true},
+    {"export", export, false, true},  {"pop", pop, true, false},
+    {"set", set, true, true},         {"check", check, false, false},
+    {"backup", backup, false, false}, {"restore", restore, true, false},
+    {"prune", prune, false, false},
+};
 
-    if (rc == STAMP_OK && strcmp(verb, "show") == 0) {
-        rc = show(r, a, &err);
-    } else if (rc == STAMP_OK && strcmp(verb, "set") == 0) {
-        rc = set(r, a, &err);
-    } else if (rc == STAMP_OK && strcmp(verb, "check") == 0) {
-        rc = registry_check(r, a->dir, &wrong, &err);
-    } else if (rc == STAMP_OK && strcmp(verb, "pop") == 0) {
-        rc = registry_pop(r, a->what, a->key, a->fd, &err);
-    } else if (rc == STAMP_OK) {
-        rc = list(r, a, strcmp(verb, "export") == 0, &err);
+static const struct verb *find_verb(const char *name)
+{
+    for (size_t i = 0; i < sizeof verbs / sizeof verbs[0]; i++) {
+        if (strcmp(name, verbs[i].name) == 0) {
+            return &verbs[i];
+        }
     }
-    return rc == STAMP_OK ? cli_flush(wrong ? CLI_NOT_AUTHENTIC : CLI_DONE)
-                          : cli_fail(&err);
+    return NULL;
+}
+
+/* Do the options go with the verb? 0 = they do. */
+static int check_options(const struct args *a, const struct verb *v)
+{
+    if ((v->run == backup) != (a->output != NULL) ||
+        (v->run == restore) != (a->to != NULL)) {
+        return cli_usage("registry",
+                         "backup and -o FILE go together, and restore FILE and --to R");
+    }
+    if ((v->run == prune) != (a->before != 0)) {
+        return cli_usage("registry", "prune and --before T go together");
+    }
+    if ((v->run == pop) != (a->key != NULL)) {
+        return cli_usage("registry", "pop and --key KEY go together");
+    }
+    if (v->run == set ? !a->list.filter.by_state : a->reason != NULL) {
+        return cli_usage("registry", "set takes --state S, and --reason is for set");
+    }
+    if (cli_online_check(&a->online, "registry") != 0) {
+        return CLI_USAGE;
+    }
+    return a->online.url != NULL && !v->online
+               ? cli_usage("registry", "--server goes with list, show, export and set")
+               : 0;
 }
 
 int cmd_registry(int argc, char **argv)
 {
-    struct args a = {.limit = 50, .fd = -1};
-    const char *verb;
-    bool one;
+    struct args a = {.list = {.limit = 50}, .fd = -1};
+    const struct verb *v;
     int opt;
 
     while ((opt = getopt_long(argc, argv, "s:p:b:n:jk:o:C:h", options, NULL)) != -1) {
@@ -640,60 +413,18 @@ int cmd_registry(int argc, char **argv)
             return status;
         }
     }
-    if (optind == argc) {
+    v = optind == argc ? NULL : find_verb(argv[optind]);
+    if (v == NULL) {
         return cli_usage("registry", "say list, show, export, pop, set, check, backup, "
                                      "restore or prune");
     }
-    verb = argv[optind++];
-    if ((strcmp(verb, "backup") == 0) != (a.output != NULL) ||
-        (strcmp(verb, "restore") == 0) != (a.to != NULL)) {
+    optind++;
+    if (v->one != (argc - optind == 1) || argc - optind > 1) {
         return cli_usage("registry",
-                         "backup and -o FILE go together, and restore FILE and --to R");
-    }
-    one = strcmp(verb, "show") == 0 || strcmp(verb, "pop") == 0 ||
-          strcmp(verb, "set") == 0 || strcmp(verb, "restore") == 0;
-    if (!one && strcmp(verb, "backup") != 0 && strcmp(verb, "list") != 0 &&
-        strcmp(verb, "export") != 0 && strcmp(verb, "check") != 0 &&
-        strcmp(verb, "prune") != 0) {
-        return cli_usage("registry", "'%s' is not list, show, export, pop, set or check",
-                         verb);
-    }
-    if ((strcmp(verb, "prune") == 0) != (a.before != 0)) {
-        return cli_usage("registry", "prune and --before T go together");
-    }
-    if ((strcmp(verb, "pop") == 0) != (a.key != NULL)) {
-        return cli_usage("registry", "pop and --key KEY go together");
-    }
-    if (strcmp(verb, "set") == 0 ? !a.filter.by_state : a.reason != NULL) {
-        return cli_usage("registry", "set takes --state S, and --reason is for set");
-    }
-    if (one != (argc - optind == 1) || argc - optind > 1) {
-        return cli_usage("registry",
-                         one ? "show, pop and set take one serial, restore a file"
-                             : "'%s' is not understood",
+                         v->one ? "show, pop and set take one serial, restore a file"
+                                : "'%s' is not understood",
                          argv[optind]);
     }
     a.what = argv[optind];
-    if ((strcmp(verb, "check") == 0 || strcmp(verb, "backup") == 0 ||
-         strcmp(verb, "prune") == 0) &&
-        a.what != NULL) {
-        return cli_usage("registry", "%s takes no '%s'", verb, a.what);
-    }
-    if (strcmp(verb, "backup") == 0 || strcmp(verb, "restore") == 0) {
-        return a.output != NULL ? backup(&a) : restore(&a);
-    }
-    if (cli_online_check(&a.online, "registry") != 0) {
-        return CLI_USAGE;
-    }
-    if (a.online.url != NULL && strcmp(verb, "list") != 0 && strcmp(verb, "show") != 0 &&
-        strcmp(verb, "export") != 0 && strcmp(verb, "set") != 0) {
-        return cli_usage("registry", "--server goes with list, show, export and set");
-    }
-    if (strcmp(verb, "prune") == 0) {
-        return registry_prune(a.dir, a.fd, a.before);
-    }
-    if (strcmp(verb, "export") == 0 && a.format == PLAIN) {
-        a.format = CSV;
-    }
-    return a.online.url != NULL ? run_online(&a, verb) : run(&a, verb);
+    return check_options(&a, v) != 0 ? CLI_USAGE : v->run(&a);
 }
