@@ -344,8 +344,10 @@ static void ask(struct front *f, struct evhttp_request *req, struct service_batc
     }
 }
 
-static void make(struct front *f, struct evhttp_request *req, struct service_batch *asked)
+static void make(struct front *f, struct evhttp_request *req,
+                 const struct service_batch *question)
 {
+    struct service_batch asked = *question; /* it points into what is here */
     struct evbuffer *in = evhttp_request_get_input_buffer(req);
     size_t len = evbuffer_get_length(in);
     uint8_t stations[SERVICE_STATIONS_MAX];
@@ -356,15 +358,15 @@ static void make(struct front *f, struct evhttp_request *req, struct service_bat
         api_problem(req, TYPE, "Unsupported Media Type", "send JSON as application/json");
         return;
     }
-    if (!api_take_name(req, &asked->name)) {
+    if (!api_take_name(req, &asked.name)) {
         api_no_name(req);
         return;
     }
-    wrong = api_read_order(evbuffer_pullup(in, -1), len, asked, stations, &body);
+    wrong = api_read_order(evbuffer_pullup(in, -1), len, &asked, stations, &body);
     if (wrong != NULL) {
         api_problem(req, HTTP_BADREQUEST, "Bad Request", wrong);
     } else {
-        ask(f, req, asked);
+        ask(f, req, &asked);
     }
     json_decref(body);
 }

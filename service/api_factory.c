@@ -159,9 +159,10 @@ static void ask(struct front *f, struct evhttp_request *req, struct service_fact
 }
 
 static void ask_json(struct front *f, struct evhttp_request *req,
-                     struct service_factory *a)
+                     const struct service_factory *asked)
 {
-    bool named = a->verb == SERVICE_FACTORY_ORDER || a->verb == SERVICE_FACTORY_RECONCILE;
+    struct service_factory a = *asked; /* it points into what is here */
+    bool named = a.verb == SERVICE_FACTORY_ORDER || a.verb == SERVICE_FACTORY_RECONCILE;
     uint8_t bytes[32];
     const char *wrong;
     json_t *body = api_take_body(req);
@@ -169,13 +170,13 @@ static void ask_json(struct front *f, struct evhttp_request *req,
     if (body == NULL) {
         return;
     }
-    wrong = api_read_factory(body, a, bytes);
+    wrong = api_read_factory(body, &a, bytes);
     if (wrong != NULL) {
         api_problem(req, BAD, "Bad Request", wrong);
-    } else if (named && !api_take_name(req, &a->name)) {
+    } else if (named && !api_take_name(req, &a.name)) {
         api_no_name(req);
     } else {
-        ask(f, req, a, -1);
+        ask(f, req, &a, -1);
     }
     json_decref(body);
 }

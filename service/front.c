@@ -842,7 +842,7 @@ static bool make_http(struct front *f, const char *wanted,
 
 static bool make_events(struct front *f)
 {
-    const struct timeval every = {0, TICK_MS * 1000};
+    const struct timeval every = {0, TICK_MS * 1000L};
 
     f->base = event_base_new();
     f->http = f->base == NULL ? NULL : evhttp_new(f->base);
