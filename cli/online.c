@@ -146,6 +146,28 @@ enum stamp_err cli_online_name(char header[CLI_ONLINE_NAME_SIZE], struct stamp_e
     return STAMP_OK;
 }
 
+enum stamp_err cli_online_once(struct cli_online *o, const char *path, json_t *body,
+                               unsigned patience_s, json_t **answer,
+                               struct stamp_error *err)
+{
+    char header[CLI_ONLINE_NAME_SIZE];
+    struct stamp_service_request request = {
+        .path = path, .header = header, .type = "application/json"};
+    char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
+    enum stamp_err rc =
+        text == NULL ? stamp_error_set(err, STAMP_E_RANGE, 0, "a text is none in UTF-8")
+                     : cli_online_name(header, err);
+
+    *answer = NULL;
+    if (rc == STAMP_OK) {
+        request.body = (struct stamp_slice){(const uint8_t *)text, strlen(text)};
+        rc = cli_online_ask(o, &request, patience_s, answer, err);
+    }
+    json_decref(body);
+    free(text);
+    return rc;
+}
+
 enum stamp_err cli_online_get(struct cli_online *o, const char *before, const char *name,
                               const char *after, json_t **answer, struct stamp_error *err)
 {

@@ -56,6 +56,17 @@ STAMP_MUST_USE enum stamp_err cli_online_ask(struct cli_online *o,
                                              unsigned patience_s, json_t **answer,
                                              struct stamp_error *err);
 
+/**
+ * POST something that is to be done once, however often it is asked for: under a name
+ * that is drawn.
+ *
+ * @param body    JSON, taken; NULL where something in it is no text in UTF-8
+ * @param answer  free with json_decref()
+ */
+STAMP_MUST_USE enum stamp_err cli_online_once(struct cli_online *o, const char *path,
+                                              json_t *body, unsigned patience_s,
+                                              json_t **answer, struct stamp_error *err);
+
 /** A name for a request, drawn at random, as its header: the service does what it asks
  * for once. */
 #define CLI_ONLINE_NAME_SIZE 64u

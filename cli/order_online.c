@@ -1,6 +1,5 @@
 #include "cli/order_online.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "cli/order.h"
@@ -35,21 +34,11 @@ enum stamp_err order_add_online(struct cli_online *o,
                                 const struct stamp_registry_order_setup *setup,
                                 struct stamp_registry_order *out, struct stamp_error *err)
 {
-    char header[CLI_ONLINE_NAME_SIZE];
-    struct stamp_service_request request = {
-        .path = ORDERS_PATH, .header = header, .type = "application/json"};
-    json_t *body = body_of(setup);
-    char *text = body == NULL ? NULL : json_dumps(body, JSON_COMPACT);
     json_t *answer = NULL;
     enum stamp_err rc =
-        text == NULL ? stamp_error_set(err, STAMP_E_RANGE, 0, "a text is none in UTF-8")
-                     : cli_online_name(header, err);
+        cli_online_once(o, ORDERS_PATH, body_of(setup), o->patience_s, &answer, err);
 
     memset(out, 0, sizeof *out);
-    if (rc == STAMP_OK) {
-        request.body = (struct stamp_slice){(const uint8_t *)text, strlen(text)};
-        rc = cli_online_ask(o, &request, CLI_ONLINE_PATIENCE_S, &answer, err);
-    }
     if (rc == STAMP_OK) {
         rc = stamp_service_order(answer, o->url, out, err);
     }
@@ -59,8 +48,6 @@ enum stamp_err order_add_online(struct cli_online *o,
         rc = stamp_error_set(err, STAMP_E_AUTH, 0, "'%s' books another order", o->url);
     }
     json_decref(answer);
-    json_decref(body);
-    free(text);
     return rc;
 }
 

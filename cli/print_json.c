@@ -1,5 +1,6 @@
 #include "cli/print_json.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -22,14 +23,18 @@ void cli_json_print(const json_t *j, const char *key)
     cli_print_text(text, strlen(text));
 }
 
-enum stamp_err cli_json_put(json_t *j, struct stamp_error *err)
+enum stamp_err cli_json_write(json_t *j, const char *end, struct stamp_error *err)
 {
     int rc = j == NULL ? -1 : json_dumpf(j, stdout, JSON_COMPACT);
 
     json_decref(j);
-    if (rc != 0) {
-        return stamp_error_set(err, STAMP_E_NOMEM, 0, "out of memory");
-    }
-    (void)printf("\n");
-    return STAMP_OK;
+    (void)fputs(end, stdout);
+    return rc != 0 && ferror(stdout) == 0
+               ? stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory")
+               : STAMP_OK; /* a full disk is found by cli_flush() */
+}
+
+enum stamp_err cli_json_put(json_t *j, struct stamp_error *err)
+{
+    return cli_json_write(j, "\n", err);
 }

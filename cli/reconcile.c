@@ -246,19 +246,10 @@ static int run(const struct args *a)
 static enum stamp_err reconcile_there(struct cli_online *o, struct reconcile_print *print,
                                       struct stamp_reconciled *r, struct stamp_error *err)
 {
-    static const char body[] = "{}";
-    char header[CLI_ONLINE_NAME_SIZE];
-    const struct stamp_service_request request = {
-        .path = "/api/v1/reconcile",
-        .header = header,
-        .type = "application/json",
-        .body = {(const uint8_t *)body, sizeof body - 1}};
     json_t *answer = NULL;
-    enum stamp_err rc = cli_online_name(header, err);
+    enum stamp_err rc =
+        cli_online_once(o, "/api/v1/reconcile", json_object(), RECONCILE_S, &answer, err);
 
-    if (rc == STAMP_OK) {
-        rc = cli_online_ask(o, &request, RECONCILE_S, &answer, err);
-    }
     if (rc == STAMP_OK) {
         rc = bundle_online_told(o, answer, reconcile_tell, print, r, err);
     }

@@ -1,9 +1,9 @@
 #include "cli/registry_print.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/print_json.h"
 #include "host/registry_json.h"
 
 /* RFC 4180 */
@@ -26,18 +26,6 @@ static void put_csv(const char *text, char end)
     (void)putchar(end);
 }
 
-enum stamp_err registry_put_json(json_t *j, const char *end, struct stamp_error *err)
-{
-    int rc = j == NULL ? -1 : json_dumpf(j, stdout, JSON_COMPACT);
-
-    json_decref(j);
-    (void)fputs(end, stdout);
-    if (rc != 0 && ferror(stdout) == 0) {
-        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
-    }
-    return STAMP_OK; /* a full disk is found by cli_flush() */
-}
-
 enum stamp_err registry_put_row(const struct stamp_registry_row *row,
                                 enum registry_format format, bool first,
                                 struct stamp_error *err)
@@ -53,7 +41,7 @@ enum stamp_err registry_put_row(const struct stamp_registry_row *row,
                      stamp_registry_state_name(row->state), t.at, t.batch, row->product);
     } else if (format == REGISTRY_JSON) {
         (void)fputs(first ? "[\n" : ",\n", stdout);
-        rc = registry_put_json(stamp_registry_json(row, &t), "", err);
+        rc = cli_json_write(stamp_registry_json(row, &t), "", err);
     } else {
         put_csv(row->serial, ',');
         put_csv(stamp_registry_state_name(row->state), ',');

@@ -2,8 +2,6 @@
 #ifndef CLI_REGISTRY_PRINT_H
 #define CLI_REGISTRY_PRINT_H
 
-#include <jansson.h>
-
 #include "host/registry.h"
 
 enum registry_format { REGISTRY_PLAIN, REGISTRY_JSON, REGISTRY_CSV };
@@ -16,9 +14,5 @@ void registry_put_end(enum registry_format format, bool none);
 STAMP_MUST_USE enum stamp_err registry_put_row(const struct stamp_registry_row *row,
                                                enum registry_format format, bool first,
                                                struct stamp_error *err);
-
-/** @param j  taken; NULL: no memory */
-STAMP_MUST_USE enum stamp_err registry_put_json(json_t *j, const char *end,
-                                                struct stamp_error *err);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/print_json.h"
 #include "cli/registry_operational.h"
 #include "host/hex.h"
 #include "host/json.h"
@@ -57,7 +58,7 @@ static enum stamp_err show_json(struct stamp_registry *r,
     json_t *j = NULL;
     enum stamp_err rc = stamp_registry_json_whole(r, row, KEYS_SHOWN, &j, err);
 
-    return rc == STAMP_OK ? registry_put_json(j, "\n", err) : rc;
+    return rc == STAMP_OK ? cli_json_put(j, err) : rc;
 }
 
 static enum stamp_err show_plain(struct stamp_registry *r,

@@ -38,7 +38,7 @@ static bool column(sqlite3_stmt *st, int i, void *out, size_t size)
     return fits;
 }
 
-/* All of one station, in parts as it would have sent them. */
+/* All of one station, entry by entry. */
 static enum stamp_err take_station(const struct old *o, struct stamp_journal_part *part,
                                    struct stamp_error *err)
 {

@@ -227,10 +227,10 @@ bool api_has_only(const json_t *body, const char *const *names)
     return true;
 }
 
-static bool take_station(const json_t *text, uint8_t out[32])
+bool api_take_digest(const json_t *value, uint8_t out[32])
 {
-    return json_string_length(text) == 64 &&
-           stamp_unhex(json_string_value(text), 32, out);
+    return json_string_length(value) == 64 &&
+           stamp_unhex(json_string_value(value), 32, out);
 }
 
 static bool take_text(const json_t *text, size_t max, struct stamp_slice *out)
@@ -267,7 +267,7 @@ static const char *read_body(const json_t *body, struct service_batch *asked,
         return "'stations' is no list of 1 to 8";
     }
     for (size_t i = 0; i < json_array_size(list); i++) {
-        if (!take_station(json_array_get(list, i), stations + 32 * i)) {
+        if (!api_take_digest(json_array_get(list, i), stations + 32 * i)) {
             return "a station is no SHA-256 of a certificate, in 64 digits";
         }
     }

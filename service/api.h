@@ -69,6 +69,9 @@ void api_no_name(struct evhttp_request *req);
 /** A JSON object of the body of a POST. NULL: it is none, and that was answered. */
 json_t *api_take_body(struct evhttp_request *req);
 
+/** A SHA-256 in 64 digits. */
+bool api_take_digest(const json_t *value, uint8_t out[32]);
+
 /** Are its members all among these? @param names  NULL behind the last */
 bool api_has_only(const json_t *body, const char *const *names);
 

@@ -35,12 +35,6 @@ static bool take_number(const json_t *value, uint64_t max, uint64_t *out)
     return json_is_integer(value) && n > 0 && (uint64_t)n <= max;
 }
 
-static bool take_digest(const json_t *value, uint8_t out[32])
-{
-    return json_string_length(value) == 64 &&
-           stamp_unhex(json_string_value(value), 32, out);
-}
-
 /* One of two or three words. -1: none of them; where there is no value, the first. */
 static int take_word(const json_t *value, const char *const *words, int n)
 {
@@ -101,7 +95,7 @@ static const char *read_order(const json_t *body, struct service_factory *a,
                      &a->count)) {
         return "'count' is no number of units";
     }
-    if (!take_digest(json_object_get(body, "station"), station)) {
+    if (!api_take_digest(json_object_get(body, "station"), station)) {
         return "'station' is no SHA-256 of a certificate, in 64 digits";
     }
     a->station = (struct stamp_slice){station, 32};
@@ -126,7 +120,7 @@ static const char *read_file(const json_t *body, struct service_factory *a,
         return "a member has a name that means nothing here";
     }
     a->digest = (struct stamp_slice){digest, 32};
-    return take_digest(json_object_get(body, "sha256"), digest)
+    return api_take_digest(json_object_get(body, "sha256"), digest)
                ? NULL
                : "'sha256' is none, in 64 digits";
 }

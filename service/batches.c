@@ -27,6 +27,7 @@
 #include "service/counters.h"
 #include "service/log.h"
 #include "service/process.h"
+#include "service/reopen.h"
 #include "service/sandbox.h"
 
 #define FOLDER "batches"
@@ -66,25 +67,13 @@ struct reply {
 
 static bool have_registry(struct batches *b)
 {
-    struct stamp_error err = STAMP_ERROR_INIT;
-
-    if (b->registry == NULL && time(NULL) != b->tried_at) {
-        b->tried_at = time(NULL);
-        if (stamp_registry_open(b->books, &b->registry, &err) != STAMP_OK) {
-            service_log_error("books-failed", &err);
-        }
-    }
-    return b->registry != NULL;
+    return service_reopen(&b->registry, &b->tried_at, b->books, "books-failed");
 }
 
 /* The books failed: nothing is decided. */
 static void away(struct batches *b, struct reply *r)
 {
-    service_log_error("books-failed", &r->err);
-    if (r->err.code == STAMP_E_DATABASE) {
-        stamp_registry_close(&b->registry);
-        b->tried_at = time(NULL);
-    }
+    service_reopen_after(&b->registry, &b->tried_at, &r->err, "books-failed");
     stamp_error_clear(&r->err);
     r->a.outcome = SERVICE_BATCH_LATER;
 }

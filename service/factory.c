@@ -14,6 +14,7 @@
 #include "service/counters.h"
 #include "service/factory_own.h"
 #include "service/log.h"
+#include "service/reopen.h"
 #include "service/sandbox.h"
 
 enum { REOPEN_MS = 1000 };
@@ -57,11 +58,7 @@ void factory_refuse_error(struct factory_reply *r, enum stamp_err rc)
     default:
         break;
     }
-    service_log_error("factory-failed", &r->err);
-    if (rc == STAMP_E_DATABASE) {
-        stamp_registry_close(&r->f->ws->registry);
-        r->f->tried_at = time(NULL);
-    }
+    service_reopen_after(&r->f->ws->registry, &r->f->tried_at, &r->err, "factory-failed");
     service_answer_later(&r->to);
 }
 
@@ -135,15 +132,7 @@ static void answer(struct factory_reply *r, const struct service_factory *q, int
 
 static bool have_registry(struct factory *f)
 {
-    struct stamp_error err = STAMP_ERROR_INIT;
-
-    if (f->ws->registry == NULL && time(NULL) != f->tried_at) {
-        f->tried_at = time(NULL);
-        if (stamp_registry_open(f->where, &f->ws->registry, &err) != STAMP_OK) {
-            service_log_error("factory-failed", &err);
-        }
-    }
-    return f->ws->registry != NULL;
+    return service_reopen(&f->ws->registry, &f->tried_at, f->where, "factory-failed");
 }
 
 /* Its changes are signed by the name of the key. */

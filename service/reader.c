@@ -14,6 +14,7 @@
 #include "service/counters.h"
 #include "service/log.h"
 #include "service/reader_own.h"
+#include "service/reopen.h"
 #include "service/sandbox.h"
 
 enum {
@@ -54,11 +55,7 @@ void reader_refuse_error(struct reader_reply *r, enum stamp_err rc)
         service_answer_problem(&r->to, ANSWER_UNPROCESSABLE, r->err.what);
         return;
     }
-    service_log_error("reader-failed", &r->err);
-    if (rc == STAMP_E_DATABASE) {
-        stamp_registry_close(&r->r->registry);
-        r->r->tried_at = time(NULL);
-    }
+    service_reopen_after(&r->r->registry, &r->r->tried_at, &r->err, "reader-failed");
     service_answer_later(&r->to);
 }
 
@@ -162,15 +159,7 @@ static void answer(struct reader_reply *r, const struct service_query *q)
 
 static bool have_registry(struct reader *r)
 {
-    struct stamp_error err = STAMP_ERROR_INIT;
-
-    if (r->registry == NULL && time(NULL) != r->tried_at) {
-        r->tried_at = time(NULL);
-        if (stamp_registry_open(r->where, &r->registry, &err) != STAMP_OK) {
-            service_log_error("reader-failed", &err);
-        }
-    }
-    return r->registry != NULL;
+    return service_reopen(&r->registry, &r->tried_at, r->where, "reader-failed");
 }
 
 static void hear_fronts(struct reader *r)
