@@ -52,23 +52,13 @@ def tree(work):
     ]
 
 
-def cpu_of(s):
-    """Seconds of CPU that the service's processes have taken."""
-    pids = subprocess.run(["pgrep", "-P", str(s.process.pid)], check=True, capture_output=True, text=True).stdout.split()
-    ticks = 0
-    for pid in pids:
-        fields = open(f"/proc/{pid}/stat", encoding="ascii").read().rsplit(")", 1)[1].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
-
-
 def asked(s, name, paths, threads, key):
     path = os.path.join(s.work, "paths")
     with open(path, "w", encoding="ascii") as out:
         out.write("\n".join(paths) + "\n")
-    before = cpu_of(s)
+    before = service.cpu_of(s)
     r = s.load("api", threads, path, key)
-    cpu = cpu_of(s) - before
+    cpu = service.cpu_of(s) - before
     core = r["requests"] / cpu
     print(f"api: {name}: {r['rate']:.0f}/s with the clients on the same cores, {core:.0f}/s for a core of the service; "
           f"p50 {r['p50_us'] / 1000:.2f} ms, p99 {r['p99_us'] / 1000:.2f} ms")

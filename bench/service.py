@@ -130,8 +130,27 @@ def say(name, r):
     print(f"service: {name}: {r['rate']:.0f}/s, p50 {r['p50_us'] / 1000:.1f} ms, p99 {r['p99_us'] / 1000:.1f} ms")
 
 
+def cpu_of(service):
+    """Seconds of processor time that the service's processes have taken."""
+    pids = subprocess.run(["pgrep", "-P", str(service.process.pid)], check=True, capture_output=True, text=True).stdout.split()
+    ticks = sum(int(n) for pid in pids for n in open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[11:13])
+    return ticks / os.sysconf("SC_CLK_TCK")
+
+
+def kept_alive(service, clients):
+    """The median round, with `core`: requests for a second of the service's own processor time."""
+    def once():
+        before = cpu_of(service)
+        r = service.load("keepalive", clients)
+        return {**r, "core": r["requests"] / (cpu_of(service) - before)}
+    r = sorted((once() for _ in range(ROUNDS)), key=lambda r: r["rate"])[ROUNDS // 2]
+    say(f"simplereenroll, keep-alive, {clients} clients", r)
+    print(f"service:   {r['core']:.0f}/s for a core of the service, {r['rate']:.0f}/s with the clients on the same cores")
+    return r
+
+
 def connections(service):
-    cores = os.cpu_count()
+    fresh = kept_alive(service, 64)  # devices have few keys yet
     rounds = [(service.load("handshake", 16), service.load("renew", 16)) for _ in range(ROUNDS)]
     ratio = statistics.median(renew["rate"] / shake["rate"] for shake, renew in rounds)
     shake, renew = sorted(rounds, key=lambda pair: pair[1]["rate"])[ROUNDS // 2]
@@ -140,19 +159,18 @@ def connections(service):
     with peers.tls_server() as other:
         cfssl = sorted((service.load("cfssl", 16, at=other) for _ in range(ROUNDS)), key=lambda r: r["rate"])[ROUNDS // 2]
     say("cfssl, no database, a new TLS connection each, 16 clients", cfssl)
-    keep = sorted((service.load("keepalive", 16) for _ in range(ROUNDS)), key=lambda r: r["rate"])[ROUNDS // 2]
-    say("simplereenroll, keep-alive, 16 clients", keep)
-    wide = service.load("keepalive", 64)
-    say("simplereenroll, keep-alive, 64 clients", wide)
+    keep, wide = kept_alive(service, 16), kept_alive(service, 64)
+    flat = wide["core"] / fresh["core"]
+    print(f"service: devices with hundreds of keys: {flat:.2f} of fresh ones' rate")
     return [
         result("simplereenroll_mtls_16", renew["rate"], "1/s", limit=shake["rate"], ratio=round(ratio, 4), budget=0.7,
                meets=ratio >= 0.7 and renew["p99_us"] < 50000, peer=cfssl["rate"],
                peer_ratio=round(renew["rate"] / cfssl["rate"], 2), peer_p99_us=cfssl["p99_us"], p50_us=renew["p50_us"], p99_us=renew["p99_us"]),
-        result("simplereenroll_keepalive", keep["rate"], "1/s", limit=3000 * cores,
-               ratio=round(keep["rate"] / (3000 * cores), 4), budget=1, meets=keep["rate"] >= 3000 * cores,
-               p50_us=keep["p50_us"], p99_us=keep["p99_us"]),
-        result("simplereenroll_keepalive_64", wide["rate"], "1/s", limit=3000 * cores,
-               ratio=round(wide["rate"] / (3000 * cores), 4), p50_us=wide["p50_us"], p99_us=wide["p99_us"]),
+        result("simplereenroll_keepalive", round(keep["core"], 1), "1/s", limit=3000, ratio=round(keep["core"] / 3000, 4), budget=1,
+               meets=keep["core"] >= 3000, p50_us=keep["p50_us"], p99_us=keep["p99_us"], in_all=keep["rate"]),
+        result("simplereenroll_keepalive_64", round(wide["core"], 1), "1/s", limit=3000, ratio=round(wide["core"] / 3000, 4), budget=1,
+               meets=wide["core"] >= 3000, p50_us=wide["p50_us"], p99_us=wide["p99_us"], in_all=wide["rate"]),
+        result("simplereenroll_many_keys", round(flat, 3), "1", limit=1, ratio=round(flat, 3), budget=0.9, meets=flat >= 0.9),
     ]
 
 

@@ -421,8 +421,8 @@ static enum stamp_err claim(struct stamp_registry *r,
 
 /* Of a device's rows. */
 struct past {
-    int64_t last;  /* the highest number */
-    int64_t since; /* how many are of the last hour */
+    int64_t last; /* the highest number */
+    bool often;   /* as many as may be were made in the last hour */
 };
 
 static enum stamp_err take_past(void *ctx, const struct stampi_value *v,
@@ -432,7 +432,7 @@ static enum stamp_err take_past(void *ctx, const struct stampi_value *v,
 
     (void)err;
     past->last = v[0].number;
-    past->since = v[1].number;
+    past->often = v[1].type == STAMPI_INT && v[1].number != 0;
     return STAMP_OK;
 }
 
@@ -495,7 +495,7 @@ enum stamp_err stamp_registry_ldevid_begin(struct stamp_registry *r,
 {
     struct stamp_ldevid row[COUNT_MAX];
     struct rows rows = {.row = row, .max = COUNT_MAX, .device = asked->device};
-    struct past past = {0, 0};
+    struct past past = {0, false};
     bool has_key;
     enum stamp_err rc = read_rows(r, STAMPI_LDEVID_OF, &rows, err);
 
@@ -506,8 +506,9 @@ enum stamp_err stamp_registry_ldevid_begin(struct stamp_registry *r,
         return rc;
     }
     rc = STAMPI_RUN(r, STAMPI_LDEVID_LAST, take_past, &past, NULL, err,
-                    stampi_int((int64_t)asked->now - HOUR), stampi_int(asked->device));
-    if (rc == STAMP_OK && past.since >= (int64_t)asked->per_hour) {
+                    stampi_int((int64_t)asked->now - HOUR),
+                    stampi_int((int64_t)asked->per_hour - 1), stampi_int(asked->device));
+    if (rc == STAMP_OK && (past.often || asked->per_hour == 0)) {
         *refusal = STAMP_REFUSAL_RATE;
     }
     if (rc == STAMP_OK && *refusal == STAMP_REFUSAL_NONE && !has_key) {

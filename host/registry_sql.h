@@ -230,7 +230,7 @@ enum stampi_copy {
 extern const char *const stampi_copy_columns[STAMPI_COPY_COUNT];
 
 /** Append-only: what has run on somebody's books is never changed. */
-#define STAMPI_MIGRATIONS 10
+#define STAMPI_MIGRATIONS 11
 #define STAMPI_LOG_VERSION 9 /* books before it have no log */
 #define STAMPI_SCRIPTS 2     /* of one migration; NULL = none */
 typedef const char *const stampi_migrations[STAMPI_MIGRATIONS][STAMPI_SCRIPTS];

@@ -107,7 +107,7 @@ static void give_file(struct evhttp_request *req, const struct service_batch_ans
     } else {
         reply_header(req, "Content-Type", "application/octet-stream");
         reply_header(req, "Cache-Control", "no-store");
-        evhttp_send_reply(req, OK, NULL, body);
+        reply_send(req, OK, body);
     }
     if (segment != NULL) {
         evbuffer_file_segment_free(segment);

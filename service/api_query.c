@@ -254,5 +254,5 @@ void api_query_answer(struct evhttp_request *req, const struct service_query_ans
     }
     reply_header(req, "Content-Type", types[a->kind]);
     reply_header(req, "Cache-Control", "no-store");
-    evhttp_send_reply(req, (int)a->code, NULL, body);
+    reply_send(req, (int)a->code, body);
 }

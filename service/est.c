@@ -66,7 +66,7 @@ static void give(struct evhttp_request *req, const char *type, const uint8_t *de
     (void)evbuffer_commit_space(body, &room, 1);
     reply_header(req, "Content-Type", type);
     reply_header(req, "Content-Transfer-Encoding", "base64");
-    evhttp_send_reply(req, OK, NULL, body);
+    reply_send(req, OK, body);
     evbuffer_free(body);
 }
 
@@ -178,7 +178,7 @@ static void give_key(struct evhttp_request *req, struct stamp_slice key,
     } else {
         reply_header(req, "Content-Type", "multipart/mixed; boundary=devstamp-key");
         reply_header(req, "Cache-Control", "no-store");
-        evhttp_send_reply(req, OK, NULL, body);
+        reply_send(req, OK, body);
     }
     if (body != NULL) {
         evbuffer_free(body);

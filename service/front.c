@@ -29,6 +29,8 @@ enum {
     CONNECTIONS = 16384, /* at once; more wait in the socket's queue */
     SPARE_FDS = 64,
     TICK_MS = 200,
+    TURN_MS = 2, /* ... that a front leaves a connection to others */
+    AHEAD = 1,
     TAKES_LONG_MS = 5000, /* then 202 */
     SERVER_AGAIN_MS = 2000,
     CACERTS_MAX = 16384,
@@ -364,12 +366,18 @@ static void begin_listening(struct front *f)
     accept_all(f->http, SERVICE_FD_LISTEN, f->listener);
     accept_all(f->plain, SERVICE_FD_HTTP, NULL);
     accept_all(f->admin, SERVICE_FD_ADMIN, NULL);
-    f->ready = true;
+    f->ready = f->lets_in = true;
     service_ready(&f->control);
 }
 
+/* One in each turn of the loop, so that of those that come at once each front gets as
+ * many as it has time for: who keeps a connection is served by one front for good. */
 static void let_in(struct front *f, bool more)
 {
+    if (f->lets_in == more) {
+        return;
+    }
+    f->lets_in = more;
     for (unsigned i = 0; i < SERVICE_LISTENERS_MAX; i++) {
         if (f->listener[i] != NULL) {
             (void)(more ? evconnlistener_enable(f->listener[i])
@@ -677,9 +685,7 @@ static void free_connection(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx
         return;
     }
     (void)atomic_fetch_sub(&service_count->connections[c->front->index], 1);
-    if (c->front->connections-- == CONNECTIONS && !c->front->stopping) {
-        let_in(c->front, true);
-    }
+    c->front->connections--;
     service_peer_fini(&c->peer);
     free(c);
 }
@@ -706,9 +712,7 @@ static struct bufferevent *new_connection(struct event_base *base, void *arg)
         service_die("out of memory for connections");
     }
     bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-    if (f->connections >= CONNECTIONS) {
-        let_in(f, false);
-    }
+    let_in(f, false);
     return bev;
 }
 
@@ -781,6 +785,14 @@ static void tick(evutil_socket_t fd, short what, void *arg)
     if (f->stopping && f->n_free == FRONT_PENDING_MAX) {
         (void)event_base_loopexit(f->base, NULL); /* what is written goes out first */
     }
+}
+
+/* The loop turns. */
+static void turn(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg;
 }
 
 /* Root and sub-CA, and what leads from an old root to this one. */
@@ -859,13 +871,14 @@ static bool make_events(struct front *f)
     f->control_readable =
         event_new(f->base, f->control.fd, EV_READ | EV_PERSIST, hear_control, f);
     f->tick = event_new(f->base, -1, EV_PERSIST, tick, f);
+    f->turn = evtimer_new(f->base, turn, f);
     return make_link(f, &f->books, hear_books) && make_link(f, &f->status, hear_status) &&
            make_link(f, &f->maker, hear_maker) &&
            make_link(f, &f->batches, hear_batches) &&
            make_link(f, &f->reader, hear_reader) &&
            make_link(f, &f->factory, hear_factory) && f->control_readable != NULL &&
-           f->tick != NULL && event_add(f->control_readable, NULL) == 0 &&
-           event_add(f->tick, &every) == 0;
+           f->tick != NULL && f->turn != NULL &&
+           event_add(f->control_readable, NULL) == 0 && event_add(f->tick, &every) == 0;
 }
 
 static enum stamp_err open_all(struct front *f, struct stamp_error *err)
@@ -903,12 +916,42 @@ static enum stamp_err open_all(struct front *f, struct stamp_error *err)
     return STAMP_OK;
 }
 
+static bool is_ahead(const struct front *f)
+{
+    for (unsigned i = 0; i < f->setup->fronts; i++) {
+        if (f->connections > atomic_load(&service_count->connections[i]) + AHEAD) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Who keeps a connection is served by one front for good. So a front lets one in at each
+ * turn of its loop, and if it has more than another one, it waits a little before. */
+static void take_turns(struct front *f)
+{
+    const struct timeval wait = {0, TURN_MS * 1000L};
+
+    if (!f->ready || f->stopping || f->lets_in || f->connections >= CONNECTIONS) {
+        return;
+    }
+    if (!f->waited && is_ahead(f)) {
+        f->waited = event_add(f->turn, &wait) == 0;
+        return;
+    }
+    if (event_pending(f->turn, EV_TIMEOUT, NULL) == 0) {
+        f->waited = false;
+        let_in(f, true);
+    }
+}
+
 static void run(struct front *f)
 {
     struct front_link *const links[] = {&f->books,   &f->status, &f->maker,
                                         &f->batches, &f->reader, &f->factory};
 
     while (!event_base_got_exit(f->base)) {
+        take_turns(f);
         for (size_t i = 0; i < sizeof links / sizeof links[0]; i++) {
             flush(links[i]);
         }
@@ -958,6 +1001,7 @@ int service_front(const struct stamp_service_setup *setup, unsigned index)
     end_link(&f.factory);
     event_free(f.control_readable);
     event_free(f.tick);
+    event_free(f.turn);
     event_base_free(f.base);
     service_tls_free(&f.tls);
     sk_X509_pop_free(f.rollover, X509_free);

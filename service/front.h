@@ -74,11 +74,13 @@ struct front {
     struct event_base *base;
     struct evhttp *http;
     struct evconnlistener *listener[SERVICE_LISTENERS_MAX]; /* of HTTPS */
+    bool lets_in;                                           /* they listen */
+    bool waited;                                            /* ... before they do again */
     struct evhttp *plain;                                   /* HTTP; NULL = none */
     struct evhttp *admin;                                   /* the same */
     struct service_channel control;
     struct front_link books, status, maker, batches, reader, factory;
-    struct event *control_readable, *tick;
+    struct event *control_readable, *tick, *turn;
     uint64_t sequence;
     uint64_t server_id;  /* of the request for its own certificate; 0 = none */
     int64_t renew_at_ms; /* its certificate */

@@ -119,7 +119,7 @@ static void give_list(struct front *f, struct evhttp_request *req)
         reply_header(req, "Content-Type", "application/pkix-crl");
         put_cache(req, (time_t)f->list_told.this_update,
                   (time_t)f->list_told.next_update);
-        evhttp_send_reply(req, OK, NULL, body);
+        reply_send(req, OK, body);
     }
     if (body != NULL) {
         evbuffer_free(body);

@@ -8,6 +8,10 @@
 /** A header of the answer, before that is sent. */
 void reply_header(struct evhttp_request *req, const char *name, const char *value);
 
+/** A short answer goes as one TLS record, headers and all. `body` stays the caller's,
+ * NULL = none. */
+void reply_send(struct evhttp_request *req, int code, struct evbuffer *body);
+
 void reply_bytes(struct evhttp_request *req, int code, const char *type,
                  const void *bytes, size_t len);
 
