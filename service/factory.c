@@ -242,8 +242,7 @@ static enum stamp_err open_home(struct factory *f, struct stamp_error *err)
     }
     if (rc == STAMP_OK && access(path, F_OK) != 0) {
         (void)stamp_error_set(&f->no_home, STAMP_E_STATE, 0,
-                              "no station was enrolled when the service was started: "
-                              "start it again");
+                              "no station is enrolled yet: stamp station enrol");
     } else if (rc == STAMP_OK && stamp_workspace_home(f->ws, NULL, passphrase, &f->home,
                                                       &cert, &f->no_home) != STAMP_OK) {
         service_log_error("no-reception", &f->no_home);

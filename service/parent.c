@@ -22,6 +22,7 @@
 #include "service/listen.h"
 #include "service/log.h"
 #include "service/process.h"
+#include "service/watch.h"
 
 enum {
     PROCESSES_MAX = SERVICE_FRONTS_MAX + 8,
@@ -29,8 +30,9 @@ enum {
         SERVICE_FRONTS_MAX + 10 + 3 * SERVICE_LISTENERS_MAX, /* that one process gets */
     HIGH_FD = 200, /* above all that a process is given, so that none is overwritten */
     ARGS_MAX = 64,
-    CALM_MS = 500,  /* who lived shorter than this waits as long before it starts again */
-    STOP_MS = 15000 /* for a process to end what it does */
+    CALM_MS = 500, /* who lived shorter than this waits as long before it starts again */
+    STOP_MS = 15000, /* for a process to end what it does */
+    WATCH_MS = 1000
 };
 
 struct process {
@@ -42,7 +44,8 @@ struct process {
     bool ready;  /* said so, since it was started */
     bool worked; /* did so ever */
     bool stopping;
-    int control; /* its end */
+    const char *renews; /* it stops, to read this file of the workspace; NULL = none */
+    int control;        /* its end */
     struct service_channel channel;
 };
 
@@ -68,6 +71,8 @@ struct parent {
     int batches_signer[2];
     int books_signer[2];
     int status_signer[2];
+    struct service_watch watch;
+    int64_t watched_ms;
     bool announced;
     bool stopping;
     int64_t stop_by_ms;
@@ -160,9 +165,12 @@ static enum stamp_err add_process(struct parent *p, enum service_role role,
 
 static enum stamp_err make_all(struct parent *p, struct stamp_error *err)
 {
-    enum stamp_err rc = make_listeners(p->setup->listen, "https", &p->listen, p->address,
-                                       sizeof p->address, err);
+    enum stamp_err rc = service_watch_init(&p->watch, p->setup->dir, err);
 
+    if (rc == STAMP_OK) {
+        rc = make_listeners(p->setup->listen, "https", &p->listen, p->address,
+                            sizeof p->address, err);
+    }
     if (rc == STAMP_OK) {
         rc = make_listeners(p->setup->http, "http", &p->http, p->http_address,
                             sizeof p->http_address, err);
@@ -399,7 +407,8 @@ static enum stamp_err start(struct parent *p, struct process *one,
                                strerror(rc));
     }
     one->started_ms = now_ms();
-    one->ready = false;
+    one->ready = one->stopping = false;
+    one->renews = NULL;
     if (again) {
         tell_lost(p, one);
     }
@@ -431,6 +440,7 @@ static void hear(struct parent *p, struct process *one)
     while (service_channel_receive(&one->channel, buf, &m) == SERVICE_GOT) {
         if (m.type == SERVICE_READY) {
             one->ready = one->worked = true;
+            service_watch_note(&p->watch, one->role);
             announce(p);
         }
     }
@@ -476,8 +486,13 @@ static enum stamp_err bury(struct parent *p, struct process *one, int status,
         return stamp_error_set(err, STAMP_E_STATE, 0, "the service's process '%s' failed",
                                service_role_name(one->role));
     }
-    say_died(one, status);
-    SERVICE_COUNT(restarts[one->role]);
+    if (one->renews != NULL) {
+        service_log("renewed", "which", service_role_name(one->role), "file", one->renews,
+                    NULL);
+    } else {
+        say_died(one, status);
+        SERVICE_COUNT(restarts[one->role]);
+    }
     one->ready = false;
     announce(p);
     if (one->role == SERVICE_FRONT) {
@@ -517,14 +532,40 @@ static enum stamp_err start_due(struct parent *p, struct stamp_error *err)
     return rc;
 }
 
+static void stop(struct process *one)
+{
+    const struct service_message m = {.type = SERVICE_STOP};
+
+    one->stopping = true;
+    service_channel_send(&one->channel, &m);
+}
+
+/* Who read a file that is another one now starts anew. */
+static void renew_some(struct parent *p)
+{
+    if (p->stopping || now_ms() < p->watched_ms + WATCH_MS) {
+        return;
+    }
+    p->watched_ms = now_ms();
+    for (unsigned i = 0; i < p->n; i++) {
+        struct process *one = &p->process[i];
+        const char *name = one->ready && one->pid != 0 && !one->stopping
+                               ? service_watch_changed(&p->watch, one->role)
+                               : NULL;
+
+        if (name != NULL) {
+            one->renews = name;
+            stop(one);
+        }
+    }
+}
+
 /* Fronts first, then who answers them. */
 static bool stop_some(struct parent *p)
 {
     static const enum service_role order[] = {
         SERVICE_FRONT, SERVICE_READER, SERVICE_FACTORY, SERVICE_MAKER, SERVICE_BATCHES,
         SERVICE_BOOKS, SERVICE_STATUS, SERVICE_SIGNER,  SERVICE_TLOG};
-    const struct service_message m = {.type = SERVICE_STOP};
-
     for (unsigned k = 0; k < sizeof order / sizeof order[0]; k++) {
         bool some = false;
 
@@ -536,8 +577,7 @@ static bool stop_some(struct parent *p)
             }
             some = true;
             if (!one->stopping) {
-                one->stopping = true;
-                service_channel_send(&one->channel, &m);
+                stop(one);
             } else if (now_ms() > p->stop_by_ms) {
                 (void)kill(one->pid, SIGKILL);
             }
@@ -593,6 +633,7 @@ static enum stamp_err run(struct parent *p, struct stamp_error *err)
         rc = start_due(p, err);
     }
     while (rc == STAMP_OK) {
+        renew_some(p);
         rc = look(p, err);
         if (rc == STAMP_OK && p->stopping && !stop_some(p)) {
             service_log("stopped", NULL);
