@@ -165,12 +165,9 @@ static enum stamp_err add_process(struct parent *p, enum service_role role,
 
 static enum stamp_err make_all(struct parent *p, struct stamp_error *err)
 {
-    enum stamp_err rc = service_watch_init(&p->watch, p->setup->dir, err);
+    enum stamp_err rc = make_listeners(p->setup->listen, "https", &p->listen, p->address,
+                                       sizeof p->address, err);
 
-    if (rc == STAMP_OK) {
-        rc = make_listeners(p->setup->listen, "https", &p->listen, p->address,
-                            sizeof p->address, err);
-    }
     if (rc == STAMP_OK) {
         rc = make_listeners(p->setup->http, "http", &p->http, p->http_address,
                             sizeof p->http_address, err);
@@ -627,8 +624,11 @@ static enum stamp_err look(struct parent *p, struct stamp_error *err)
 
 static enum stamp_err run(struct parent *p, struct stamp_error *err)
 {
-    enum stamp_err rc = make_all(p, err);
+    enum stamp_err rc = service_watch_init(&p->watch, p->setup->dir, err);
 
+    if (rc == STAMP_OK) {
+        rc = make_all(p, err);
+    }
     if (rc == STAMP_OK) {
         rc = start_due(p, err);
     }

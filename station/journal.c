@@ -16,7 +16,7 @@
     "CREATE TABLE IF NOT EXISTS entry (seq INTEGER PRIMARY KEY, body BLOB NOT NULL) "    \
     "STRICT;"
 
-enum { VERSION = 1, HOUR = 3600, SHIFT = 8 * 3600 };
+enum { VERSION = 1, HOUR = 3600, SHIFT = 8 * 3600, PATIENCE_MS = 5000 };
 
 struct stamp_journal {
     sqlite3 *db;
@@ -155,6 +155,9 @@ static enum stamp_err open_db(struct stamp_journal *j, bool create,
     }
     mask = umask(077);
     code = sqlite3_open_v2(j->path, &j->db, flags, NULL);
+    if (code == SQLITE_OK) {
+        code = sqlite3_busy_timeout(j->db, PATIENCE_MS);
+    }
     if (code == SQLITE_OK) {
         code = sqlite3_exec(j->db, SETTINGS "BEGIN EXCLUSIVE;" TABLE "COMMIT", NULL, NULL,
                             NULL);

@@ -32,7 +32,8 @@ struct stamp_journal_unit {
  *
  * @param order  whose units are followed
  * @param count  of them
- * @retval STAMP_E_BUSY      another process has it
+ * @retval STAMP_E_BUSY      another process has it, and had for some seconds: who only
+ *                           exports has it for a moment
  * @retval STAMP_E_MISSING   there is none
  * @retval STAMP_E_CORRUPT   an entry was changed, is missing or is of another journal;
  *                           `err` names the first

@@ -241,7 +241,7 @@ check_status "a backup of the other kind" 1 "$stamp" registry restore backup-1 -
 restore today > restore.out 2>&1
 
 # ---- books that are older than the log are taken over into it ----
-older='DROP TABLE run_node; DROP TABLE request; DROP TABLE journal_entry; DROP TABLE journal_head; DROP TABLE journal_device; DROP TABLE log_queue; DROP TABLE log_leaf; DROP TABLE log_tile; DROP TABLE log_head; DELETE FROM counter WHERE name = '"'log';"
+older='DROP INDEX operational_confirmed; DROP TABLE run_node; DROP TABLE request; DROP TABLE journal_entry; DROP TABLE journal_head; DROP TABLE journal_device; DROP TABLE log_queue; DROP TABLE log_leaf; DROP TABLE log_tile; DROP TABLE log_head; DELETE FROM counter WHERE name = '"'log';"
 if [ "${2:-}" = postgres ]; then
     check "books of schema 8" sql "$older UPDATE schema_version SET version = 8;"
 else

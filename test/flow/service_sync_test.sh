@@ -66,8 +66,8 @@ check "the service is back" serve_at hq "$port"
 check_status "how many entries there are" 0 "$stamp" station status site --json
 entries=$(sed -n 's/.*"entries": \([0-9]*\).*/\1/p' out)
 soon "what happened meanwhile is with headquarters" has "${entries:-1000}"
-sent=$(awk '/entries$/ { n += $2 } END { print n }' sync.out)
-check "  each entry was sent once" test "$sent" = "$(there)"
+once() { [ "$(awk '/entries$/ { n += $2 } END { print n }' sync.out)" = "$(there)" ]; }
+soon "  each entry was sent once" once
 kill $sync
 check_status "it ends when it is told to" 0 wait $sync
 check_status "books of it" 0 "$stamp" -C hq reconcile --server "https://$at" --api-key-file factory.key

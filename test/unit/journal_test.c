@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -255,6 +256,34 @@ static void one_process_at_a_time(void **state)
     assert_null(second);
 }
 
+static void who_has_it_for_a_moment_is_waited_for(void **state)
+{
+    int ends[2];
+    char byte = 0;
+    int status = 1;
+    pid_t child;
+
+    (void)state;
+    stamp_journal_close(&journal);
+    assert_int_equal(pipe(ends), 0);
+    child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        bool opened = again() == STAMP_OK;
+
+        (void)!write(ends[1], &byte, 1);
+        (void)usleep(300000);
+        stamp_journal_close(&journal);
+        _exit(opened ? 0 : 1);
+    }
+    assert_int_equal(read(ends[0], &byte, 1), 1);
+    must(stamp_journal_open(path, false, order, COUNT, &journal, &err));
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+    (void)close(ends[0]);
+    (void)close(ends[1]);
+}
+
 static void all_or_none_and_nothing_too_long(void **state)
 {
     struct stamp_journal_entry e[3];
@@ -318,6 +347,7 @@ int main(void)
         TEST(what_was_changed_is_found),
         TEST(checkpoints_are_of_the_journals_key),
         TEST(one_process_at_a_time),
+        TEST(who_has_it_for_a_moment_is_waited_for),
         TEST(all_or_none_and_nothing_too_long),
         TEST(a_full_disk_loses_nothing),
     };
