@@ -2,10 +2,13 @@
 
 usage: bench/nodes.py     prints the results as JSON; scripts/bench takes them along
 
-Clients and database have what the nodes leave of the same machine: on two cores that is not much, so the database's and
-the clients' share of the processors is told with the rates.
+Clients and database run on the same machine, and take more than the nodes do. Where it has cores for them all, each node is
+bound to one. Where it has not, a node's core is a slow one: so much of a real one as leaves clients and database what they
+need (a control group's quota), as what is asked is if two nodes do twice the work of one, and not how fast a core is. The
+shares of nodes, database and clients are told with the rates; somebody must be idle, or it is not the nodes that were measured.
 """
 
+import contextlib
 import copy
 import json
 import os
@@ -14,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, "bench"))
@@ -21,6 +25,42 @@ import service  # noqa: E402
 from service import BUILD, result  # noqa: E402
 
 THREADS = 16
+CORES = 6  # two nodes, and what clients and database need
+SLICE = 0.25  # of a core, where there are fewer
+PERIOD_US = 10000
+
+
+def quota(directory, share):
+    """Whatever runs in this control group gets so much of one core: version 2's file, or version 1's."""
+    files = {"cpu.max": f"{int(PERIOD_US * share)} {PERIOD_US}"}
+    if not os.path.exists(os.path.join(directory, "cpu.max")):
+        files = {"cpu.cfs_period_us": str(PERIOD_US), "cpu.cfs_quota_us": str(int(PERIOD_US * share))}
+    for name, text in files.items():
+        with open(os.path.join(directory, name), "w", encoding="ascii") as out:
+            out.write(text)
+
+
+@contextlib.contextmanager
+def core(n):
+    """What a command is to be started by, to have core n for itself."""
+    if os.cpu_count() >= CORES:
+        yield ["taskset", "-c", str(n)]
+        return
+    top = "/sys/fs/cgroup/cpu" if os.path.isdir("/sys/fs/cgroup/cpu") else "/sys/fs/cgroup"
+    group = os.path.join(top, f"devstamp-bench-{os.getpid()}-{n}")
+    try:
+        os.mkdir(group)
+        quota(group, SLICE)
+    except OSError as e:
+        sys.exit(f"bench: two nodes need {CORES} cores, or a control group: {e}")
+    try:
+        yield ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh"]
+    finally:
+        for _ in range(100):  # its processes are ending
+            with contextlib.suppress(OSError):
+                os.rmdir(group)
+                break
+            time.sleep(0.1)
 
 
 def cpu(pids):
@@ -80,23 +120,26 @@ def halve(path):
 
 
 def inner():
-    with tempfile.TemporaryDirectory(dir=BUILD) as work:
+    with tempfile.TemporaryDirectory(dir=BUILD) as work, core(0) as own, core(1) as other_own:
         first = service.Service(os.path.join(work, "1"), os.environ["STAMP_TEST_PG"])
-        first.fronts, first.before = 1, ["taskset", "-c", "0"]
+        first.fronts, first.before = 1, own
         service.run("-C", first.ws, "log", "head")
         first.devices, other = halve(first.devices)
         second = copy.copy(first)
         second.devices = other
-        second.work, second.before = os.path.join(work, "2"), ["taskset", "-c", "1"]
+        second.work, second.before = os.path.join(work, "2"), other_own
         os.makedirs(second.work)
         second.ws = os.path.join(second.work, "ws")
         shutil.copytree(first.ws, second.ws)
         first.start()
-        one = load([first])
         second.start()
-        two = load([first, second])
-        second.stop()
-        first.stop()
+        try:  # one, two, one, two, ...: what the machine does meanwhile is in both
+            rounds = [(load([first]), load([first, second])) for _ in range(service.ROUNDS)]
+        finally:
+            second.stop()
+            first.stop()
+    rounds.sort(key=lambda pair: pair[1]["rate"] / pair[0]["rate"])
+    one, two = rounds[len(rounds) // 2]
     return {"one": one, "two": two}
 
 
@@ -107,6 +150,8 @@ def measure():
     for name, x in r.items():
         print(f"nodes: {name}: {x['rate']:.0f}/s; of the processors the database had {x['database']:.0%}, the nodes "
               f"{x['nodes']:.0%}, nobody {x['idle']:.0%}, the clients the rest")
+    if os.cpu_count() < CORES:
+        print(f"nodes: each had {SLICE} of a core")
     ratio = r["two"]["rate"] / r["one"]["rate"]
     return [result("nodes_2", round(r["two"]["rate"], 1), "1/s", limit=round(r["one"]["rate"], 1), ratio=round(ratio, 3),
                    budget=1.6, meets=ratio >= 1.6, database_one=round(r["one"]["database"], 3),

@@ -1,6 +1,7 @@
 #include "cli/bundle_online.h"
 
 #include <limits.h>
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 
 #define JOURNALS "/api/v1/journals"
 #define BUNDLES "/api/v1/bundles"
+#define RETURNED "/api/v1/returned"
 
 enum { PIECE = 524288 };
 
@@ -168,5 +170,34 @@ enum stamp_err bundle_online_send(struct cli_online *o, const char *path,
         rc = bundle_online_bytes(o, path, file, tell, ctx, r, err);
         stamp_file_unmap(&file);
     }
+    return rc;
+}
+
+/* ---- devices that came back ---- */
+
+enum stamp_err bundle_online_returned(struct cli_online *o,
+                                      const struct stamp_shown *shown, const char *port,
+                                      stamp_reconcile_tell tell, void *ctx,
+                                      struct stamp_reconciled *r, struct stamp_error *err)
+{
+    const struct stamp_journal_device *d = &shown->device;
+    char certificate[4 * (STAMP_MAX_CERTIFICATE + 2) / 3 + 1];
+    char chip[2 * STAMP_JOURNAL_CHIP_MAX + 1];
+    json_t *answer = NULL;
+    enum stamp_err rc;
+
+    (void)EVP_EncodeBlock((unsigned char *)certificate, d->certificate,
+                          (int)d->certificate_len);
+    stamp_hex(d->chip, d->chip_len, chip);
+    rc = cli_online_post(o, RETURNED, NULL, "",
+                         json_pack("{s:s, s:s, s:s, s:i, s:i, s:b}", "port", port,
+                                   "certificate", certificate, "chip", chip, "lock",
+                                   (int)d->lock, "can", (int)shown->can, "strikes",
+                                   (int)shown->strikes),
+                         &answer, err);
+    if (rc == STAMP_OK) {
+        rc = bundle_online_told(o, answer, tell, ctx, r, err);
+    }
+    json_decref(answer);
     return rc;
 }

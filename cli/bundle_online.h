@@ -4,6 +4,7 @@
 
 #include "cli/online.h"
 #include "host/reconcile.h"
+#include "host/returned.h"
 
 /** What the service has of one station's journal. @param id  SHA-256 of the station CA's
  * certificate @param have  zeros where it has nothing */
@@ -36,5 +37,11 @@ STAMP_MUST_USE enum stamp_err bundle_online_told(const struct cli_online *o,
                                                  stamp_reconcile_tell tell, void *ctx,
                                                  struct stamp_reconciled *r,
                                                  struct stamp_error *err);
+
+/** What a device showed, beside the service's books. As stamp_returned(). */
+STAMP_MUST_USE enum stamp_err
+bundle_online_returned(struct cli_online *o, const struct stamp_shown *shown,
+                       const char *port, stamp_reconcile_tell tell, void *ctx,
+                       struct stamp_reconciled *r, struct stamp_error *err);
 
 #endif

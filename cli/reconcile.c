@@ -38,7 +38,7 @@ static const char help[] =
     "                          up\n"
     "  -o, --output JOURNAL    where to\n"
     "      --server URL        a service has the books, and the reception key (stamp\n"
-    "                          serve): not with --device and --rebuild\n" CLI_ONLINE_HELP
+    "                          serve): not with --rebuild\n" CLI_ONLINE_HELP
     "  -j, --json              JSON, for programs\n"
     "      --passphrase-fd N   of a production workspace: from file descriptor N\n"
     "  -C, --dir DIR           the workspace\n"
@@ -78,25 +78,50 @@ struct args {
 
 /* ---- devices that came back ---- */
 
-static enum stamp_err ask_device(const struct args *a, const struct stamp_workspace *ws,
-                                 const char *port, struct reconcile_print *print,
-                                 struct stamp_reconciled *r, struct stamp_error *err)
+/* @param ours  false: it is none, which was told */
+static enum stamp_err ask_device(const struct args *a, const char *port,
+                                 struct reconcile_print *print,
+                                 struct stamp_reconciled *r, struct stamp_shown *shown,
+                                 bool *ours, struct stamp_error *err)
 {
     STAMP_TRUST_AUTO *trust = NULL;
     STAMP_TTY_AUTO struct stamp_tty *tty = NULL;
+    struct stamp_error why = STAMP_ERROR_INIT;
     struct stamp_smp_client client;
     struct stamp_smp_line line;
     enum stamp_err rc = cli_trust(NULL, a->workspace, &trust, err);
 
+    *ours = false;
     if (rc == STAMP_OK) {
         rc = stamp_tty_open(&tty, port, err);
     }
-    if (rc == STAMP_OK) {
-        line = stamp_smp_tty_line(tty);
-        stamp_smp_client_init(&client, &line);
-        rc = stamp_returned(ws, &client, trust, reconcile_tell, print, r, err);
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    line = stamp_smp_tty_line(tty);
+    stamp_smp_client_init(&client, &line);
+    rc = stamp_returned_ask(&client, trust, shown, &why);
+    *ours = rc == STAMP_OK;
+    if (rc != STAMP_OK && stamp_returned_strange(&why, reconcile_tell, print, r)) {
+        return STAMP_OK;
+    }
+    if (rc != STAMP_OK) {
+        *err = why;
     }
     return rc;
+}
+
+static enum stamp_err take_device(const struct args *a, const struct stamp_workspace *ws,
+                                  const char *port, struct reconcile_print *print,
+                                  struct stamp_reconciled *r, struct stamp_error *err)
+{
+    struct stamp_shown shown;
+    bool ours;
+    enum stamp_err rc = ask_device(a, port, print, r, &shown, &ours, err);
+
+    return rc == STAMP_OK && ours
+               ? stamp_returned(ws, &shown, port, reconcile_tell, print, r, err)
+               : rc;
 }
 
 /* ---- a journal made anew ---- */
@@ -225,7 +250,7 @@ static int run(const struct args *a)
         rc = stamp_reconcile(ws, reconcile_tell, &print, &r, &err);
     }
     for (int i = 0; i < a->n_devices && rc == STAMP_OK; i++) {
-        rc = ask_device(a, ws, a->device[i], &print, &r, &err);
+        rc = take_device(a, ws, a->device[i], &print, &r, &err);
     }
     if (rc == STAMP_OK && a->rebuild != NULL) {
         rc = rebuild(a, ws, &err);
@@ -257,6 +282,19 @@ static enum stamp_err reconcile_there(struct cli_online *o, struct reconcile_pri
     return rc;
 }
 
+static enum stamp_err device_there(struct args *a, const char *port,
+                                   struct reconcile_print *print,
+                                   struct stamp_reconciled *r, struct stamp_error *err)
+{
+    struct stamp_shown shown;
+    bool ours;
+    enum stamp_err rc = ask_device(a, port, print, r, &shown, &ours, err);
+
+    return rc == STAMP_OK && ours ? bundle_online_returned(&a->online, &shown, port,
+                                                           reconcile_tell, print, r, err)
+                                  : rc;
+}
+
 static int run_online(struct args *a)
 {
     struct stamp_error err = STAMP_ERROR_INIT;
@@ -271,6 +309,9 @@ static int run_online(struct args *a)
     }
     if (rc == STAMP_OK) {
         rc = reconcile_there(&a->online, &print, &r, &err);
+    }
+    for (int i = 0; i < a->n_devices && rc == STAMP_OK; i++) {
+        rc = device_there(a, a->device[i], &print, &r, &err);
     }
     cli_online_close(&a->online);
     if (rc == STAMP_OK) {
@@ -340,8 +381,8 @@ int cmd_reconcile(int argc, char **argv)
     if (cli_online_check(&a.online, "reconcile") != 0) {
         return CLI_USAGE;
     }
-    if (a.online.url != NULL && (a.n_devices > 0 || a.rebuild != NULL)) {
-        return cli_usage("reconcile", "--device and --rebuild want the books at hand");
+    if (a.online.url != NULL && a.rebuild != NULL) {
+        return cli_usage("reconcile", "--rebuild wants the books at hand");
     }
     return a.online.url != NULL ? run_online(&a) : run(&a);
 }

@@ -50,21 +50,21 @@ enum stamp_err stamp_returned_order(struct stamp_registry *books,
                                  "its certificate has a number of no order on the books");
 }
 
-/* What it showed, and where it belongs. */
 struct returned {
-    struct stamp_proof proof;
-    struct stamp_unit unit;
-    bool strikes; /* it can be asked for chip and lock */
+    const struct stamp_shown *shown;
+    char serial[STAMP_SERIAL_SIZE];
+    uint8_t fingerprint[32];
     char chip[2 * STAMP_JOURNAL_CHIP_MAX + 1];
-    struct stamp_journal_device device;
     bool has_order;
     struct stamp_registry_order order;
     uint32_t index;
     char station[STAMPI_RECONCILE_NAME_SIZE];
 };
 
-static enum stamp_err read_leaf(struct stamp_smp_client *c, struct returned *d,
-                                struct stamp_error *err)
+/* ---- from the device ---- */
+
+static enum stamp_err read_leaf(struct stamp_smp_client *c,
+                                struct stamp_journal_device *d, struct stamp_error *err)
 {
     uint8_t *chain = NULL;
     size_t len;
@@ -76,9 +76,9 @@ static enum stamp_err read_leaf(struct stamp_smp_client *c, struct returned *d,
         return rc;
     }
     leaf = stamp_pki_leaf((struct stamp_slice){chain, len});
-    if (leaf.p != NULL && leaf.len <= sizeof d->device.certificate) {
-        memcpy(d->device.certificate, leaf.p, leaf.len);
-        d->device.certificate_len = leaf.len;
+    if (leaf.p != NULL && leaf.len <= sizeof d->certificate) {
+        memcpy(d->certificate, leaf.p, leaf.len);
+        d->certificate_len = leaf.len;
     } else {
         rc = stamp_error_set(err, STAMP_E_FORMAT, 0, "the device has no certificate");
     }
@@ -86,32 +86,73 @@ static enum stamp_err read_leaf(struct stamp_smp_client *c, struct returned *d,
     return rc;
 }
 
-static enum stamp_err ask(const struct stamp_workspace *ws, struct stamp_smp_client *c,
-                          const struct stamp_trust *trust, struct returned *d,
-                          struct stamp_error *err)
+enum stamp_err stamp_returned_ask(struct stamp_smp_client *c,
+                                  const struct stamp_trust *trust,
+                                  struct stamp_shown *out, struct stamp_error *err)
 {
     struct stamp_error why = STAMP_ERROR_INIT;
-    struct stamp_slice leaf;
-    enum stamp_err rc = stamp_prove_device(c, trust, STAMP_BIRTH, &d->proof, err);
+    struct stamp_proof proof;
+    struct stamp_unit unit = {.chip_len = 0};
+    enum stamp_err rc = stamp_prove_device(c, trust, STAMP_BIRTH, &proof, err);
 
+    memset(out, 0, sizeof *out);
     if (rc == STAMP_OK) {
-        rc = read_leaf(c, d, err);
+        rc = read_leaf(c, &out->device, err);
     }
     if (rc != STAMP_OK) {
         return rc;
     }
-    rc = stamp_unit_ask(c, &d->unit, &why);
-    d->strikes = rc == STAMP_OK;
+    rc = stamp_unit_ask(c, &unit, &why);
     if (rc == STAMP_E_TIMEOUT) {
         return stamp_error_set(err, rc, why.native, "%s", why.what);
     }
-    stamp_error_clear(&why);
-    memcpy(d->device.chip, d->unit.chip, d->unit.chip_len);
-    d->device.chip_len = d->unit.chip_len;
-    stamp_hex(d->unit.chip, d->unit.chip_len, d->chip);
-    d->device.lock = (uint8_t)d->unit.lock;
-    d->device.at = (uint64_t)time(NULL);
-    leaf = (struct stamp_slice){d->device.certificate, d->device.certificate_len};
+    out->strikes = rc == STAMP_OK;
+    memcpy(out->device.chip, unit.chip, unit.chip_len);
+    out->device.chip_len = unit.chip_len;
+    out->device.lock = (uint8_t)unit.lock;
+    out->can = (uint8_t)unit.can;
+    out->device.at = (uint64_t)time(NULL);
+    return STAMP_OK;
+}
+
+bool stamp_returned_strange(const struct stamp_error *why, stamp_reconcile_tell tell,
+                            void *ctx, struct stamp_reconciled *r)
+{
+    struct stampi_teller t = {tell, ctx, r};
+
+    if (why->code != STAMP_E_AUTH && why->code != STAMP_E_PURPOSE &&
+        why->code != STAMP_E_ROLLBACK && why->code != STAMP_E_BLANK &&
+        why->code != STAMP_E_CORRUPT) {
+        return false;
+    }
+    stampi_say(&t, STAMP_RECONCILE_STRANGE, NULL, "%s", why->what);
+    return true;
+}
+
+/* What its certificate says, and where it belongs. */
+static enum stamp_err place(const struct stamp_workspace *ws, struct returned *d,
+                            struct stamp_error *err)
+{
+    const struct stamp_journal_device *device = &d->shown->device;
+    const struct stamp_slice leaf = {device->certificate, device->certificate_len};
+    STAMP_X509_AUTO *cert = NULL;
+    struct stamp_error why = STAMP_ERROR_INIT;
+    uint8_t point[STAMP_POINT_SIZE];
+    enum stamp_err rc = stamp_pki_decode(leaf, &cert, err);
+
+    if (rc == STAMP_OK) {
+        rc = stamp_pki_serial(cert, d->serial, sizeof d->serial, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_key_point(X509_get0_pubkey(cert), point, err);
+    }
+    if (rc == STAMP_OK) {
+        rc = stamp_key_hash(point, d->fingerprint, err);
+    }
+    if (rc != STAMP_OK) {
+        return rc;
+    }
+    stamp_hex(device->chip, device->chip_len, d->chip);
     rc = stamp_returned_order(ws->registry, leaf, &d->order, &d->index, &why);
     d->has_order = rc == STAMP_OK;
     if (d->has_order) {
@@ -131,8 +172,7 @@ static enum stamp_err why_unknown(const struct stamp_workspace *ws,
 {
     struct stamp_error unknown = STAMP_ERROR_INIT;
     struct stamp_registry_row row;
-    enum stamp_err rc =
-        stamp_registry_find(ws->registry, d->proof.identity.serial, &row, &unknown);
+    enum stamp_err rc = stamp_registry_find(ws->registry, d->serial, &row, &unknown);
 
     if (rc == STAMP_OK) {
         (void)snprintf(why, WHY_MAX,
@@ -159,11 +199,12 @@ static void compare(const struct returned *d, const struct stamp_registry_row *r
                     char why[WHY_MAX])
 {
     const char *state = stamp_registry_state_name(row->state);
+    const struct stamp_journal_device *device = &d->shown->device;
 
     why[0] = '\0';
     if (row->certificate != NULL &&
-        (row->certificate_len != d->device.certificate_len ||
-         memcmp(row->certificate, d->device.certificate, row->certificate_len) != 0)) {
+        (row->certificate_len != device->certificate_len ||
+         memcmp(row->certificate, device->certificate, row->certificate_len) != 0)) {
         (void)snprintf(why, WHY_MAX, "the books have another certificate of its key");
     } else if (row->state == STAMP_REGISTRY_SCRAPPED ||
                row->state == STAMP_REGISTRY_REVOKED) {
@@ -177,9 +218,9 @@ static void compare(const struct returned *d, const struct stamp_registry_row *r
                strcmp(row->chip, d->chip) != 0) {
         (void)snprintf(why, WHY_MAX, "it runs on chip %.24s, and the books have %.24s",
                        d->chip, row->chip);
-    } else if (d->strikes && d->has_order && !d->order.lock_later &&
-               ((d->unit.lock & STAMP_UNIT_LOCK_WRITE) == 0 ||
-                (d->unit.can & ~d->unit.lock) != 0)) {
+    } else if (d->shown->strikes && d->has_order && !d->order.lock_later &&
+               ((device->lock & STAMP_UNIT_LOCK_WRITE) == 0 ||
+                (d->shown->can & ~device->lock) != 0)) {
         (void)snprintf(why, WHY_MAX, "its order locks at once, and it is not locked");
     }
 }
@@ -188,18 +229,14 @@ static enum stamp_err judge(const struct stamp_workspace *ws, const struct retur
                             const char *port, struct stampi_teller *t,
                             struct stamp_error *err)
 {
-    const char *serial = d->proof.identity.serial;
+    const char *serial = d->serial;
     const char *station = d->has_order ? d->station : NULL;
     struct stamp_error unknown = STAMP_ERROR_INIT;
     struct stamp_registry_row row;
-    uint8_t fingerprint[32];
     char why[WHY_MAX] = "";
-    enum stamp_err rc = stamp_key_hash(d->proof.identity.point, fingerprint, err);
+    enum stamp_err rc =
+        stamp_registry_find_key(ws->registry, d->fingerprint, &row, &unknown);
 
-    if (rc != STAMP_OK) {
-        return rc;
-    }
-    rc = stamp_registry_find_key(ws->registry, fingerprint, &row, &unknown);
     if (rc == STAMP_E_MISSING) {
         rc = why_unknown(ws, d, why, err);
     } else if (rc == STAMP_OK) {
@@ -208,7 +245,8 @@ static enum stamp_err judge(const struct stamp_workspace *ws, const struct retur
             stampi_say(t, STAMP_RECONCILE_DEVICE, station,
                        "device %s on %s agrees with the books: %s%s%s%s", serial, port,
                        stamp_registry_state_name(row.state), d->chip[0] ? ", chip " : "",
-                       d->chip, d->strikes && d->unit.lock != 0 ? ", locked" : "");
+                       d->chip,
+                       d->shown->strikes && d->shown->device.lock != 0 ? ", locked" : "");
         }
         stamp_registry_row_fini(&row);
     } else {
@@ -222,27 +260,16 @@ static enum stamp_err judge(const struct stamp_workspace *ws, const struct retur
 }
 
 enum stamp_err stamp_returned(const struct stamp_workspace *ws,
-                              struct stamp_smp_client *client,
-                              const struct stamp_trust *trust, stamp_reconcile_tell tell,
-                              void *ctx, struct stamp_reconciled *r,
-                              struct stamp_error *err)
+                              const struct stamp_shown *shown, const char *port,
+                              stamp_reconcile_tell tell, void *ctx,
+                              struct stamp_reconciled *r, struct stamp_error *err)
 {
     struct stampi_teller t = {tell, ctx, r};
-    struct stamp_error why = STAMP_ERROR_INIT;
-    struct returned d = {0};
-    enum stamp_err rc = ask(ws, client, trust, &d, &why);
+    struct returned d = {.shown = shown};
+    enum stamp_err rc = place(ws, &d, err);
 
-    if (rc == STAMP_E_AUTH || rc == STAMP_E_PURPOSE || rc == STAMP_E_ROLLBACK ||
-        rc == STAMP_E_BLANK || rc == STAMP_E_CORRUPT) {
-        stampi_say(&t, STAMP_RECONCILE_STRANGE, NULL, "%s", why.what);
-        return STAMP_OK;
+    if (rc == STAMP_OK) {
+        rc = stamp_registry_journal_device(ws->registry, &shown->device, err);
     }
-    if (rc != STAMP_OK) {
-        if (err != NULL) {
-            *err = why;
-        }
-        return rc;
-    }
-    rc = stamp_registry_journal_device(ws->registry, &d.device, err);
-    return rc == STAMP_OK ? judge(ws, &d, client->line.name, &t, err) : rc;
+    return rc == STAMP_OK ? judge(ws, &d, port, &t, err) : rc;
 }

@@ -15,6 +15,7 @@
 
 #include <jansson.h>
 
+#include "host/journal_entry.h"
 #include "service/front.h"
 
 /** False where the path is none of this. */
@@ -36,11 +37,18 @@ void api_answer(struct evhttp_request *req, uint8_t verb,
 const char *api_read_order(const void *text, size_t len, struct service_batch *asked,
                            uint8_t *stations, json_t **keep);
 
+/** What is text in a body, and bytes for who is asked. */
+struct api_bytes {
+    uint8_t digest[32];
+    uint8_t certificate[STAMP_MAX_CERTIFICATE + 3]; /* blocks of 3 are decoded */
+    uint8_t chip[STAMP_JOURNAL_CHIP_MAX];
+};
+
 /** The body of a POST to a device, an order or the journals, by its verb: NULL, or the
  * sentence that says what is wrong. Slices point into `body` and `bytes`. */
 const char *api_read_change(const json_t *body, struct service_change *c);
 const char *api_read_factory(const json_t *body, struct service_factory *a,
-                             uint8_t bytes[32]);
+                             struct api_bytes *bytes);
 
 /** Not now. */
 void api_later(struct evhttp_request *req);

@@ -1,6 +1,7 @@
 /* What programs ask of work orders and journals: read here, done by the factory. */
 #include <errno.h>
 #include <event2/buffer.h>
+#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -133,12 +134,77 @@ static const char *read_nothing(const json_t *body)
                                      : "a member has a name that means nothing here";
 }
 
-const char *api_read_factory(const json_t *body, struct service_factory *a,
-                             uint8_t bytes[32])
+static bool take_certificate(const json_t *value, uint8_t *out, struct stamp_slice *slice)
 {
-    return a->verb == SERVICE_FACTORY_ORDER  ? read_order(body, a, bytes)
-           : a->verb == SERVICE_FACTORY_FILE ? read_file(body, a, bytes)
-                                             : read_nothing(body);
+    const char *text = json_string_value(value);
+    size_t len = json_string_length(value);
+    int n = len == 0 || len % 4 != 0 || len > (STAMP_MAX_CERTIFICATE + 2) / 3 * 4
+                ? -1
+                : EVP_DecodeBlock(out, (const unsigned char *)text, (int)len);
+
+    for (size_t i = len; n > 0 && i > len - 2 && text[i - 1] == '='; i--) {
+        n--;
+    }
+    *slice = (struct stamp_slice){out, n > 0 ? (size_t)n : 0};
+    return n > 0 && n <= (int)STAMP_MAX_CERTIFICATE;
+}
+
+static bool take_hex(const json_t *value, size_t max, uint8_t *out,
+                     struct stamp_slice *slice)
+{
+    size_t len = json_string_length(value);
+
+    *slice = (struct stamp_slice){out, len / 2};
+    return json_is_string(value) && len % 2 == 0 && len / 2 <= max &&
+           stamp_unhex(json_string_value(value), len / 2, out);
+}
+
+static bool take_bits(const json_t *value, uint8_t *out)
+{
+    json_int_t n = json_integer_value(value);
+
+    *out = (uint8_t)n;
+    return json_is_integer(value) && n >= 0 && n <= UINT8_MAX;
+}
+
+static const char *read_returned(const json_t *body, struct service_factory *a,
+                                 struct api_bytes *bytes)
+{
+    static const char *const names[] = {"certificate", "chip", "lock", "can",
+                                        "strikes",     "port", NULL};
+    const json_t *strikes = json_object_get(body, "strikes");
+
+    if (!api_has_only(body, names)) {
+        return "a member has a name that means nothing here";
+    }
+    if (!take_certificate(json_object_get(body, "certificate"), bytes->certificate,
+                          &a->certificate)) {
+        return "'certificate' is none in base64";
+    }
+    if (!take_hex(json_object_get(body, "chip"), sizeof bytes->chip, bytes->chip,
+                  &a->chip)) {
+        return "'chip' is no number of a chip, in hexadecimal digits";
+    }
+    if (!take_bits(json_object_get(body, "lock"), &a->lock) ||
+        !take_bits(json_object_get(body, "can"), &a->can)) {
+        return "'lock' and 'can' are sums of 1, 2 and 4";
+    }
+    if (!json_is_boolean(strikes)) {
+        return "'strikes' is true or false";
+    }
+    a->strikes = json_is_true(strikes);
+    return take_text(json_object_get(body, "port"), STAMP_REGISTRY_TEXT_MAX, &a->port)
+               ? NULL
+               : "'port' is no text, or too long";
+}
+
+const char *api_read_factory(const json_t *body, struct service_factory *a,
+                             struct api_bytes *bytes)
+{
+    return a->verb == SERVICE_FACTORY_ORDER      ? read_order(body, a, bytes->digest)
+           : a->verb == SERVICE_FACTORY_FILE     ? read_file(body, a, bytes->digest)
+           : a->verb == SERVICE_FACTORY_RETURNED ? read_returned(body, a, bytes)
+                                                 : read_nothing(body);
 }
 
 /* ---- asking ---- */
@@ -157,14 +223,14 @@ static void ask_json(struct front *f, struct evhttp_request *req,
 {
     struct service_factory a = *asked; /* it points into what is here */
     bool named = a.verb == SERVICE_FACTORY_ORDER || a.verb == SERVICE_FACTORY_RECONCILE;
-    uint8_t bytes[32];
+    struct api_bytes bytes;
     const char *wrong;
     json_t *body = api_take_body(req);
 
     if (body == NULL) {
         return;
     }
-    wrong = api_read_factory(body, &a, bytes);
+    wrong = api_read_factory(body, &a, &bytes);
     if (wrong != NULL) {
         api_problem(req, BAD, "Bad Request", wrong);
     } else if (named && !api_take_name(req, &a.name)) {
@@ -252,7 +318,8 @@ static bool take_path(const char *path, bool get, struct service_factory *a, cha
     } fixed[] = {{"/api/v1/journals", SERVICE_FACTORY_JOURNALS},
                  {"/api/v1/bundles", SERVICE_FACTORY_BUNDLE},
                  {"/api/v1/results", SERVICE_FACTORY_RESULTS},
-                 {"/api/v1/reconcile", SERVICE_FACTORY_RECONCILE}};
+                 {"/api/v1/reconcile", SERVICE_FACTORY_RECONCILE},
+                 {"/api/v1/returned", SERVICE_FACTORY_RETURNED}};
 
     *id = NULL;
     for (size_t i = 0; i < sizeof fixed / sizeof *fixed; i++) {

@@ -31,6 +31,7 @@ static const unsigned may[SERVICE_FACTORY_VERBS] = {
     [SERVICE_FACTORY_BUNDLE] = MAY(ADMIN) | MAY(FACTORY) | MAY(STATION),
     [SERVICE_FACTORY_RECONCILE] = MAY(ADMIN) | MAY(FACTORY),
     [SERVICE_FACTORY_RESULTS] = MAY(ADMIN) | MAY(FACTORY) | MAY(STATION),
+    [SERVICE_FACTORY_RETURNED] = MAY(ADMIN) | MAY(FACTORY),
 };
 
 /* ---- answering ---- */
@@ -122,6 +123,9 @@ static void answer(struct factory_reply *r, const struct service_factory *q, int
         break;
     case SERVICE_FACTORY_RESULTS:
         factory_results(r, q, file);
+        break;
+    case SERVICE_FACTORY_RETURNED:
+        factory_returned(r, q);
         break;
     case SERVICE_FACTORY_JOURNALS:
     default:

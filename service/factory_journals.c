@@ -3,10 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "host/hex.h"
 #include "host/reconcile_json.h"
+#include "host/returned.h"
 #include "service/factory_own.h"
 #include "service/log.h"
 
@@ -152,4 +154,32 @@ void factory_reconcile(struct factory_reply *r, const struct service_factory *q)
     service_log("reconciled", "booked", booked, "problems", problems, "by", r->key.name,
                 NULL);
     factory_tell(r, name, report_of(&counts, told));
+}
+
+/* ---- devices that came back ---- */
+
+void factory_returned(struct factory_reply *r, const struct service_factory *q)
+{
+    struct stamp_reconciled counts = {.parts = 0};
+    struct stamp_shown shown = {.can = q->can, .strikes = q->strikes != 0};
+    char port[STAMP_REGISTRY_TEXT_MAX + 1];
+    json_t *told = json_array();
+    enum stamp_err rc;
+
+    memcpy(shown.device.certificate, q->certificate.p, q->certificate.len);
+    shown.device.certificate_len = q->certificate.len;
+    memcpy(shown.device.chip, q->chip.p, q->chip.len);
+    shown.device.chip_len = q->chip.len;
+    shown.device.lock = q->lock;
+    shown.device.at = (uint64_t)time(NULL);
+    service_text(q->port, port, sizeof port);
+    rc = told == NULL
+             ? stamp_error_set(&r->err, STAMP_E_NOMEM, ENOMEM, "out of memory")
+             : stamp_returned(r->f->ws, &shown, port, tell, told, &counts, &r->err);
+    if (rc == STAMP_OK) {
+        service_answer_json(&r->to, ANSWER_OK, report_of(&counts, told));
+    } else {
+        json_decref(told);
+        factory_refuse_error(r, rc);
+    }
 }

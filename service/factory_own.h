@@ -64,6 +64,7 @@ void factory_journals(struct factory_reply *r);
 /** @param file  what was sent; the caller's */
 void factory_bundle(struct factory_reply *r, int file);
 void factory_reconcile(struct factory_reply *r, const struct service_factory *q);
+void factory_returned(struct factory_reply *r, const struct service_factory *q);
 
 /* ---- factory_results.c ---- */
 

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "host/journal_entry.h"
+
 enum kind { END = 0, NUMBER8, NUMBER64, FIXED, SLICE };
 
 struct field {
@@ -28,7 +30,7 @@ struct field {
         SLICE, AT(member), (len)                                                         \
     }
 
-#define FIELDS_MAX 20u /* one is behind the last */
+#define FIELDS_MAX 24u /* one is behind the last */
 
 /* What each message holds, in this order. */
 static const struct field fields[SERVICE_TYPES][FIELDS_MAX] = {
@@ -119,14 +121,24 @@ static const struct field fields[SERVICE_TYPES][FIELDS_MAX] = {
     [SERVICE_FACTORY_ASK] = {U8(factory.verb),
                              EXACT(factory.key, STAMP_TOKEN_DIGEST_SIZE),
                              UP_TO(factory.name, SERVICE_NAME_MAX),
-                             UP_TO(factory.id, SERVICE_ID_MAX), UP_TO(factory.digest, 32),
+                             UP_TO(factory.id, SERVICE_ID_MAX),
+                             UP_TO(factory.digest, 32),
                              UP_TO(factory.station, 32),
                              UP_TO(factory.product, STAMP_MAX_TEXT),
                              UP_TO(factory.pattern, STAMP_SERIAL_TEXT_SIZE - 1),
                              UP_TO(factory.note, STAMP_REGISTRY_TEXT_MAX),
-                             U64(factory.count), U64(factory.first),
-                             U64(factory.not_after), U8(factory.lock_later),
-                             U8(factory.pop), U8(factory.quarantine),
+                             U64(factory.count),
+                             U64(factory.first),
+                             U64(factory.not_after),
+                             U8(factory.lock_later),
+                             U8(factory.pop),
+                             U8(factory.quarantine),
+                             UP_TO(factory.certificate, STAMP_MAX_CERTIFICATE),
+                             UP_TO(factory.chip, STAMP_JOURNAL_CHIP_MAX),
+                             UP_TO(factory.port, STAMP_REGISTRY_TEXT_MAX),
+                             U8(factory.lock),
+                             U8(factory.can),
+                             U8(factory.strikes),
                              UP_TO(factory.from, SERVICE_FROM_MAX)},
 };
 

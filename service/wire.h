@@ -305,7 +305,8 @@ enum service_factory_verb {
     SERVICE_FACTORY_JOURNALS,  /* what there is of each station's */
     SERVICE_FACTORY_BUNDLE,    /* take an export in; it comes as a file */
     SERVICE_FACTORY_RECONCILE,
-    SERVICE_FACTORY_RESULTS, /* book what a station reports of a batch: a file, too */
+    SERVICE_FACTORY_RESULTS,  /* book what a station reports of a batch: a file, too */
+    SERVICE_FACTORY_RETURNED, /* a device that came back, beside the books */
     SERVICE_FACTORY_VERBS
 };
 
@@ -320,8 +321,10 @@ struct service_factory {
     struct stamp_slice product, pattern, note;
     uint64_t count, first, not_after;
     uint8_t lock_later;
-    uint8_t pop;        /* enum stamp_order_pop */
-    uint8_t quarantine; /* of RESULTS */
+    uint8_t pop;                                /* enum stamp_order_pop */
+    uint8_t quarantine;                         /* of RESULTS */
+    struct stamp_slice certificate, chip, port; /* of RETURNED: what the device showed */
+    uint8_t lock, can, strikes;                 /* as struct stamp_shown has it */
     struct stamp_slice from;
 };
 #define SERVICE_BUNDLE_MAX 2097152u   /* bytes of a part of an export, or of some */

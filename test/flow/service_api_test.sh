@@ -39,10 +39,11 @@ check "  one of it is used" sh -c "'$stamp' batch next used.batch --key s.key --
 check "  and its results" "$stamp" batch close used.batch -o results
 "${python[@]}" - "$(openssl x509 -in s.pem -outform DER | sha256sum | cut -d' ' -f1)" \
     "$(openssl x509 -in site.pem -outform DER | sha256sum | cut -d' ' -f1)" "$("$stamp" -C ws order list --json)" \
-    "$(sed -n 's/^ *pattern: *"\{0,1\}\([^"#]*[^"# ]\).*/\1/p' ws/devstamp.yaml)" > keys/example.json << 'END'
+    "$(sed -n 's/^ *pattern: *"\{0,1\}\([^"#]*[^"# ]\).*/\1/p' ws/devstamp.yaml)" \
+    "$("$stamp" -C ws registry show "$victim" --json)" > keys/example.json << 'END'
 import json, sys
 print(json.dumps({"STATION": sys.argv[1], "ENROLLED": sys.argv[2], "ORDER": json.loads(sys.argv[3])[0]["id"],
-                  "PATTERN": sys.argv[4], "EXPORT": "export", "RESULTS": "results"}))
+                  "PATTERN": sys.argv[4], "CERTIFICATE": json.loads(sys.argv[5])["certificate"], "EXPORT": "export", "RESULTS": "results"}))
 END
 check "the service starts" serve ws --admin localhost:0
 port=${at##*:}

@@ -94,8 +94,7 @@ check "  5 orders are on the books" test "$("$stamp" -C hq order list | grep -c 
 # ---- units, and what the station has of them ----
 unit one && unit two
 check_status "two units are struck" 0 strike site order one two
-stop one
-stop two
+came_back=(--device "$(readlink one.tty)" --device "$(readlink two.tty)")
 check_status "the station exports" 0 export_of site export
 check_status "another role's export" 3 "$stamp" -C hq reconcile export --server "https://$at" --api-key-file device.key
 says "the role of this API key may not do that"
@@ -113,6 +112,20 @@ same "  once more" reconcile export
 same "  without an export" reconcile
 same "  as JSON" reconcile --json
 check_status "  how it stands" 0 "$stamp" -C hq order show order "${online[@]}"
+same "units that came back" reconcile "${came_back[@]}"
+same "  as JSON" reconcile --json "${came_back[@]}"
+check_status "  agree with the books" 0 "$stamp" -C hq reconcile "${came_back[@]}" "${online[@]}"
+says "on $(readlink one.tty) agrees with the books: struck"
+check "one of them is scrapped" "$stamp" -C hq registry set "$(serial_of one)" --state scrapped --reason "so they said" "${online[@]}"
+same "  and came back all the same" reconcile "${came_back[@]}"
+check_status "  which is told" 3 "$stamp" -C hq reconcile "${came_back[@]}" "${online[@]}"
+says "it is in use, and the books have it as scrapped"
+check_status "another role's device" 3 "$stamp" -C hq reconcile "${came_back[@]}" --server "https://$at" --api-key-file device.key
+says "the role of this API key may not do that"
+stop one
+stop two
+check_status "a device that does not answer" 1 "$stamp" -C hq reconcile --device "$scratch/none" "${online[@]}"
+says "cannot open"
 check "the service says so" grep -q '"event":"reconciled","booked":"2"' hq.serve
 
 # ---- results of a batch ----

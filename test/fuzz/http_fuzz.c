@@ -105,10 +105,10 @@ static void factory_as(uint8_t verb, const uint8_t *data, size_t len)
 {
     struct service_message m = {.type = SERVICE_FACTORY_ASK, .u.factory = {.verb = verb}};
     json_t *body = json_loadb((const char *)data, len, JSON_REJECT_DUPLICATES, NULL);
-    uint8_t bytes[32];
+    struct api_bytes bytes;
 
     if (json_is_object(body)) {
-        check(api_read_factory(body, &m.u.factory, bytes), &m);
+        check(api_read_factory(body, &m.u.factory, &bytes), &m);
     }
     json_decref(body);
 }
@@ -123,10 +123,15 @@ static void order_file(const uint8_t *data, size_t len)
     factory_as(SERVICE_FACTORY_FILE, data, len);
 }
 
+static void returned(const uint8_t *data, size_t len)
+{
+    factory_as(SERVICE_FACTORY_RETURNED, data, len);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     static void (*const what[])(const uint8_t *, size_t) = {
-        ocsp, ocsp_path, order, state, revoke, work_order, order_file};
+        ocsp, ocsp_path, order, state, revoke, work_order, order_file, returned};
 
     for (unsigned i = 0; i < 2; i++) {
         issuer[i].len = i == 0 ? 20 : 32;
