@@ -138,7 +138,7 @@ static bool take_certificate(const json_t *value, uint8_t *out, struct stamp_sli
 {
     const char *text = json_string_value(value);
     size_t len = json_string_length(value);
-    int n = len == 0 || len % 4 != 0 || len > (STAMP_MAX_CERTIFICATE + 2) / 3 * 4
+    int n = len == 0 || len % 4 != 0 || len > (size_t)(STAMP_MAX_CERTIFICATE + 2) / 3 * 4
                 ? -1
                 : EVP_DecodeBlock(out, (const unsigned char *)text, (int)len);
 
