@@ -15,6 +15,9 @@
  * DEVICES: one behind the other: key (32 bytes), length of the certificate (2 bytes, big
  *       endian), certificate; bench/service.py makes it
  *
+ * $EST_LOAD_BARRIER: with it, others begin at the same time: FILE.PID says that this one
+ * is ready, and it begins when FILE is there.
+ *
  * Prints JSON: requests, seconds, rate, p50_us, p99_us, failed.
  */
 #include <arpa/inet.h>
@@ -466,6 +469,27 @@ static void print(struct worker *w, double seconds)
     free(all);
 }
 
+/* With others, at once: says in a file that it is ready, and waits for the one that says
+ * begin. */
+static void wait_for_others(void)
+{
+    const char *barrier = getenv("EST_LOAD_BARRIER");
+    char own[4096];
+    FILE *f;
+
+    if (barrier == NULL) {
+        return;
+    }
+    (void)snprintf(own, sizeof own, "%s.%ld", barrier, (long)getpid());
+    f = fopen(own, "w");
+    if (f == NULL || fclose(f) != 0) {
+        die("cannot say that it is ready");
+    }
+    while (access(barrier, F_OK) != 0) {
+        (void)usleep(1000);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_family = AF_INET};
@@ -511,6 +535,7 @@ int main(int argc, char **argv)
             die("no thread");
         }
     }
+    wait_for_others();
     began = now_us();
     atomic_store(&load.go, true);
     for (unsigned i = 0; i < load.seconds * 10; i++) {

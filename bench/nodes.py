@@ -10,6 +10,7 @@ shares of nodes, database and clients are told with the rates; somebody must be 
 
 import contextlib
 import copy
+import glob
 import json
 import os
 import shutil
@@ -27,7 +28,7 @@ from service import BUILD, result  # noqa: E402
 THREADS = 16
 CORES = 6  # two nodes, and what clients and database need
 SLICE = 0.25  # of a core, where there are fewer
-PERIOD_US = 10000
+PERIOD_US = 100000
 
 
 def quota(directory, share):
@@ -64,15 +65,14 @@ def core(n):
 
 
 def cpu(pids):
-    """Seconds that processes have taken, with those of their children that ended."""
-    ticks = 0
+    """Seconds that processes have run: exactly, as what is held back so often is not there when a clock ticks."""
+    ran = 0
     for pid in pids:
         try:
-            fields = open(f"/proc/{pid}/stat", encoding="ascii").read().rsplit(")", 1)[1].split()
+            ran += int(open(f"/proc/{pid}/schedstat", encoding="ascii").read().split()[0])
         except OSError:
             continue
-        ticks += sum(int(n) for n in fields[11:15])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return ran / 1e9
 
 
 def children(pid):
@@ -88,18 +88,27 @@ def machine():
 
 
 def load(nodes):
-    database = children(os.environ["STAMP_TEST_PG_PID"])
-    own = [pid for node in nodes for pid in children(node.process.pid)]
-    before = cpu(database), cpu(own), machine()
+    """The clients of all nodes begin at once, when each of them has made what it will ask."""
     results = [None] * len(nodes)
+    barrier = os.path.join(nodes[0].work, "begin")
+    os.environ["EST_LOAD_BARRIER"] = barrier
 
     def one(i):
         results[i] = nodes[i].load("renew", THREADS)
     threads = [threading.Thread(target=one, args=(i,)) for i in range(len(nodes))]
     for t in threads:
         t.start()
+    while len(glob.glob(barrier + ".*")) < len(nodes):
+        time.sleep(0.05)
+    database = children(os.environ["STAMP_TEST_PG_PID"])
+    own = [pid for node in nodes for pid in children(node.process.pid)]
+    before = cpu(database), cpu(own), machine()
+    with open(barrier, "wb"):
+        pass
     for t in threads:
         t.join()
+    for name in glob.glob(barrier + "*"):
+        os.unlink(name)
     total = machine()[0] - before[2][0]
     return {"rate": sum(r["rate"] for r in results), "database": (cpu(database) - before[0]) / total,
             "nodes": (cpu(own) - before[1]) / total, "idle": (machine()[1] - before[2][1]) / total}

@@ -57,7 +57,7 @@ static const char help[] =
     "                          without books, postgres://...\n"
     "      --passphrase-fd N   read its passphrase from file descriptor N\n"
     "      --server URL        ask a service that has the books (stamp serve): list,\n"
-    "                          show, export and set\n" CLI_ONLINE_HELP
+    "                          show, export, set and pop\n" CLI_ONLINE_HELP
     "      --registry R        the books: a file or postgres://...\n"
     "  -C, --dir DIR           the workspace\n"
     "  -h, --help              this\n";
@@ -294,12 +294,12 @@ static int set(struct args *a)
 static enum stamp_err pop_of(struct stamp_registry *r, struct args *a,
                              struct stamp_error *err)
 {
-    return registry_pop(r, a->what, a->key, a->fd, err);
+    return registry_pop(r, &a->online, a->what, a->key, a->fd, err);
 }
 
 static int pop(struct args *a)
 {
-    return with_books(a, pop_of);
+    return anywhere(a, pop_of);
 }
 
 static int check(struct args *a)
@@ -359,7 +359,7 @@ static const struct verb {
     bool online; /* a service does it, too */
 } verbs[] = {
     {"list", list, false, true},      {"show", show, true, true},
-    {"export", export, false, true},  {"pop", pop, true, false},
+    {"export", export, false, true},  {"pop", pop, true, true},
     {"set", set, true, true},         {"check", check, false, false},
     {"backup", backup, false, false}, {"restore", restore, true, false},
     {"prune", prune, false, false},
@@ -396,7 +396,8 @@ static int check_options(const struct args *a, const struct verb *v)
         return CLI_USAGE;
     }
     return a->online.url != NULL && !v->online
-               ? cli_usage("registry", "--server goes with list, show, export and set")
+               ? cli_usage("registry",
+                           "--server goes with list, show, export, set and pop")
                : 0;
 }
 

@@ -1,6 +1,9 @@
 #include "cli/registry_online.h"
 
+#include <errno.h>
+#include <openssl/evp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli/print_json.h"
@@ -96,5 +99,63 @@ enum stamp_err registry_online_set(struct cli_online *o, const char *serial,
                         &answer, err);
 
     json_decref(answer);
+    return rc;
+}
+
+/* ---- proofs of possession ---- */
+
+enum { ENVELOPE_MAX = 8192 };
+
+/* Base64. @return bytes; 0: it is none, or longer. `out`: `max` bytes and 3 */
+static size_t take_bytes(const json_t *j, const char *key, uint8_t *out, size_t max)
+{
+    const char *text = cli_json_text(j, key);
+    size_t len = strlen(text);
+    int n = len == 0 || len % 4 != 0 || len > (max + 2) / 3 * 4
+                ? 0
+                : EVP_DecodeBlock(out, (const unsigned char *)text, (int)len);
+
+    for (size_t i = len; n > 0 && i > len - 2 && text[i - 1] == '='; i--) {
+        n--;
+    }
+    return n <= 0 || (size_t)n > max ? 0 : (size_t)n;
+}
+
+static enum stamp_err take_pop(const struct cli_online *o, const json_t *j,
+                               struct stamp_registry_escrow *out, struct stamp_error *err)
+{
+    uint8_t sealed[STAMP_REGISTRY_POP_MAX + 3];
+
+    out->sealed_len = take_bytes(j, "sealed", sealed, STAMP_REGISTRY_POP_MAX);
+    memcpy(out->sealed, sealed, out->sealed_len);
+    if (out->sealed_len > 0 && json_is_null(json_object_get(j, "envelope"))) {
+        return STAMP_OK;
+    }
+    out->envelope = malloc(ENVELOPE_MAX + 3);
+    if (out->envelope == NULL) {
+        return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
+    }
+    out->envelope_len = take_bytes(j, "envelope", out->envelope, ENVELOPE_MAX);
+    return out->sealed_len > 0 && out->envelope_len > 0
+               ? STAMP_OK
+               : stamp_error_set(err, STAMP_E_FORMAT, 0,
+                                 "'%s' answers with no proof of possession", o->url);
+}
+
+enum stamp_err registry_online_pop(struct cli_online *o, const char *serial,
+                                   struct stamp_registry_escrow *out,
+                                   struct stamp_error *err)
+{
+    json_t *j = NULL;
+    enum stamp_err rc = cli_online_get(o, STAMP_SERVICE_DEVICES, serial, "/pop", &j, err);
+
+    memset(out, 0, sizeof *out);
+    if (rc == STAMP_OK) {
+        rc = take_pop(o, j, out, err);
+    }
+    if (rc != STAMP_OK) {
+        stamp_registry_escrow_fini(out);
+    }
+    json_decref(j);
     return rc;
 }

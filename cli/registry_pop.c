@@ -3,11 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/registry_online.h"
 #include "host/escrow.h"
 #include "host/keyfile.h"
 #include "host/pop.h"
-#include "host/registry_escrow.h"
-#include "host/registry_order.h"
 
 /* Only a key that is encrypted needs a passphrase. */
 static enum stamp_err read_key(const char *path, int fd, EVP_PKEY **out,
@@ -37,55 +36,35 @@ static enum stamp_err print(const struct stamp_secret *pop)
     return STAMP_OK;
 }
 
-/* One that the device sealed itself, when it was struck. */
-static enum stamp_err open_device_pop(struct stamp_registry *r, const char *serial,
-                                      const char *key, int fd, struct stamp_error *err)
+static enum stamp_err open_with(const struct stamp_registry_escrow *e, const char *serial,
+                                EVP_PKEY *pair, struct stamp_error *err)
 {
     STAMP_SECRET_AUTO struct stamp_secret *pop = NULL;
-    STAMP_PKEY_AUTO *pair = NULL;
-    uint8_t sealed[STAMP_POP_SEALED_MAX + 32];
-    size_t len = 0;
-    enum stamp_err rc = stamp_registry_sealed_pop(r, serial, sealed, &len, err);
+    const struct stamp_slice envelope = {e->envelope, e->envelope_len};
+    const struct stamp_slice sealed = {e->sealed, e->sealed_len};
+    enum stamp_err rc = e->envelope == NULL ? stamp_pop_open(sealed, pair, &pop, err)
+                                            : stamp_escrow_open(envelope, sealed, serial,
+                                                                pair, &pop, err);
 
-    if (rc == STAMP_OK) {
-        rc = read_key(key, fd, &pair, err);
-    }
-    if (rc == STAMP_OK) {
-        rc = stamp_pop_open((struct stamp_slice){sealed, len}, pair, &pop, err);
-    }
     return rc == STAMP_OK ? print(pop) : rc;
 }
 
-enum stamp_err registry_pop(struct stamp_registry *r, const char *serial, const char *key,
-                            int fd, struct stamp_error *err)
+enum stamp_err registry_pop(struct stamp_registry *r, struct cli_online *o,
+                            const char *serial, const char *key, int fd,
+                            struct stamp_error *err)
 {
-    STAMP_SECRET_AUTO struct stamp_secret *pop = NULL;
     STAMP_PKEY_AUTO *pair = NULL;
     struct stamp_registry_escrow e;
-    struct stamp_slice envelope;
-    struct stamp_slice sealed;
-    struct stamp_error why = STAMP_ERROR_INIT;
-    enum stamp_err rc = stamp_registry_escrow_find(r, serial, &e, &why);
+    enum stamp_err rc = r == NULL ? registry_online_pop(o, serial, &e, err)
+                                  : stamp_registry_sealed_find(r, serial, &e, err);
 
-    if (rc == STAMP_E_MISSING) {
-        struct stamp_error none = STAMP_ERROR_INIT;
-
-        rc = open_device_pop(r, serial, key, fd, &none);
-        *err = rc == STAMP_E_MISSING ? why : none;
-        return rc;
-    }
     if (rc != STAMP_OK) {
-        *err = why;
         return rc;
     }
-    envelope.p = e.envelope;
-    envelope.len = e.envelope_len;
-    sealed.p = e.sealed;
-    sealed.len = e.sealed_len;
     rc = read_key(key, fd, &pair, err);
     if (rc == STAMP_OK) {
-        rc = stamp_escrow_open(envelope, sealed, serial, pair, &pop, err);
+        rc = open_with(&e, serial, pair, err);
     }
     stamp_registry_escrow_fini(&e);
-    return rc == STAMP_OK ? print(pop) : rc;
+    return rc;
 }

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/registry_order.h"
 #include "host/registry_own.h"
 
 enum stamp_err stamp_registry_escrow_key(struct stamp_registry *r, uint32_t batch,
@@ -74,6 +75,24 @@ enum stamp_err stamp_registry_escrow_find(struct stamp_registry *r, const char *
         stamp_error_hint(err, "proofs are kept from the time on when the profile has "
                               "proof_of_possession: escrow");
         return STAMP_E_MISSING;
+    }
+    return rc;
+}
+
+enum stamp_err stamp_registry_sealed_find(struct stamp_registry *r, const char *serial,
+                                          struct stamp_registry_escrow *out,
+                                          struct stamp_error *err)
+{
+    struct stamp_error none = STAMP_ERROR_INIT;
+    struct stamp_error why = STAMP_ERROR_INIT;
+    enum stamp_err rc = stamp_registry_escrow_find(r, serial, out, &why);
+
+    if (rc == STAMP_E_MISSING) {
+        rc = stamp_registry_sealed_pop(r, serial, out->sealed, &out->sealed_len, &none);
+        why = rc == STAMP_E_MISSING ? why : none;
+    }
+    if (rc != STAMP_OK && err != NULL) {
+        *err = why;
     }
     return rc;
 }

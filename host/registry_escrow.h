@@ -33,11 +33,13 @@ stamp_registry_escrow_add(struct stamp_registry *r, int64_t key,
                           const struct stamp_registry_sealed *sealed, size_t n,
                           struct stamp_error *err);
 
+#define STAMP_REGISTRY_POP_MAX 160u /* bytes of a proof, whoever sealed it */
+
 /** A sealed proof and its envelope. */
 struct stamp_registry_escrow {
-    uint8_t *envelope;
+    uint8_t *envelope; /* NULL = the device sealed it itself: host/pop.h */
     size_t envelope_len;
-    uint8_t sealed[STAMP_REGISTRY_SEALED_MAX];
+    uint8_t sealed[STAMP_REGISTRY_POP_MAX];
     size_t sealed_len;
 };
 
@@ -45,6 +47,10 @@ struct stamp_registry_escrow {
  * stamp_registry_escrow_fini(). */
 STAMP_MUST_USE enum stamp_err
 stamp_registry_escrow_find(struct stamp_registry *r, const char *serial,
+                           struct stamp_registry_escrow *out, struct stamp_error *err);
+/** The same, or the one that the device sealed itself when it was struck. */
+STAMP_MUST_USE enum stamp_err
+stamp_registry_sealed_find(struct stamp_registry *r, const char *serial,
                            struct stamp_registry_escrow *out, struct stamp_error *err);
 void stamp_registry_escrow_fini(struct stamp_registry_escrow *e);
 

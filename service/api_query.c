@@ -186,6 +186,8 @@ static bool take_path(const char *path, struct service_query *q, char **serial)
     }
     if (api_device_path(path, "/receipt", serial)) {
         q->verb = SERVICE_QUERY_RECEIPT;
+    } else if (api_device_path(path, "/pop", serial)) {
+        q->verb = SERVICE_QUERY_POP;
     } else if (api_device_path(path, "", serial)) {
         q->verb = SERVICE_QUERY_DEVICE;
     } else if (api_path(path, BATCHES "/", "/balance", SERVICE_ID_MAX, serial)) {

@@ -40,6 +40,7 @@ static const unsigned may[SERVICE_QUERY_VERBS] = {
     [SERVICE_QUERY_BATCHES] = MAY(ADMIN) | MAY(FACTORY) | MAY(AUDITOR),
     [SERVICE_QUERY_ORDERS] = MAY(ADMIN) | MAY(FACTORY) | MAY(AUDITOR),
     [SERVICE_QUERY_STATIONS] = MAY(ADMIN) | MAY(FACTORY) | MAY(AUDITOR),
+    [SERVICE_QUERY_POP] = MAY(ADMIN) | MAY(SUPPORT),
     [SERVICE_QUERY_PRODUCTS] = MAY(ADMIN) | MAY(FACTORY) | MAY(SUPPORT) | MAY(AUDITOR),
 };
 
@@ -88,6 +89,17 @@ static bool is_named(const struct stamp_apikey *key, const struct service_query 
            memcmp(key->name, q->text.p, q->text.len) == 0;
 }
 
+/* Whoever has the owner's key, too, can claim the device. */
+static void say_pop(const struct stamp_apikey *key, const struct service_query *q)
+{
+    char serial[SERVICE_ID_MAX + 1];
+    char from[SERVICE_FROM_MAX + 1];
+
+    service_text(q->text, serial, sizeof serial);
+    service_text(q->address, from, sizeof from);
+    service_log("sealed-proof", "device", serial, "by", key->name, "from", from, NULL);
+}
+
 static bool admit(struct reader_reply *r, const struct service_query *q)
 {
     struct stamp_apikey key;
@@ -106,6 +118,8 @@ static bool admit(struct reader_reply *r, const struct service_query *q)
         service_answer_not_admitted(&r->to, rc);
     } else if (rc != STAMP_OK) {
         reader_refuse_error(r, rc);
+    } else if (q->verb == SERVICE_QUERY_POP) {
+        say_pop(&key, q);
     }
     return rc == STAMP_OK;
 }
@@ -148,6 +162,9 @@ static void answer(struct reader_reply *r, const struct service_query *q)
         break;
     case SERVICE_QUERY_PRODUCTS:
         reader_products(r);
+        break;
+    case SERVICE_QUERY_POP:
+        reader_pop(r, serial);
         break;
     case SERVICE_QUERY_PROOF:
     case SERVICE_QUERY_GROWTH:

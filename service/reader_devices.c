@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "host/registry_enrol.h"
+#include "host/registry_escrow.h"
 #include "host/registry_json.h"
 #include "host/registry_token.h"
 #include "service/reader_own.h"
@@ -83,6 +84,24 @@ void reader_device(struct reader_reply *r, const char *serial)
     } else {
         reader_refuse_error(r, rc);
     }
+}
+
+void reader_pop(struct reader_reply *r, const char *serial)
+{
+    struct stamp_registry_escrow e;
+    enum stamp_err rc = stamp_registry_sealed_find(r->r->registry, serial, &e, &r->err);
+
+    if (rc != STAMP_OK) {
+        reader_refuse_error(r, rc);
+        return;
+    }
+    service_answer_json(&r->to, ANSWER_OK,
+                        json_pack("{s:o, s:o}", "sealed",
+                                  service_base64(e.sealed, e.sealed_len), "envelope",
+                                  e.envelope == NULL
+                                      ? json_null()
+                                      : service_base64(e.envelope, e.envelope_len)));
+    stamp_registry_escrow_fini(&e);
 }
 
 static enum stamp_err add_rows(json_t *all, struct stamp_registry_row *rows, size_t n,

@@ -38,6 +38,8 @@ STAMP_MUST_USE enum stamp_err reader_is_of(struct reader_reply *r, const char *s
 void reader_device(struct reader_reply *r, const char *serial);
 void reader_devices(struct reader_reply *r, const struct service_query *q);
 void reader_receipt(struct reader_reply *r, const char *serial);
+/** As stamp_registry_sealed_find(). */
+void reader_pop(struct reader_reply *r, const char *serial);
 void reader_log_head(struct reader_reply *r);
 void reader_log_entries(struct reader_reply *r, const struct service_query *q);
 /** The path of a leaf, or from one tree to another. */

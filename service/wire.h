@@ -238,6 +238,7 @@ enum service_query_verb {
     SERVICE_QUERY_ORDERS,     /* the same */
     SERVICE_QUERY_STATIONS,
     SERVICE_QUERY_PRODUCTS,
+    SERVICE_QUERY_POP, /* text: its serial; a proof of possession, sealed to its owner */
     SERVICE_QUERY_VERBS
 };
 #define SERVICE_ANY_STATE 255u

@@ -37,13 +37,17 @@ check "a batch" "$stamp" -C ws batch create --product Sensor --count 3 --station
 check "  one of it is used" sh -c "'$stamp' batch next used.batch --key s.key --trust ws/root.pem -o . | cut -f1 | head -n 1 |
     xargs -I{} '$stamp' batch report used.batch --unit {} --result struck --chip AA00"
 check "  and its results" "$stamp" batch close used.batch -o results
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj "/CN=owner" -days 3650 -keyout owner.key -out ws/owner-pop.pem \
+    -addext keyUsage=critical,keyAgreement 2> /dev/null
+sed -i 's/^  # escrow: owner-pop.pem/  escrow: owner-pop.pem/' ws/devstamp.yaml
+check "a stamp whose proof is in escrow" "$stamp" -C ws make --serial KEPT-1
 "${python[@]}" - "$(openssl x509 -in s.pem -outform DER | sha256sum | cut -d' ' -f1)" \
     "$(openssl x509 -in site.pem -outform DER | sha256sum | cut -d' ' -f1)" "$("$stamp" -C ws order list --json)" \
     "$(sed -n 's/^ *pattern: *"\{0,1\}\([^"#]*[^"# ]\).*/\1/p' ws/devstamp.yaml)" \
-    "$("$stamp" -C ws registry show "$victim" --json)" > keys/example.json << 'END'
+    "$("$stamp" -C ws registry show "$victim" --json)" KEPT-1 > keys/example.json << 'END'
 import json, sys
 print(json.dumps({"STATION": sys.argv[1], "ENROLLED": sys.argv[2], "ORDER": json.loads(sys.argv[3])[0]["id"],
-                  "PATTERN": sys.argv[4], "CERTIFICATE": json.loads(sys.argv[5])["certificate"], "EXPORT": "export", "RESULTS": "results"}))
+                  "PATTERN": sys.argv[4], "CERTIFICATE": json.loads(sys.argv[5])["certificate"], "SEALED": sys.argv[6], "EXPORT": "export", "RESULTS": "results"}))
 END
 check "the service starts" serve ws --admin localhost:0
 port=${at##*:}
@@ -66,6 +70,19 @@ cat out
 check_status "requests made up from the description" 0 "${asked[@]}" fuzz "$openapi" "$port" ws/root.pem keys "$victim" \
     "${STAMP_API_FUZZ:-3000}"
 cat out
+
+# ---- proofs of possession: sealed over the network, opened here ----
+online=(--server "https://$at" --trust ws/root.pem --api-key-file)
+check "a proof, at hand" sh -c "'$stamp' -C ws registry pop KEPT-1 --key owner.key > pop.here"
+check_status "  and from the service" 0 "$stamp" registry pop KEPT-1 --key owner.key "${online[@]}" keys/support.key
+check "  are one" cmp pop.here out
+check "  which the service's log tells of" grep -q '"sealed-proof".*"device":"KEPT-1","by":"support"' ws.serve
+check "  and does not tell" sh -c '! grep -qF -f pop.here ws.serve'
+check_status "another key does not open it" 3 "$stamp" registry pop KEPT-1 --key s.key "${online[@]}" keys/support.key
+says "this key does not open it"
+check_status "a device without one" 1 "$stamp" registry pop "$victim" --key owner.key "${online[@]}" keys/support.key
+says "no proof of possession of '$victim'"
+check_status "a role that may not" 3 "$stamp" registry pop KEPT-1 --key owner.key "${online[@]}" keys/auditor.key
 
 # ---- pages ----
 check_status "all devices, page by page" 0 "${python[@]}" - "$port" << 'END'

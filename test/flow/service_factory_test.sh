@@ -112,6 +112,11 @@ same "  once more" reconcile export
 same "  without an export" reconcile
 same "  as JSON" reconcile --json
 check_status "  how it stands" 0 "$stamp" -C hq order show order "${online[@]}"
+check "a key for support" "$stamp" -C hq apikey add --role support -o support.key
+online[3]=support.key
+same "the proof that a unit sealed itself" registry pop "$(serial_of one)" --key hq/keys/home.key
+online[3]=factory.key
+check "  is one" grep -q '^[0-9A-Za-z]' online.out
 same "units that came back" reconcile "${came_back[@]}"
 same "  as JSON" reconcile --json "${came_back[@]}"
 check_status "  agree with the books" 0 "$stamp" -C hq reconcile "${came_back[@]}" "${online[@]}"
