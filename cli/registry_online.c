@@ -1,12 +1,12 @@
 #include "cli/registry_online.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "cli/print_json.h"
+#include "host/base64.h"
 
 static void line(const char *name, const char *value)
 {
@@ -106,32 +106,24 @@ enum stamp_err registry_online_set(struct cli_online *o, const char *serial,
 
 enum { ENVELOPE_MAX = 8192 };
 
-/* Base64. @return bytes; 0: it is none, or longer. `out`: `max` bytes and 3 */
 static size_t take_bytes(const json_t *j, const char *key, uint8_t *out, size_t max)
 {
     const char *text = cli_json_text(j, key);
-    size_t len = strlen(text);
-    int n = len == 0 || len % 4 != 0 || len > (max + 2) / 3 * 4
-                ? 0
-                : EVP_DecodeBlock(out, (const unsigned char *)text, (int)len);
 
-    for (size_t i = len; n > 0 && i > len - 2 && text[i - 1] == '='; i--) {
-        n--;
-    }
-    return n <= 0 || (size_t)n > max ? 0 : (size_t)n;
+    return stamp_base64_read(text, strlen(text), out, max);
 }
 
 static enum stamp_err take_pop(const struct cli_online *o, const json_t *j,
                                struct stamp_registry_escrow *out, struct stamp_error *err)
 {
-    uint8_t sealed[STAMP_REGISTRY_POP_MAX + 3];
+    uint8_t sealed[STAMP_BASE64_ROOM(STAMP_REGISTRY_POP_MAX)];
 
     out->sealed_len = take_bytes(j, "sealed", sealed, STAMP_REGISTRY_POP_MAX);
     memcpy(out->sealed, sealed, out->sealed_len);
     if (out->sealed_len > 0 && json_is_null(json_object_get(j, "envelope"))) {
         return STAMP_OK;
     }
-    out->envelope = malloc(ENVELOPE_MAX + 3);
+    out->envelope = malloc(STAMP_BASE64_ROOM(ENVELOPE_MAX));
     if (out->envelope == NULL) {
         return stamp_error_set(err, STAMP_E_NOMEM, ENOMEM, "out of memory");
     }

@@ -1,12 +1,12 @@
 #include "host/service_client.h"
 
 #include <errno.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "host/base64.h"
 #include "host/hex.h"
 
 #define DEVICES "/api/v1/devices"
@@ -171,26 +171,18 @@ static bool take_time(const json_t *j, const char *key, time_t *out)
 static bool take_certificate(const json_t *j, struct stamp_registry_row *row)
 {
     const json_t *value = json_object_get(j, "certificate");
-    size_t len = json_string_length(value);
-    int n;
 
     if (json_is_null(value)) {
         return true;
     }
-    if (len == 0 || len % 4 != 0 || len > (size_t)4 * STAMP_MAX_CERTIFICATE) {
-        return false;
-    }
-    row->certificate = malloc(len);
+    row->certificate = malloc(STAMP_BASE64_ROOM(3u * STAMP_MAX_CERTIFICATE));
     if (row->certificate == NULL) {
         return false;
     }
-    n = EVP_DecodeBlock(row->certificate, (const unsigned char *)json_string_value(value),
-                        (int)len);
-    for (size_t i = len; n > 0 && json_string_value(value)[i - 1] == '='; i--) {
-        n--;
-    }
-    row->certificate_len = n > 0 ? (size_t)n : 0;
-    return n > 0;
+    row->certificate_len =
+        stamp_base64_read(json_string_value(value), json_string_length(value),
+                          row->certificate, 3u * STAMP_MAX_CERTIFICATE);
+    return row->certificate_len > 0;
 }
 
 static bool take_row(const json_t *j, struct stamp_registry_row *row)

@@ -15,6 +15,7 @@
 
 #include <jansson.h>
 
+#include "host/base64.h"
 #include "host/journal_entry.h"
 #include "service/front.h"
 
@@ -40,7 +41,7 @@ const char *api_read_order(const void *text, size_t len, struct service_batch *a
 /** What is text in a body, and bytes for who is asked. */
 struct api_bytes {
     uint8_t digest[32];
-    uint8_t certificate[STAMP_MAX_CERTIFICATE + 3]; /* blocks of 3 are decoded */
+    uint8_t certificate[STAMP_BASE64_ROOM(STAMP_MAX_CERTIFICATE)];
     uint8_t chip[STAMP_JOURNAL_CHIP_MAX];
 };
 

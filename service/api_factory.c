@@ -1,12 +1,12 @@
 /* What programs ask of work orders and journals: read here, done by the factory. */
 #include <errno.h>
 #include <event2/buffer.h>
-#include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "host/base64.h"
 #include "host/hex.h"
 #include "host/order.h"
 #include "host/registry_batch.h"
@@ -136,17 +136,10 @@ static const char *read_nothing(const json_t *body)
 
 static bool take_certificate(const json_t *value, uint8_t *out, struct stamp_slice *slice)
 {
-    const char *text = json_string_value(value);
-    size_t len = json_string_length(value);
-    int n = len == 0 || len % 4 != 0 || len > (size_t)(STAMP_MAX_CERTIFICATE + 2) / 3 * 4
-                ? -1
-                : EVP_DecodeBlock(out, (const unsigned char *)text, (int)len);
-
-    for (size_t i = len; n > 0 && i > len - 2 && text[i - 1] == '='; i--) {
-        n--;
-    }
-    *slice = (struct stamp_slice){out, n > 0 ? (size_t)n : 0};
-    return n > 0 && n <= (int)STAMP_MAX_CERTIFICATE;
+    *slice = (struct stamp_slice){out, stamp_base64_read(json_string_value(value),
+                                                         json_string_length(value), out,
+                                                         STAMP_MAX_CERTIFICATE)};
+    return slice->len > 0;
 }
 
 static bool take_hex(const json_t *value, size_t max, uint8_t *out,
