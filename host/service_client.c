@@ -171,17 +171,17 @@ static bool take_time(const json_t *j, const char *key, time_t *out)
 static bool take_certificate(const json_t *j, struct stamp_registry_row *row)
 {
     const json_t *value = json_object_get(j, "certificate");
+    const size_t most = (size_t)3 * STAMP_MAX_CERTIFICATE;
 
     if (json_is_null(value)) {
         return true;
     }
-    row->certificate = malloc(STAMP_BASE64_ROOM(3u * STAMP_MAX_CERTIFICATE));
+    row->certificate = malloc(STAMP_BASE64_ROOM(most));
     if (row->certificate == NULL) {
         return false;
     }
-    row->certificate_len =
-        stamp_base64_read(json_string_value(value), json_string_length(value),
-                          row->certificate, 3u * STAMP_MAX_CERTIFICATE);
+    row->certificate_len = stamp_base64_read(
+        json_string_value(value), json_string_length(value), row->certificate, most);
     return row->certificate_len > 0;
 }
 
