@@ -23,7 +23,7 @@ import time
 TOP = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TOP, "bench"))
 import service  # noqa: E402
-from service import BUILD, result  # noqa: E402
+from service import BUILD, children, cpu, result  # noqa: E402
 
 THREADS = 16
 CORES = 6  # two nodes, and what clients and database need
@@ -62,22 +62,6 @@ def core(n):
                 os.rmdir(group)
                 break
             time.sleep(0.1)
-
-
-def cpu(pids):
-    """Seconds that processes have run: exactly, as what is held back so often is not there when a clock ticks."""
-    ran = 0
-    for pid in pids:
-        try:
-            ran += int(open(f"/proc/{pid}/schedstat", encoding="ascii").read().split()[0])
-        except OSError:
-            continue
-    return ran / 1e9
-
-
-def children(pid):
-    out = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
-    return [str(pid), *out]
 
 
 def machine():

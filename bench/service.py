@@ -130,20 +130,34 @@ def say(name, r):
     print(f"service: {name}: {r['rate']:.0f}/s, p50 {r['p50_us'] / 1000:.1f} ms, p99 {r['p99_us'] / 1000:.1f} ms")
 
 
-def cpu_of(service):
-    """Seconds of processor time that the service's processes have taken."""
-    pids = subprocess.run(["pgrep", "-P", str(service.process.pid)], check=True, capture_output=True, text=True).stdout.split()
-    ticks = sum(int(n) for pid in pids for n in open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[11:13])
-    return ticks / os.sysconf("SC_CLK_TCK")
+def children(pid):
+    out = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False).stdout.split()
+    return [str(pid), *out]
+
+
+def cpu(pids):
+    """Seconds that processes have run: exactly, as what is held back so often is not there when a clock ticks."""
+    ran = 0
+    for pid in pids:
+        for path in glob.glob(f"/proc/{pid}/task/*/schedstat"):
+            try:
+                ran += int(open(path, encoding="ascii").read().split()[0])
+            except OSError:
+                continue
+    return ran / 1e9
+
+
+def loaded(service, *how):
+    """Service.load(), with `core`: requests for a second of the service's own processor time."""
+    pids = children(service.process.pid)
+    before = cpu(pids)
+    r = service.load(*how)
+    return {**r, "core": r["requests"] / (cpu(pids) - before)}
 
 
 def kept_alive(service, clients):
-    """The median round, with `core`: requests for a second of the service's own processor time."""
-    def once():
-        before = cpu_of(service)
-        r = service.load("keepalive", clients)
-        return {**r, "core": r["requests"] / (cpu_of(service) - before)}
-    r = sorted((once() for _ in range(ROUNDS)), key=lambda r: r["rate"])[ROUNDS // 2]
+    """The median round."""
+    r = sorted((loaded(service, "keepalive", clients) for _ in range(ROUNDS)), key=lambda r: r["rate"])[ROUNDS // 2]
     say(f"simplereenroll, keep-alive, {clients} clients", r)
     print(f"service:   {r['core']:.0f}/s for a core of the service, {r['rate']:.0f}/s with the clients on the same cores")
     return r

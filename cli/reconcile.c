@@ -78,20 +78,19 @@ struct args {
 
 /* ---- devices that came back ---- */
 
-/* @param ours  false: it is none, which was told */
-static enum stamp_err ask_device(const struct args *a, const char *port,
-                                 struct reconcile_print *print,
-                                 struct stamp_reconciled *r, struct stamp_shown *shown,
-                                 bool *ours, struct stamp_error *err)
+/* @param ws  NULL = a service has the books */
+static enum stamp_err take_device(struct args *a, const struct stamp_workspace *ws,
+                                  const char *port, struct reconcile_print *print,
+                                  struct stamp_reconciled *r, struct stamp_error *err)
 {
     STAMP_TRUST_AUTO *trust = NULL;
     STAMP_TTY_AUTO struct stamp_tty *tty = NULL;
     struct stamp_error why = STAMP_ERROR_INIT;
+    struct stamp_shown shown;
     struct stamp_smp_client client;
     struct stamp_smp_line line;
     enum stamp_err rc = cli_trust(NULL, a->workspace, &trust, err);
 
-    *ours = false;
     if (rc == STAMP_OK) {
         rc = stamp_tty_open(&tty, port, err);
     }
@@ -100,28 +99,18 @@ static enum stamp_err ask_device(const struct args *a, const char *port,
     }
     line = stamp_smp_tty_line(tty);
     stamp_smp_client_init(&client, &line);
-    rc = stamp_returned_ask(&client, trust, shown, &why);
-    *ours = rc == STAMP_OK;
-    if (rc != STAMP_OK && stamp_returned_strange(&why, reconcile_tell, print, r)) {
+    rc = stamp_returned_ask(&client, trust, &shown, &why);
+    if (rc == STAMP_OK) {
+        return ws == NULL
+                   ? bundle_online_returned(&a->online, &shown, port, reconcile_tell,
+                                            print, r, err)
+                   : stamp_returned(ws, &shown, port, reconcile_tell, print, r, err);
+    }
+    if (stamp_returned_strange(&why, reconcile_tell, print, r)) {
         return STAMP_OK;
     }
-    if (rc != STAMP_OK) {
-        *err = why;
-    }
+    *err = why;
     return rc;
-}
-
-static enum stamp_err take_device(const struct args *a, const struct stamp_workspace *ws,
-                                  const char *port, struct reconcile_print *print,
-                                  struct stamp_reconciled *r, struct stamp_error *err)
-{
-    struct stamp_shown shown;
-    bool ours;
-    enum stamp_err rc = ask_device(a, port, print, r, &shown, &ours, err);
-
-    return rc == STAMP_OK && ours
-               ? stamp_returned(ws, &shown, port, reconcile_tell, print, r, err)
-               : rc;
 }
 
 /* ---- a journal made anew ---- */
@@ -217,7 +206,7 @@ static enum stamp_err rebuild(const struct args *a, struct stamp_workspace *ws,
 
 /* ---- all of it ---- */
 
-static int run(const struct args *a)
+static int run(struct args *a)
 {
     STAMP_WORKSPACE_AUTO *ws = NULL;
     STAMP_SECRET_AUTO struct stamp_secret *passphrase = NULL;
@@ -282,19 +271,6 @@ static enum stamp_err reconcile_there(struct cli_online *o, struct reconcile_pri
     return rc;
 }
 
-static enum stamp_err device_there(struct args *a, const char *port,
-                                   struct reconcile_print *print,
-                                   struct stamp_reconciled *r, struct stamp_error *err)
-{
-    struct stamp_shown shown;
-    bool ours;
-    enum stamp_err rc = ask_device(a, port, print, r, &shown, &ours, err);
-
-    return rc == STAMP_OK && ours ? bundle_online_returned(&a->online, &shown, port,
-                                                           reconcile_tell, print, r, err)
-                                  : rc;
-}
-
 static int run_online(struct args *a)
 {
     struct stamp_error err = STAMP_ERROR_INIT;
@@ -311,7 +287,7 @@ static int run_online(struct args *a)
         rc = reconcile_there(&a->online, &print, &r, &err);
     }
     for (int i = 0; i < a->n_devices && rc == STAMP_OK; i++) {
-        rc = device_there(a, a->device[i], &print, &r, &err);
+        rc = take_device(a, NULL, a->device[i], &print, &r, &err);
     }
     cli_online_close(&a->online);
     if (rc == STAMP_OK) {

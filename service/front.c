@@ -787,12 +787,16 @@ static void tick(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-/* The loop turns. */
+/* It waited long enough for others. */
 static void turn(evutil_socket_t fd, short what, void *arg)
 {
+    struct front *f = arg;
+
     (void)fd;
     (void)what;
-    (void)arg;
+    if (!f->stopping) {
+        let_in(f, true);
+    }
 }
 
 /* Root and sub-CA, and what leads from an old root to this one. */
@@ -932,15 +936,11 @@ static void take_turns(struct front *f)
 {
     const struct timeval wait = {0, TURN_MS * 1000L};
 
-    if (!f->ready || f->stopping || f->lets_in || f->connections >= CONNECTIONS) {
+    if (!f->ready || f->stopping || f->lets_in || f->connections >= CONNECTIONS ||
+        event_pending(f->turn, EV_TIMEOUT, NULL) != 0) {
         return;
     }
-    if (!f->waited && is_ahead(f)) {
-        f->waited = event_add(f->turn, &wait) == 0;
-        return;
-    }
-    if (event_pending(f->turn, EV_TIMEOUT, NULL) == 0) {
-        f->waited = false;
+    if (!is_ahead(f) || event_add(f->turn, &wait) != 0) {
         let_in(f, true);
     }
 }

@@ -75,7 +75,6 @@ struct front {
     struct evhttp *http;
     struct evconnlistener *listener[SERVICE_LISTENERS_MAX]; /* of HTTPS */
     bool lets_in;                                           /* they listen */
-    bool waited;                                            /* ... before they do again */
     struct evhttp *plain;                                   /* HTTP; NULL = none */
     struct evhttp *admin;                                   /* the same */
     struct service_channel control;

@@ -54,11 +54,12 @@ void service_watch_note(struct service_watch *w, enum service_role role)
 const char *service_watch_changed(const struct service_watch *w, enum service_role role)
 {
     for (size_t i = 0; i < SERVICE_WATCHED; i++) {
-        struct stat now = {.st_ino = 0};
+        struct stat now;
 
-        if (watched[i].role == role) {
-            now = look(w, watched[i].name);
+        if (watched[i].role != role) {
+            continue;
         }
+        now = look(w, watched[i].name);
         if (now.st_ino != 0 && !same(&now, &w->was[i])) {
             return watched[i].name;
         }

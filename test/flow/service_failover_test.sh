@@ -106,7 +106,7 @@ kill_other() {
         done
         serve_at ws "${at##*:}" "${serving[@]}"
         ;;
-    *) kill -9 "${all[$((RANDOM % ${#all[@]}))]}" ;;
+    *) kill_any "${all[@]}" ;;
     esac
 }
 

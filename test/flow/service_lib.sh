@@ -52,3 +52,17 @@ enrol() {
     "$client" --ca "${ca:-ws/root.pem}" --cert "$dir/cert.pem" --key "$dir/key.pem" \
         --new-key "$new.key" --out "$new.pem" "$@" "$at"
 }
+
+# soon WHAT COMMAND...: within 20 s
+soon() {
+    local what=$1 i
+    shift
+    for i in $(seq 200); do
+        "$@" > soon.out 2>&1 && break
+        sleep 0.1
+    done
+    check "$what" test "$i" != 200
+}
+
+# kill_any PID...: one of them
+kill_any() { [ $# -gt 0 ] && kill -9 "${@:$((RANDOM % $# + 1)):1}" 2> /dev/null; }

@@ -42,7 +42,7 @@ kill_one() {
     if [ $((RANDOM % 8)) = 0 ]; then
         mapfile -t all < <(pgrep -P "$STAMP_TEST_PG_PID" -f 'stamp postgres')
     fi
-    [ "${#all[@]}" -gt 0 ] && kill -9 "${all[$((RANDOM % ${#all[@]}))]}" 2> /dev/null
+    kill_any "${all[@]}"
 }
 
 killed=0

@@ -14,44 +14,24 @@ pids=$(pgrep -P "$(cat ws-serve.pid)" | wc -l)
 
 # get PATH: its answer in `answer`, the status in `out`
 get() { curl -sS --cacert ws/root.pem -H "Authorization: Bearer $(cat auditor.key)" -o answer -w '%{http_code}' "https://$at/api/v1/$1" > out; }
-# soon WHAT TEXT...: the service's log has a line with each TEXT, within 20 s
-soon() {
-    local what=$1 i text all
-    shift
-    for i in $(seq 200); do
-        all=1
-        for text in "$@"; do
-            grep -q -e "$text" ws.serve || all=0
-        done
-        [ "$all" = 0 ] || break
-        sleep 0.1
-    done
-    check "$what" test "$all" = 1
-}
-# asked PATH STATUS: that is what comes, within 10 s (who starts anew says 503)
-asked() {
-    for _ in $(seq 100); do
-        get "$1" && [ "$(cat out)" = "$2" ] && return 0
-        sleep 0.1
-    done
-    return 1
-}
+# renewed WHICH FILE: the service's log says so
+renewed() { grep -q "\"renewed\".*\"which\":\"$1\",\"file\":\"$2\"" ws.serve; }
+# asked PATH STATUS: that is what comes (who starts anew says 503)
+asked() { get "$1" && [ "$(cat out)" = "$2" ]; }
 
-check "no receipt without a log key" asked "devices/$serial/receipt" 404
+soon "no receipt without a log key" asked "devices/$serial/receipt" 404
 cp root.key ws/keys/root.key
 check "the log gets its key" "$stamp" -C ws log head -o head
 rm ws/keys/root.key
-soon "who grows the log and who answers for it read it" '"renewed".*"which":"log","file":"log.pem"' '"renewed".*"which":"reader","file":"log.pem"'
-check "a receipt" asked "devices/$serial/receipt" 200
+soon "who grows the log reads it" renewed log log.pem
+soon "  and who answers for it" renewed reader log.pem
+soon "a receipt" asked "devices/$serial/receipt" 200
 check "  is one" test -s answer
 size() { get log/head && sed -n 's/.*"size":\([0-9]*\).*/\1/p' answer; }
 was=$(size)
 check "another stamp" "$stamp" -C ws make
-for _ in $(seq 100); do
-    [ "$(size)" -gt "$was" ] && break
-    sleep 0.1
-done
-check "  is soon under a head that the service signs" test "$(size)" -gt "$was"
+grown() { [ "$(size)" -gt "$was" ]; }
+soon "  is soon under a head that the service signs" grown
 
 # ---- a station ----
 send() {
@@ -67,11 +47,9 @@ done
 cp root.key ws/keys/root.key
 check "a station is enrolled" "$stamp" -C ws station enrol csr -o line-3.pem --name line-3
 rm ws/keys/root.key
-soon "the factory reads its reception key" '"renewed".*"which":"factory","file":"home.pem"'
-for _ in $(seq 100); do
-    send && ! grep -q "^503" out && break
-    sleep 0.1
-done
+soon "the factory reads its reception key" renewed factory home.pem
+answered() { send && ! grep -q "^503" out; }
+soon "  and answers" answered
 check "an export can be opened from now on; this is none" sh -c "cat out answer; ! grep -q 'no station is enrolled' answer && ! grep -q ^5 out"
 check "nothing else was started anew" test "$(grep -c '"renewed"' ws.serve)" = 3
 check "  and nothing died" sh -c "! grep -q '"restarted"' ws.serve"

@@ -21,16 +21,6 @@ there() {
         sed -n 's/.*"entries":\([0-9]*\).*/\1/p'
 }
 
-# soon WHAT COMMAND...: within 20 s
-soon() {
-    local what=$1 i
-    shift
-    for i in $(seq 200); do
-        "$@" > soon.out 2>&1 && break
-        sleep 0.1
-    done
-    check "$what" test "$i" != 200
-}
 has() { [ "$(there)" -ge "$1" ]; }
 
 check_status "nothing to send yet" 1 "$stamp" station export site "${to[@]}" --pin-file pin
