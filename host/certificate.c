@@ -4,6 +4,7 @@
 #include <openssl/err.h>
 #include <string.h>
 
+#include "host/der.h"
 #include "host/key.h"
 #include "host/leaf.h"
 
@@ -104,34 +105,60 @@ void stamp_certificate_free(struct stamp_certificate *c)
     memset(c, 0, sizeof *c);
 }
 
-/* Ours begin with 0x01..0x7F, so DER neither adds a byte nor drops one. */
-static bool is_number(const ASN1_INTEGER *a, const uint8_t *serial)
+/* What the element at the beginning of `in` holds; `in` goes behind it. False where there
+ * is none of this tag, or not all of it. */
+static bool element(struct stamp_slice *in, uint8_t tag, struct stamp_slice *out)
 {
-    return a->type == V_ASN1_INTEGER &&
-           ASN1_STRING_length(a) == (int)STAMP_CERTIFICATE_SERIAL_SIZE &&
-           memcmp(ASN1_STRING_get0_data(a), serial, STAMP_CERTIFICATE_SERIAL_SIZE) == 0;
+    const unsigned char *p = in->p;
+    long len;
+    int its_tag;
+    int its_class;
+
+    /* 0x80: no element; 1: of no length, which is no DER */
+    if (in->len == 0 || *p != tag ||
+        (ASN1_get_object(&p, &len, &its_tag, &its_class, (long)in->len) & 0x81) != 0) {
+        return false;
+    }
+    *out = (struct stamp_slice){p, (size_t)len};
+    in->len -= (size_t)(p - in->p) + (size_t)len;
+    in->p = p + len;
+    return true;
 }
 
-static bool is_key(const ASN1_TYPE *key, const uint8_t *point)
+/* Ours begin with 0x01..0x7F, so DER neither adds a byte nor drops one. */
+static bool is_number(struct stamp_slice a, const uint8_t *serial)
+{
+    return a.len == STAMP_CERTIFICATE_SERIAL_SIZE && memcmp(a.p, serial, a.len) == 0;
+}
+
+static bool is_key(struct stamp_slice spki, const uint8_t *point)
 {
     uint8_t its[STAMP_POINT_SIZE];
-    const ASN1_STRING *spki = key->value.sequence;
 
-    return key->type == V_ASN1_SEQUENCE &&
-           stamp_key_spki_point((struct stamp_slice){ASN1_STRING_get0_data(spki),
-                                                     (size_t)ASN1_STRING_length(spki)},
-                                its) &&
-           memcmp(its, point, sizeof its) == 0;
+    return stamp_key_spki_point(spki, its) && memcmp(its, point, sizeof its) == 0;
 }
 
 bool stamp_certificate_is(struct stamp_slice der, const uint8_t *serial,
                           const uint8_t *point)
 {
-    CERTIFICATE *c = decode(der);
-    bool is =
-        c != NULL && is_number(c->tbs->serial, serial) && is_key(c->tbs->key, point);
+    struct stamp_slice all = der;
+    struct stamp_slice in = {NULL, 0};
+    struct stamp_slice out = {NULL, 0};
+    bool is = element(&all, STAMP_DER_SEQUENCE, &out) && all.len == 0;
+    const uint8_t *key;
 
-    ASN1_item_free((ASN1_VALUE *)c, ASN1_ITEM_rptr(CERTIFICATE));
+    all = out;
+    is = is && element(&all, STAMP_DER_SEQUENCE, &in) && /* TBSCertificate */
+         element(&all, STAMP_DER_SEQUENCE, &out) &&
+         element(&all, STAMP_DER_BIT_STRING, &out) && all.len == 0 &&
+         element(&in, STAMP_DER_CONTEXT(0), &out) && /* its version */
+         element(&in, STAMP_DER_INTEGER, &out) && is_number(out, serial);
+    for (unsigned i = 0; i < 4; i++) { /* algorithm, issuer, validity, subject */
+        is = is && element(&in, STAMP_DER_SEQUENCE, &out);
+    }
+    key = in.p;
+    is = is && element(&in, STAMP_DER_SEQUENCE, &out) &&
+         is_key((struct stamp_slice){key, (size_t)(in.p - key)}, point);
     ERR_clear_error();
     return is;
 }

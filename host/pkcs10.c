@@ -149,6 +149,28 @@ static enum stamp_err take_rest(REQUEST_INFO *info, struct stamp_pkcs10 *out,
     return STAMP_OK;
 }
 
+/* ecdsa-with-SHA256, as all but a few ask (RFC 5758 3.2: without parameters), is checked
+ * without OpenSSL's way from a name to what it names. */
+static bool is_signed(const REQUEST *req, EVP_PKEY *key)
+{
+    const ASN1_ENCODING *tbs = &req->info->enc;
+    const ASN1_BIT_STRING *sig = req->signature;
+    uint8_t hash[32];
+    STAMP_PKEY_CTX_AUTO *ctx = NULL;
+
+    if (OBJ_obj2nid(req->algorithm->algorithm) != NID_ecdsa_with_SHA256 ||
+        req->algorithm->parameter != NULL || (sig->flags & 7) != 0 || tbs->modified) {
+        return ASN1_item_verify(ASN1_ITEM_rptr(REQUEST_INFO), req->algorithm, sig,
+                                req->info, key) == 1;
+    }
+    ctx = EVP_PKEY_CTX_new_from_pkey(NULL, key, NULL);
+    return ctx != NULL && EVP_PKEY_verify_init(ctx) == 1 &&
+           EVP_Digest(tbs->enc, (size_t)tbs->len, hash, NULL, stamp_sha256(), NULL) ==
+               1 &&
+           EVP_PKEY_verify(ctx, ASN1_STRING_get0_data(sig),
+                           (size_t)ASN1_STRING_length(sig), hash, sizeof hash) == 1;
+}
+
 static enum stamp_err take(REQUEST *req, struct stamp_pkcs10 *out,
                            struct stamp_error *err)
 {
@@ -164,8 +186,7 @@ static enum stamp_err take(REQUEST *req, struct stamp_pkcs10 *out,
         return stamp_error_set(err, STAMP_E_UNSUPPORTED, 0,
                                "the request for a certificate is for no P-256 key");
     }
-    if (ASN1_item_verify(ASN1_ITEM_rptr(REQUEST_INFO), req->algorithm, req->signature,
-                         info, key) != 1) {
+    if (!is_signed(req, key)) {
         return stamp_error_set(err, STAMP_E_AUTH, 0,
                                "the request for a certificate is refused: its signature "
                                "is not of its own key");

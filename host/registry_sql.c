@@ -903,11 +903,16 @@ const struct stampi_statement stampi_statements[STAMPI_SQL_COUNT] = {
                            NULL},
     /* those that count, the newest first: what waits is always the newest of all */
     [STAMPI_LDEVID_OF] = {"SELECT " LDEVID_COLUMNS " FROM operational"
+                          " WHERE device = $1 AND state < 2 AND n ="
+                          " (SELECT max(n) FROM operational WHERE device = $1)"
+                          " UNION ALL SELECT " LDEVID_COLUMNS " FROM operational"
+                          " INDEXED BY operational_confirmed"
+                          " WHERE device = $1 AND state = 2 LIMIT $2",
+                          "SELECT " LDEVID_COLUMNS " FROM operational"
                           " WHERE device = $1 AND state < 3 AND n IN"
                           " (SELECT max(n) FROM operational WHERE device = $1 UNION ALL"
                           "  SELECT n FROM operational WHERE device = $1 AND state = 2)"
-                          " ORDER BY n DESC LIMIT $2",
-                          NULL},
+                          " ORDER BY n DESC LIMIT $2"},
     [STAMPI_LDEVID_LIST] = {"SELECT " LDEVID_COLUMNS " FROM operational"
                             " WHERE device = $1 AND n < $2 ORDER BY n DESC LIMIT $3",
                             NULL},

@@ -30,6 +30,7 @@ struct sqlite_db {
     sqlite3_stmt *statement[STAMPI_SQL_COUNT];
     sqlite3_stmt *copy[STAMPI_COPY_COUNT];
     sqlite3_stmt *copying;
+    sqlite3_stmt *begin, *commit;
 };
 
 static struct sqlite_db *own(struct stampi_db *db)
@@ -75,16 +76,6 @@ static enum stamp_err execute(struct sqlite_db *d, const char *sql, const char *
                                                                    : failed(d, verb, err);
 }
 
-static enum stamp_err begin(struct stampi_db *db, struct stamp_error *err)
-{
-    return execute(own(db), "BEGIN IMMEDIATE", "write", err);
-}
-
-static enum stamp_err commit(struct stampi_db *db, struct stamp_error *err)
-{
-    return execute(own(db), "COMMIT", "write", err);
-}
-
 static void rollback(struct stampi_db *db)
 {
     struct sqlite_db *d = own(db);
@@ -118,6 +109,29 @@ static enum stamp_err prepare(struct sqlite_db *d, const char *text, sqlite3_stm
         check_parameters(*s);
     }
     return STAMP_OK;
+}
+
+/* A statement without parameters and rows. */
+static enum stamp_err step(struct sqlite_db *d, const char *text, sqlite3_stmt **s,
+                           struct stamp_error *err)
+{
+    enum stamp_err rc = prepare(d, text, s, err);
+
+    if (rc == STAMP_OK && sqlite3_step(*s) != SQLITE_DONE) {
+        rc = failed(d, "write", err);
+    }
+    (void)sqlite3_reset(*s);
+    return rc;
+}
+
+static enum stamp_err begin(struct stampi_db *db, struct stamp_error *err)
+{
+    return step(own(db), "BEGIN IMMEDIATE", &own(db)->begin, err);
+}
+
+static enum stamp_err commit(struct stampi_db *db, struct stamp_error *err)
+{
+    return step(own(db), "COMMIT", &own(db)->commit, err);
 }
 
 static bool bind(sqlite3_stmt *s, const struct stampi_value *v, size_t n)
@@ -307,6 +321,8 @@ static void close_db(struct stampi_db **p)
     for (size_t i = 0; i < STAMPI_COPY_COUNT; i++) {
         (void)sqlite3_finalize(d->copy[i]);
     }
+    (void)sqlite3_finalize(d->begin);
+    (void)sqlite3_finalize(d->commit);
     (void)sqlite3_close(d->db);
     free(d);
     *p = NULL;

@@ -117,26 +117,67 @@ static void same_extension(const X509 *a, const X509 *b, int nid)
     assert_int_equal(ASN1_OCTET_STRING_cmp(va, vb), 0);
 }
 
+static bool is(const uint8_t *der, size_t len, const struct stamp_operational *what)
+{
+    return stamp_certificate_is((struct stamp_slice){der, len}, what->serial_number,
+                                what->point);
+}
+
+/* Where `part` is in `der`. */
+static size_t find(const uint8_t *der, size_t len, const uint8_t *part, size_t part_len)
+{
+    const uint8_t *at = memmem(der, len, part, part_len);
+
+    assert_non_null(at);
+    return (size_t)(at - der);
+}
+
 /* What was asked for, and nothing else: neither another number or key, nor what is no
  * certificate, or not all of one. */
 static void one_that_was_asked_for_is_told_from_others(void **state)
 {
     struct stamp_operational what = asked();
+    struct stamp_operational other = asked();
     uint8_t der[STAMP_MAX_CERTIFICATE];
-    uint8_t other[STAMP_CERTIFICATE_SERIAL_SIZE] = {0x33, 0x45};
+    uint8_t *cut;
     size_t len;
+    size_t number;
+    size_t key;
 
     (void)state;
     assert_int_equal(stamp_operational_make(maker, &what, der, &len, NULL), STAMP_OK);
-    assert_true(
-        stamp_certificate_is((struct stamp_slice){der, len}, what.serial_number, point));
-    assert_false(stamp_certificate_is((struct stamp_slice){der, len}, other, point));
-    assert_false(stamp_certificate_is((struct stamp_slice){der, len}, what.serial_number,
-                                      birth_point));
-    assert_false(stamp_certificate_is((struct stamp_slice){der, len - 1},
-                                      what.serial_number, point));
-    assert_false(
-        stamp_certificate_is((struct stamp_slice){der, 0}, what.serial_number, point));
+    assert_true(is(der, len, &what));
+    other.serial_number[1] ^= 1;
+    assert_false(is(der, len, &other));
+    other = what;
+    other.point = birth_point;
+    assert_false(is(der, len, &other));
+    assert_false(is(der, len + 1, &what));
+    for (size_t i = 0; i < len; i++) { /* of its own, so that reading on is seen */
+        cut = malloc(i + 1);
+        assert_non_null(cut);
+        memcpy(cut, der, i);
+        assert_false(is(cut, i, &what));
+        free(cut);
+    }
+    number = find(der, len, what.serial_number, sizeof what.serial_number);
+    key = find(der, len, what.point, STAMP_POINT_SIZE);
+    for (size_t i = 0; i < len; i++) {
+        /* up to the version's INTEGER, 5 bytes before the number; the number; the key */
+        bool counts = (i < number + sizeof what.serial_number &&
+                       (i < number - 5 || i >= number - 2)) ||
+                      (i >= key && i < key + STAMP_POINT_SIZE);
+
+        for (unsigned bit = 0; bit < 8; bit++) {
+            bool same;
+
+            der[i] ^= (uint8_t)(1u << bit);
+            same = is(der, len, &what);
+            der[i] ^= (uint8_t)(1u << bit);
+            assert_false(counts && same);
+        }
+    }
+    assert_true(is(der, len, &what));
 }
 
 static void it_has_the_names_of_birth_and_the_new_key(void **state)

@@ -35,7 +35,8 @@ static int teardown(void **state)
 
 /* A request for `key`, signed by `by`, with so many lists of extensions.
  * @return  DER; OPENSSL_free() it */
-static struct stamp_buffer make(EVP_PKEY *key, EVP_PKEY *by, int lists)
+static struct stamp_buffer make_with(EVP_PKEY *key, EVP_PKEY *by, int lists,
+                                     const EVP_MD *md)
 {
     struct stamp_buffer out = {NULL, 0};
     X509_REQ *req = X509_REQ_new();
@@ -61,13 +62,18 @@ static struct stamp_buffer make(EVP_PKEY *key, EVP_PKEY *by, int lists)
                                                   V_ASN1_SEQUENCE, "\x30\x00", 2),
                          1);
     }
-    assert_true(X509_REQ_sign(req, by, EVP_sha256()) > 0);
+    assert_true(X509_REQ_sign(req, by, md) > 0);
     len = i2d_X509_REQ(req, &out.p);
     assert_true(len > 0);
     out.len = (size_t)len;
     sk_X509_EXTENSION_pop_free(exts, X509_EXTENSION_free);
     X509_REQ_free(req);
     return out;
+}
+
+static struct stamp_buffer make(EVP_PKEY *key, EVP_PKEY *by, int lists)
+{
+    return make_with(key, by, lists, EVP_sha256());
 }
 
 static enum stamp_err open_bytes(const uint8_t *p, size_t len, struct stamp_pkcs10 *out,
@@ -115,6 +121,28 @@ static void another_key_s_signature_is_refused(void **state)
     (void)state;
     assert_int_equal(stamp_key_generate(&other, NULL), STAMP_OK);
     refused(make(rig.key, other, 1), STAMP_E_AUTH, "not of its own key");
+    EVP_PKEY_free(other);
+}
+
+/* Some clients hash with more than the curve is worth. */
+static void other_hashes_are_read_and_checked(void **state)
+{
+    const EVP_MD *const hash[] = {EVP_sha384(), EVP_sha512()};
+    EVP_PKEY *other = NULL;
+
+    (void)state;
+    assert_int_equal(stamp_key_generate(&other, NULL), STAMP_OK);
+    for (size_t i = 0; i < sizeof hash / sizeof *hash; i++) {
+        STAMP_PKCS10_AUTO r;
+        struct stamp_error err = STAMP_ERROR_INIT;
+        struct stamp_buffer der = make_with(rig.key, rig.key, 1, hash[i]);
+
+        assert_int_equal(open_bytes(der.p, der.len, &r, &err), STAMP_OK);
+        assert_memory_equal(r.point, rig.point, sizeof r.point);
+        OPENSSL_free(der.p);
+        refused(make_with(rig.key, other, 1, hash[i]), STAMP_E_AUTH,
+                "not of its own key");
+    }
     EVP_PKEY_free(other);
 }
 
@@ -230,6 +258,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_openssl_makes_is_read),
         cmocka_unit_test(another_key_s_signature_is_refused),
+        cmocka_unit_test(other_hashes_are_read_and_checked),
         cmocka_unit_test(other_keys_are_refused),
         cmocka_unit_test(two_lists_of_extensions_are_refused),
         cmocka_unit_test(nothing_else_is_taken),
