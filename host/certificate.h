@@ -6,16 +6,23 @@
 #ifndef HOST_CERTIFICATE_H
 #define HOST_CERTIFICATE_H
 
+#include <stdbool.h>
+
 #include "core/stamp.h"
 #include "host/openssl.h"
 
 struct stamp_certificate {
-    struct stamp_slice subject; /* its Name, DER; lives as long as this */
-    const STACK_OF(X509_EXTENSION) * extensions; /* NULL = none */
-    struct stampi_certificate_own *own;
+    struct stamp_slice subject;            /* its Name, as it stands in what was read */
+    STACK_OF(X509_EXTENSION) * extensions; /* NULL = none */
 };
 
-/** @param out  free with stamp_certificate_free(). STAMP_E_FORMAT: not X.509 in DER */
+/**
+ * What it is made of has to be DER, and of the form that RFC 5280 4.1 gives; what issuer,
+ * dates, key and signature say is not looked at.
+ *
+ * @param out  points into `der`; free with stamp_certificate_free()
+ * @retval STAMP_E_FORMAT  not such a certificate
+ */
 STAMP_MUST_USE enum stamp_err stamp_certificate_open(struct stamp_slice der,
                                                      struct stamp_certificate *out,
                                                      struct stamp_error *err);

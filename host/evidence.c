@@ -18,7 +18,9 @@ static struct stamp_slice take(struct stamp_cbor *c, uint32_t key, size_t min, s
 
 struct stamp_slice stamp_evidence_of(const STACK_OF(X509_EXTENSION) * extensions)
 {
-    ASN1_OBJECT *oid = OBJ_txt2obj(STAMP_REQUEST_EVIDENCE, 1);
+    ASN1_OBJECT *oid = sk_X509_EXTENSION_num(extensions) <= 0
+                           ? NULL
+                           : OBJ_txt2obj(STAMP_REQUEST_EVIDENCE, 1);
     const ASN1_OCTET_STRING *value =
         oid == NULL ? NULL : stamp_extension(extensions, oid);
     struct stamp_slice out = {NULL, 0};

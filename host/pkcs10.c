@@ -104,7 +104,8 @@ static bool take_challenge(const REQUEST_INFO *info, ASN1_STRING **out)
  */
 static int find_attribute(const REQUEST_INFO *info, const char *dotted)
 {
-    ASN1_OBJECT *oid = OBJ_txt2obj(dotted, 1);
+    ASN1_OBJECT *oid =
+        X509at_get_attr_count(info->attributes) <= 0 ? NULL : OBJ_txt2obj(dotted, 1);
     int at = oid == NULL ? -1 : X509at_get_attr_by_OBJ(info->attributes, oid, -1);
 
     ASN1_OBJECT_free(oid);

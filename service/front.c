@@ -856,11 +856,29 @@ static bool make_http(struct front *f, const char *wanted,
     return true;
 }
 
+/* Who answers and listens again changes twice what epoll knows of him: it is told once a
+ * turn of the loop, what is left of it. No descriptor of the loop is a copy of another.
+ */
+static struct event_base *make_base(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+
+    if (config != NULL &&
+        event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0) {
+        base = event_base_new_with_config(config);
+    }
+    if (config != NULL) {
+        event_config_free(config);
+    }
+    return base;
+}
+
 static bool make_events(struct front *f)
 {
     const struct timeval every = {0, TICK_MS * 1000L};
 
-    f->base = event_base_new();
+    f->base = make_base();
     f->http = f->base == NULL ? NULL : evhttp_new(f->base);
     if (f->http == NULL) {
         return false;

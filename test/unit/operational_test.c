@@ -180,6 +180,54 @@ static void one_that_was_asked_for_is_told_from_others(void **state)
     assert_true(is(der, len, &what));
 }
 
+static void not_read(const uint8_t *der, size_t len)
+{
+    struct stamp_certificate c;
+
+    assert_int_equal(stamp_certificate_open((struct stamp_slice){der, len}, &c, NULL),
+                     STAMP_E_FORMAT);
+    assert_null(c.subject.p);
+    assert_null(c.extensions);
+}
+
+/* A birth certificate is read as OpenSSL reads it; not in part, nor with more behind it,
+ * nor with a length that DER would write shorter. */
+static void a_certificate_is_read_whole_and_in_der(void **state)
+{
+    const struct stamp_slice whole = {birth, birth_len};
+    STAMP_CERTIFICATE_AUTO c;
+    X509 *cert = decode(whole.p, whole.len);
+    uint8_t *der = malloc(whole.len + 1);
+    uint8_t *name = NULL;
+    int name_len = i2d_X509_NAME(X509_get_subject_name(cert), &name);
+
+    (void)state;
+    assert_non_null(der);
+    assert_int_equal(stamp_certificate_open(whole, &c, NULL), STAMP_OK);
+    assert_int_equal(c.subject.len, name_len);
+    assert_memory_equal(c.subject.p, name, c.subject.len);
+    assert_int_equal(sk_X509_EXTENSION_num(c.extensions), X509_get_ext_count(cert));
+    OPENSSL_free(name);
+    X509_free(cert);
+    for (size_t i = 0; i < whole.len; i++) {
+        uint8_t *cut = malloc(i + 1);
+
+        assert_non_null(cut);
+        memcpy(cut, whole.p, i);
+        not_read(cut, i);
+        free(cut);
+    }
+    memcpy(der, whole.p, whole.len);
+    der[whole.len] = 0;
+    not_read(der, whole.len + 1);
+    assert_memory_equal(der, "\x30\x82", 2); /* as 0x83 0x00 .. */
+    der[1] = 0x83;
+    memcpy(der + 3, whole.p + 2, whole.len - 2);
+    der[2] = 0;
+    not_read(der, whole.len + 1);
+    free(der);
+}
+
 static void it_has_the_names_of_birth_and_the_new_key(void **state)
 {
     struct stamp_operational what = asked();
@@ -289,6 +337,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_that_was_asked_for_is_told_from_others),
+        cmocka_unit_test(a_certificate_is_read_whole_and_in_der),
         cmocka_unit_test(it_has_the_names_of_birth_and_the_new_key),
         cmocka_unit_test(it_ends_when_it_is_told_to),
         cmocka_unit_test(dates_and_numbers_that_cannot_be_are_refused),
