@@ -19,42 +19,13 @@ struct parts {
     struct stamp_slice extensions; /* the SEQUENCE, whole; of no length: none */
 };
 
-static bool is_next(const struct stamp_slice *in, uint8_t tag)
-{
-    return in->len > 0 && *in->p == tag;
-}
-
-/* What the element at the beginning of `in` holds; `in` goes behind it. False where there
- * is none of this tag, not all of it, or its length is written as DER does not. */
-static bool element(struct stamp_slice *in, uint8_t tag, struct stamp_slice *out)
-{
-    const unsigned char *p = in->p;
-    long len;
-    int its_tag;
-    int its_class;
-    size_t head;
-
-    /* 0x80: no element; 1: it says no length */
-    if (!is_next(in, tag) ||
-        (ASN1_get_object(&p, &len, &its_tag, &its_class, (long)in->len) & 0x81) != 0) {
-        return false;
-    }
-    head = (size_t)(p - in->p);
-    if (head != (len < 0x80 ? 2 : len <= 0xFF ? 3 : len <= 0xFFFF ? 4 : head)) {
-        return false;
-    }
-    *out = (struct stamp_slice){p, (size_t)len};
-    *in = (struct stamp_slice){p + len, in->len - head - (size_t)len};
-    return true;
-}
-
-/* The same with its head. */
+/* As stamp_der_next(), with its head. */
 static bool whole(struct stamp_slice *in, uint8_t tag, struct stamp_slice *out)
 {
     const uint8_t *from = in->p;
     struct stamp_slice content;
 
-    if (!element(in, tag, &content)) {
+    if (!stamp_der_next(in, tag, &content)) {
         return false;
     }
     *out = (struct stamp_slice){from, (size_t)(in->p - from)};
@@ -63,7 +34,7 @@ static bool whole(struct stamp_slice *in, uint8_t tag, struct stamp_slice *out)
 
 static bool optional(struct stamp_slice *in, uint8_t tag, struct stamp_slice *out)
 {
-    return !is_next(in, tag) || element(in, tag, out);
+    return in->len == 0 || *in->p != tag || stamp_der_next(in, tag, out);
 }
 
 /* RFC 5280 4.1 */
@@ -75,15 +46,16 @@ static bool take_apart(struct stamp_slice der, struct parts *parts)
     struct stamp_slice list = {NULL, 0};
 
     memset(parts, 0, sizeof *parts);
-    return der.len <= STAMP_MAX_CERTIFICATE && element(&der, STAMP_DER_SEQUENCE, &all) &&
-           der.len == 0 && element(&all, STAMP_DER_SEQUENCE, &tbs) &&
-           element(&all, STAMP_DER_SEQUENCE, &skipped) && /* signatureAlgorithm */
-           element(&all, STAMP_DER_BIT_STRING, &skipped) && all.len == 0 &&
+    return der.len <= STAMP_MAX_CERTIFICATE &&
+           stamp_der_next(&der, STAMP_DER_SEQUENCE, &all) && der.len == 0 &&
+           stamp_der_next(&all, STAMP_DER_SEQUENCE, &tbs) &&
+           stamp_der_next(&all, STAMP_DER_SEQUENCE, &skipped) && /* signatureAlgorithm */
+           stamp_der_next(&all, STAMP_DER_BIT_STRING, &skipped) && all.len == 0 &&
            optional(&tbs, STAMP_DER_CONTEXT(0), &skipped) && /* version */
-           element(&tbs, STAMP_DER_INTEGER, &parts->number) &&
-           element(&tbs, STAMP_DER_SEQUENCE, &skipped) && /* signature */
-           element(&tbs, STAMP_DER_SEQUENCE, &skipped) && /* issuer */
-           element(&tbs, STAMP_DER_SEQUENCE, &skipped) && /* validity */
+           stamp_der_next(&tbs, STAMP_DER_INTEGER, &parts->number) &&
+           stamp_der_next(&tbs, STAMP_DER_SEQUENCE, &skipped) && /* signature */
+           stamp_der_next(&tbs, STAMP_DER_SEQUENCE, &skipped) && /* issuer */
+           stamp_der_next(&tbs, STAMP_DER_SEQUENCE, &skipped) && /* validity */
            whole(&tbs, STAMP_DER_SEQUENCE, &parts->subject) &&
            whole(&tbs, STAMP_DER_SEQUENCE, &parts->key) &&
            optional(&tbs, ISSUER_ID, &skipped) && optional(&tbs, SUBJECT_ID, &skipped) &&

@@ -1,5 +1,6 @@
 #include "host/der.h"
 
+#include <openssl/asn1.h>
 #include <string.h>
 
 void stamp_der_init(struct stamp_der *d, void *buf, size_t size)
@@ -59,4 +60,26 @@ void stamp_der_put(struct stamp_der *d, uint8_t tag, const void *p, size_t len)
 const uint8_t *stamp_der_bytes(const struct stamp_der *d)
 {
     return d->buf + d->at;
+}
+
+bool stamp_der_next(struct stamp_slice *in, uint8_t tag, struct stamp_slice *out)
+{
+    const unsigned char *p = in->p;
+    long len;
+    int its_tag;
+    int its_class;
+    size_t head;
+
+    /* 0x80: no element; 1: it says no length */
+    if (in->len == 0 || *p != tag ||
+        (ASN1_get_object(&p, &len, &its_tag, &its_class, (long)in->len) & 0x81) != 0) {
+        return false;
+    }
+    head = (size_t)(p - in->p);
+    if (head != (len < 0x80 ? 2 : len <= 0xFF ? 3 : len <= 0xFFFF ? 4 : head)) {
+        return false;
+    }
+    *out = (struct stamp_slice){p, (size_t)len};
+    *in = (struct stamp_slice){p + len, in->len - head - (size_t)len};
+    return true;
 }

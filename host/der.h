@@ -1,6 +1,7 @@
 /*
  * Writing DER from the end of a buffer to its beginning, so that a length is known when
- * its head is written and no field has to have a fixed width. An overflow sticks.
+ * its head is written and no field has to have a fixed width. An overflow sticks. And
+ * going through what is DER, an element after the other.
  */
 #ifndef HOST_DER_H
 #define HOST_DER_H
@@ -8,6 +9,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+#include "core/stamp.h"
 
 #define STAMP_DER_INTEGER 0x02u
 #define STAMP_DER_BIT_STRING 0x03u
@@ -45,5 +48,10 @@ void stamp_der_put(struct stamp_der *d, uint8_t tag, const void *p, size_t len);
 
 /** The first byte written last. Meaningless where `full` is set. */
 const uint8_t *stamp_der_bytes(const struct stamp_der *d);
+
+/** What the element at the beginning of `in` holds; `in` goes behind it. False where
+ * there is none of this tag, not all of it, or its length (of up to 64 KiB) is written as
+ * DER does not: then both stay, and OpenSSL may have an error queued. */
+bool stamp_der_next(struct stamp_slice *in, uint8_t tag, struct stamp_slice *out);
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "host/cms_own.h"
 #include "host/der.h"
+#include "host/image.h"
 #include "host/key.h"
 
 #define KEY_PACKAGE "2.16.840.1.101.2.1.2.78.5" /* id-ct-KP-aKeyPackage, RFC 5958 2 */
@@ -68,27 +69,17 @@ static bool is_of(CMS_ContentInfo *cms, const char *dotted)
 
 /* SignedData, without the ContentInfo around it: RFC 5652 6.1 encrypts the content of a
  * type. The ContentInfo is a SEQUENCE of the type and [0] of that. */
-static bool take_content(CMS_ContentInfo *cms, uint8_t **der, const uint8_t **content,
-                         size_t *len)
+static bool take_content(CMS_ContentInfo *cms, struct stamp_buffer *der,
+                         struct stamp_slice *content)
 {
-    int n = i2d_CMS_ContentInfo(cms, der);
-    const unsigned char *p = *der;
-    const unsigned char *end = *der + (n > 0 ? n : 0);
-    long size;
-    int tag;
-    int class;
+    int n = i2d_CMS_ContentInfo(cms, &der->p);
+    struct stamp_slice all = {der->p, n > 0 ? (size_t)n : 0};
+    struct stamp_slice in;
 
-    if (n <= 0 || (ASN1_get_object(&p, &size, &tag, &class, n) & 0x80) != 0 ||
-        (ASN1_get_object(&p, &size, &tag, &class, end - p) & 0x80) != 0) {
-        return false;
-    }
-    p += size; /* the type */
-    if ((ASN1_get_object(&p, &size, &tag, &class, end - p) & 0x80) != 0) {
-        return false;
-    }
-    *content = p;
-    *len = (size_t)size;
-    return true;
+    der->len = all.len;
+    return stamp_der_next(&all, STAMP_DER_SEQUENCE, &in) &&
+           stamp_der_next(&in, STAMP_DER_OID, content) &&
+           stamp_der_next(&in, STAMP_DER_CONTEXT(0), content);
 }
 
 static CMS_ContentInfo *sign(const uint8_t *package, size_t len, EVP_PKEY *maker,
@@ -138,9 +129,8 @@ enum stamp_err stamp_keypackage_seal(EVP_PKEY *key, EVP_PKEY *maker, X509 *cert,
     uint8_t package[PACKAGE_MAX];
     uint8_t point[STAMP_POINT_SIZE];
     CMS_ContentInfo *cms = NULL;
-    uint8_t *all = NULL;
-    const uint8_t *content = NULL;
-    size_t content_len = 0;
+    struct stamp_buffer all = {NULL, 0};
+    struct stamp_slice content = {NULL, 0};
     size_t n = 0;
     enum stamp_err rc;
 
@@ -155,17 +145,15 @@ enum stamp_err stamp_keypackage_seal(EVP_PKEY *key, EVP_PKEY *maker, X509 *cert,
     rc = make_package(key, package, &n, err);
     if (rc == STAMP_OK) {
         cms = sign(package, n, maker, cert);
-        rc = cms != NULL && take_content(cms, &all, &content, &content_len)
+        rc = cms != NULL && take_content(cms, &all, &content)
                  ? STAMP_OK
                  : stamp_openssl_failed(err, "cannot sign a key package");
     }
     if (rc == STAMP_OK) {
-        rc = seal(content, content_len, recipient, der, len, err);
+        rc = seal(content.p, content.len, recipient, der, len, err);
     }
     OPENSSL_cleanse(package, sizeof package);
-    if (all != NULL) {
-        OPENSSL_clear_free(all, content_len + (size_t)(content - all));
-    }
+    OPENSSL_clear_free(all.p, all.len);
     CMS_ContentInfo_free(cms);
     return rc;
 }

@@ -115,8 +115,8 @@ static enum stamp_err prepare(struct sqlite_db *d, const char *text, sqlite3_stm
 }
 
 /* A statement without parameters and rows. */
-static enum stamp_err step(struct sqlite_db *d, const char *text, sqlite3_stmt **s,
-                           struct stamp_error *err)
+static enum stamp_err perform(struct sqlite_db *d, const char *text, sqlite3_stmt **s,
+                              struct stamp_error *err)
 {
     enum stamp_err rc = prepare(d, text, s, err);
 
@@ -129,12 +129,12 @@ static enum stamp_err step(struct sqlite_db *d, const char *text, sqlite3_stmt *
 
 static enum stamp_err begin(struct stampi_db *db, struct stamp_error *err)
 {
-    return step(own(db), "BEGIN IMMEDIATE", &own(db)->begin, err);
+    return perform(own(db), "BEGIN IMMEDIATE", &own(db)->begin, err);
 }
 
 static enum stamp_err commit(struct stampi_db *db, struct stamp_error *err)
 {
-    return step(own(db), "COMMIT", &own(db)->commit, err);
+    return perform(own(db), "COMMIT", &own(db)->commit, err);
 }
 
 static bool bind(sqlite3_stmt *s, const struct stampi_value *v, size_t n)

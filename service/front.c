@@ -864,13 +864,13 @@ static struct event_base *make_base(void)
     struct event_config *config = event_config_new();
     struct event_base *base = NULL;
 
-    if (config != NULL &&
-        event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0) {
+    if (config == NULL) {
+        return NULL;
+    }
+    if (event_config_set_flag(config, EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST) == 0) {
         base = event_base_new_with_config(config);
     }
-    if (config != NULL) {
-        event_config_free(config);
-    }
+    event_config_free(config);
     return base;
 }
 
